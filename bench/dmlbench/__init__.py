@@ -1,0 +1,76 @@
+"""dmlbench: which deep-metric-learning method is better, and by how much.
+
+Importing this package is cheap: torch and everything else loads when a name is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dmlbench.contracts import Backbone as Backbone
+    from dmlbench.contracts import Baseline as Baseline
+    from dmlbench.contracts import Dataset as Dataset
+    from dmlbench.contracts import ImageFormat as ImageFormat
+    from dmlbench.contracts import Loss as Loss
+    from dmlbench.contracts import Miner as Miner
+    from dmlbench.contracts import Sampler as Sampler
+    from dmlbench.errors import ConfigError as ConfigError
+    from dmlbench.errors import DataError as DataError
+    from dmlbench.errors import DmlbenchError as DmlbenchError
+    from dmlbench.errors import PluginError as PluginError
+    from dmlbench.errors import TrialError as TrialError
+    from dmlbench.hooks import hookimpl as hookimpl
+    from dmlbench.pairs import PairMask as PairMask
+    from dmlbench.pairs import Pairs as Pairs
+    from dmlbench.pairs import Selection as Selection
+    from dmlbench.pairs import Triplets as Triplets
+    from dmlbench.pairs import active_mean as active_mean
+    from dmlbench.pairs import as_pair_mask as as_pair_mask
+    from dmlbench.pairs import as_triplets as as_triplets
+    from dmlbench.pairs import masked_mean as masked_mean
+    from dmlbench.search_space import Choice as Choice
+    from dmlbench.search_space import IntUniform as IntUniform
+    from dmlbench.search_space import LogUniform as LogUniform
+    from dmlbench.search_space import Uniform as Uniform
+
+_PUBLIC = {
+    "contracts": (
+        "Backbone",
+        "Baseline",
+        "Dataset",
+        "ImageFormat",
+        "Loss",
+        "Miner",
+        "Sampler",
+    ),
+    "errors": ("ConfigError", "DataError", "DmlbenchError", "PluginError", "TrialError"),
+    "hooks": ("hookimpl",),
+    "pairs": (
+        "PairMask",
+        "Pairs",
+        "Selection",
+        "Triplets",
+        "active_mean",
+        "as_pair_mask",
+        "as_triplets",
+        "masked_mean",
+    ),
+    "search_space": ("Choice", "IntUniform", "LogUniform", "Uniform"),
+}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - one list of public names, above
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("dmlbench")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'dmlbench' has no attribute {name!r}")
+    return getattr(import_module(f"dmlbench.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

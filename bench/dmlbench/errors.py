@@ -1,0 +1,33 @@
+"""The errors a user meets. The command line prints them as one paragraph, without a traceback."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class DmlbenchError(Exception):
+    """Base of every error that dmlbench raises on purpose. Its text says what, where and how to mend."""
+
+
+class ConfigError(DmlbenchError):
+    """The request is wrong: an unknown name, an impossible combination, a value out of range."""
+
+
+class PluginError(DmlbenchError):
+    """A plugin can't be imported or breaks its contract."""
+
+
+class DataError(DmlbenchError):
+    """Data is missing, damaged or not what the dataset promises."""
+
+
+class TrialError(DmlbenchError):
+    """A trial went wrong while it ran: a NaN loss, an exception in a plugin, a full disk."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the known name nearest to `name`, else the known names."""
+    known = sorted(known)
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    return f" Known: {', '.join(known)}." if known else ""

@@ -1,0 +1,136 @@
+"""One training step's pairs: computed once, shared by the miner and the loss.
+
+Shapes: B anchors and M references of dimension D. In plain training the references are the batch
+itself (M = B); with a memory bank, or with embeddings gathered from several devices, M > B.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from dmlbench.errors import PluginError
+
+# Keeps the gradient of a square root finite at distance 0; far below float32 noise of unit vectors.
+_SMALLEST_SQUARED_DISTANCE = 1e-12
+
+
+class Pairs:
+    """All pairs of anchors ``[B, D]`` with references ``[M, D]``.
+
+    Args:
+        anchors: embeddings ``[B, D]``, with gradient.
+        labels: class ids ``[B]`` (int64).
+        references: what the anchors are compared with, ``[M, D]``; the anchors themselves if None.
+        reference_labels: class ids ``[M]``; needed with `references`.
+        self_index: for each anchor its own place among the references ``[B]``, -1 if it is not
+            there. With `references` None: 0 to B-1.
+        normalized: the embeddings have length 1 (spares the norms in distances).
+    """
+
+    def __init__(
+        self,
+        anchors: Tensor,
+        labels: Tensor,
+        references: Tensor | None = None,
+        reference_labels: Tensor | None = None,
+        self_index: Tensor | None = None,
+        *,
+        normalized: bool = True,
+    ) -> None:
+        if references is None:
+            references, reference_labels = anchors, labels
+            self_index = torch.arange(len(anchors), device=anchors.device)
+        if reference_labels is None or self_index is None:
+            raise PluginError("Pairs with references need reference_labels and self_index too.")
+        self.anchors = anchors
+        self.labels = labels
+        self.references = references
+        self.reference_labels = reference_labels
+        self.self_index = self_index
+        self.normalized = normalized
+
+    def __len__(self) -> int:
+        return len(self.anchors)
+
+    @cached_property
+    def similarity(self) -> Tensor:
+        """Inner products ``[B, M]``: cosine similarities if `normalized`."""
+        return self.anchors @ self.references.T
+
+    @cached_property
+    def squared_distance(self) -> Tensor:
+        """Squared Euclidean distances ``[B, M]``, never negative."""
+        if self.normalized:
+            return (2 - 2 * self.similarity).clamp_min(0)
+        anchor_norms = self.anchors.square().sum(1, keepdim=True)
+        reference_norms = self.references.square().sum(1)
+        return (anchor_norms + reference_norms - 2 * self.similarity).clamp_min(0)
+
+    @cached_property
+    def distance(self) -> Tensor:
+        """Euclidean distances ``[B, M]``; the gradient at distance 0 is 0, not NaN."""
+        return self.squared_distance.clamp_min(_SMALLEST_SQUARED_DISTANCE).sqrt()
+
+    @cached_property
+    def positive(self) -> Tensor:
+        """Boolean ``[B, M]``: the same class, but not the anchor itself."""
+        same = self.labels[:, None] == self.reference_labels
+        columns = torch.arange(len(self.references), device=same.device)
+        return same & (columns != self.self_index[:, None])
+
+    @cached_property
+    def negative(self) -> Tensor:
+        """Boolean ``[B, M]``: another class."""
+        return self.labels[:, None] != self.reference_labels
+
+
+@dataclass(frozen=True)
+class PairMask:
+    """Chosen pairs: boolean masks ``[B, M]``. As triplets: every positive with every negative."""
+
+    positive: Tensor
+    negative: Tensor
+
+
+@dataclass(frozen=True)
+class Triplets:
+    """Chosen triplets: index vectors ``[T]`` into the anchors, references and references."""
+
+    anchor: Tensor
+    positive: Tensor
+    negative: Tensor
+
+
+Selection = PairMask | Triplets
+
+
+def as_pair_mask(selection: Selection, pairs: Pairs) -> PairMask:
+    """Return the pairs that occur in `selection`, each once."""
+    if isinstance(selection, PairMask):
+        return selection
+    positive = torch.zeros_like(pairs.positive)
+    negative = torch.zeros_like(pairs.negative)
+    positive[selection.anchor, selection.positive] = True
+    negative[selection.anchor, selection.negative] = True
+    return PairMask(positive, negative)
+
+
+def as_triplets(selection: Selection) -> Triplets:
+    """Return the triplets of `selection` as index vectors; all that a pair mask spans."""
+    if isinstance(selection, Triplets):
+        return selection
+    anchor, positive = selection.positive.nonzero(as_tuple=True)
+    pair, negative = selection.negative[anchor].nonzero(as_tuple=True)
+    return Triplets(anchor[pair], positive[pair], negative)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of `values` where `mask` is true; 0, still differentiable, where none is."""
+    return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
+
+
+def active_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of the values above 0 where `mask` is true ("mean over non-zero")."""
+    return masked_mean(values, mask & (values.detach() > 0))

@@ -1,0 +1,1 @@
+"""First-party backbones, one a file; registered by the entry points in pyproject.toml."""

@@ -1,0 +1,1 @@
+"""First-party miners, one a file; registered by the entry points in pyproject.toml."""

@@ -1,0 +1,1 @@
+"""First-party samplers, one a file; registered by the entry points in pyproject.toml."""
