@@ -141,7 +141,7 @@ class Dataset(ABC):
     """Name of the protocol used when none is asked for."""
     evaluation: ClassVar[Literal["retrieval", "cross-validation"]] = "retrieval"
     """``retrieval``: split ``train`` to learn, split ``test`` to retrieve in.
-    ``cross-validation``: one split ``all``; 5-nearest-neighbour accuracy over 5 stratified folds."""
+    ``cross-validation``: one split ``all``; accuracy of 5 neighbours over 5 stratified folds."""
     closed_set: ClassVar[bool] = False
     """Whether train and test share their classes; otherwise they must be disjoint."""
     recall_at: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 
 class DmlbenchError(Exception):
-    """Base of every error that dmlbench raises on purpose. Its text says what, where and how to mend."""
+    """Base of every error raised on purpose. Its text says what, where and how to mend."""
 
 
 class ConfigError(DmlbenchError):

@@ -19,6 +19,9 @@ _SMALLEST_SQUARED_DISTANCE = 1e-12
 class Pairs:
     """All pairs of anchors ``[B, D]`` with references ``[M, D]``.
 
+    Similarities and distances are kept once computed, always with gradient: a miner, which runs
+    without, may be the first to ask for them.
+
     Args:
         anchors: embeddings ``[B, D]``, with gradient.
         labels: class ids ``[B]`` (int64).
@@ -55,11 +58,13 @@ class Pairs:
         return len(self.anchors)
 
     @cached_property
+    @torch.enable_grad()
     def similarity(self) -> Tensor:
         """Inner products ``[B, M]``: cosine similarities if `normalized`."""
         return self.anchors @ self.references.T
 
     @cached_property
+    @torch.enable_grad()
     def squared_distance(self) -> Tensor:
         """Squared Euclidean distances ``[B, M]``, never negative."""
         if self.normalized:
@@ -69,6 +74,7 @@ class Pairs:
         return (anchor_norms + reference_norms - 2 * self.similarity).clamp_min(0)
 
     @cached_property
+    @torch.enable_grad()
     def distance(self) -> Tensor:
         """Euclidean distances ``[B, M]``; the gradient at distance 0 is 0, not NaN."""
         return self.squared_distance.clamp_min(_SMALLEST_SQUARED_DISTANCE).sqrt()

@@ -1,0 +1,55 @@
+"""``dmlbench list``: the installed components; by itself it imports none of them."""
+
+import click
+
+from dmlbench.discovery import KINDS, Catalogue, Entry
+
+_KIND_OF = {**{plural: kind for kind, plural in KINDS.items()}, **{kind: kind for kind in KINDS}}
+
+
+class _Kind(click.ParamType[str]):
+    """A kind of component, in the singular or the plural."""
+
+    name = "kind"
+
+    def convert(
+        self, value: str, parameter: click.Parameter | None, context: click.Context | None
+    ) -> str:
+        if value not in _KIND_OF:
+            from dmlbench.errors import nearest
+
+            self.fail(f"There is no kind {value!r}.{nearest(value, KINDS.values())}")
+        return _KIND_OF[value]
+
+    def get_metavar(self, parameter: click.Parameter, context: click.Context) -> str:
+        return "[KIND]"
+
+
+@click.command("list")
+@click.argument("kind", type=_Kind(), required=False)
+@click.option("--long", is_flag=True, help="Import each one: what it is, and what is broken.")
+def command(kind: str | None, long: bool) -> None:
+    """List losses, miners, samplers, backbones, datasets and baselines, or one KIND of them."""
+    catalogue = Catalogue.discover()
+    for each in [kind] if kind else KINDS:
+        entries = catalogue.of_kind(each)
+        click.echo(f"{KINDS[each].capitalize()} ({len(entries)})")
+        references = catalogue.references(each)
+        width = max(map(len, references), default=0)
+        for reference, entry in zip(references, entries, strict=True):
+            click.echo(f"  {reference:<{width}}  {entry.distribution} {entry.version}")
+            if long:
+                for line in _description(entry):
+                    click.echo(f"      {line}")
+        click.echo()
+
+
+def _description(entry: Entry) -> list[str]:
+    from dmlbench.cli.describe import summary
+    from dmlbench.discovery import load_entry
+    from dmlbench.errors import PluginError
+
+    try:
+        return summary(entry, load_entry(entry))
+    except PluginError as error:
+        return [f"BROKEN: {error}"]

@@ -1,0 +1,87 @@
+"""The command ``dmlbench``: finds the verb, turns errors into a paragraph and an exit code."""
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from dmlbench.errors import DmlbenchError
+
+_VERBS = {
+    "run": "Run trials and write their leaderboards.",
+    "list": "List the components that are installed.",
+    "show": "Show a component, a protocol, or all that is known of one.",
+    "publish": "Make leaderboards from records.",
+    "doctor": "Say what this machine has, and what is broken.",
+}
+
+
+class _Verbs(click.Group):
+    """A group that imports a verb's module when the verb is used."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _VERBS:
+            return None
+        command: click.Command = import_module(f"dmlbench.cli.{name}").command
+        return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from dmlbench.errors import nearest
+
+        if args[0] not in _VERBS:
+            context.fail(f"There is no command {args[0]!r}.{nearest(args[0], _VERBS)}")
+        return super().resolve_command(context, args)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_VERBS.items()))
+
+
+@click.group(
+    cls=_Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("--traceback", is_flag=True, help="Show where in the code an error came from.")
+@click.option("--version", is_flag=True, help="Show the version and stop.")
+@click.pass_context
+def group(context: click.Context, traceback: bool, version: bool) -> None:
+    """Find out which deep-metric-learning method is better, and by how much.
+
+    `dmlbench run --all` trains every loss on data that ship with it and writes leaderboards to the
+    current directory.
+    """
+    if version:
+        import dmlbench
+
+        click.echo(f"dmlbench {dmlbench.__version__}")
+        context.exit()
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main() -> None:
+    """Run the command line and exit: 0 all well, 1 a trial failed, 2 the request was wrong."""
+    try:
+        code = group.main(standalone_mode=False)
+    except DmlbenchError as error:
+        if "--traceback" in sys.argv:
+            raise
+        click.echo(f"dmlbench: {error}", err=True)
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("dmlbench: stopped. The same command goes on where it was.", err=True)
+        code = 130
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code or 0)

@@ -1,0 +1,19 @@
+"""Options that several verbs share."""
+
+from pathlib import Path
+
+import click
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    envvar="DMLBENCH_DATA",
+    help="Folder with your copies of datasets (else the variable DMLBENCH_DATA).",
+)
+
+output_option = click.option(
+    "--output",
+    type=click.Path(file_okay=True, path_type=Path),
+    default=Path(),
+    help="Folder to write runs/ and leaderboards/ to; the current one if not given.",
+)

@@ -1,0 +1,203 @@
+"""``dmlbench run``: plan, show the plan, run, and write the leaderboards."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from dmlbench.cli.options import data_dir_option, output_option
+
+if TYPE_CHECKING:
+    from dmlbench.plan import Plan
+    from dmlbench.records import Record
+    from dmlbench.suite import Suite
+
+_ALL = "all"
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _several(name: str, plural: str, help_text: str) -> Callable[[_Function], _Function]:
+    """Return an option that may be given more than once, or with commas."""
+    return click.option(
+        f"--{name}",
+        plural,
+        multiple=True,
+        metavar="NAME",
+        callback=lambda context, option, values: tuple(_split(values)),
+        help=help_text,
+    )
+
+
+def _split(values: tuple[str, ...]) -> list[str]:
+    return [part for value in values for part in value.split(",") if part]
+
+
+def _seeds(context: click.Context, option: click.Parameter, value: str | None) -> Any:
+    """Read ``5`` as the seeds 0 to 4, and ``3,7`` as these two."""
+    if value is None:
+        return None
+    try:
+        numbers = [int(part) for part in value.split(",") if part]
+    except ValueError:
+        numbers = []
+    seeds = numbers if "," in value else range(*numbers[:1])
+    if not seeds or min(seeds) < 0:
+        raise click.BadParameter(f"{value!r} is neither a number of seeds nor a list such as 3,7.")
+    return tuple(seeds)
+
+
+def _settings(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    pairs = [value.partition("=") for value in values]
+    for key, equals, _ in pairs:
+        if not equals or "." not in key:
+            raise click.BadParameter(f"{key!r} is not of the form loss.margin=0.3.")
+    return {key.strip(): text.strip() for key, _, text in pairs}
+
+
+@click.command("run")
+@click.option("--all", "everything", is_flag=True, help="All losses, miners and baselines.")
+@click.option("--suite", type=click.Path(path_type=Path), help="A TOML file that says what to run.")
+@_several("dataset", "datasets", "Dataset, or 'all' that are ready here. Repeat it, or use commas.")
+@_several("loss", "losses", "Loss, or 'all'.")
+@_several("miner", "miners", "Miner for each loss, in place of its own.")
+@_several("baseline", "baselines", "Baseline, 'all', or 'none'.")
+@click.option("--sampler", metavar="NAME", help="Sampler, in place of the protocol's.")
+@click.option("--backbone", metavar="NAME", help="Backbone, in place of the protocol's.")
+@click.option("--protocol", metavar="NAME", help="Protocol, or the path of a TOML file.")
+@click.option("--seeds", callback=_seeds, metavar="N", help="How many seeds, or which: 3,7.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    callback=_settings,
+    metavar="KIND.NAME=VALUE",
+    help="Set a hyper-parameter (loss.margin=0.3) or a protocol's field.",
+)
+@data_dir_option
+@output_option
+@click.option("--jobs", type=click.IntRange(0), help="Worker processes; 0: none, run right here.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@click.option("--log", is_flag=True, help="Print a line for each epoch of each trial.")
+def command(
+    suite: Path | None,
+    data_dir: Path | None,
+    output: Path,
+    jobs: int | None,
+    device: str,
+    dry_run: bool,
+    log: bool,
+    **asked: Any,
+) -> None:
+    """Train, evaluate, and write leaderboards to the current directory.
+
+    What is finished already is not run again: the same command goes on where it was stopped.
+    """
+    from dmlbench.cli.progress import EpochLog, ProgressDisplay
+    from dmlbench.device import pick_device
+    from dmlbench.discovery import Catalogue
+    from dmlbench.executors import Site
+    from dmlbench.hooks import plugin_manager
+    from dmlbench.leaderboard.publish import publish
+    from dmlbench.leaderboard.terminal import print_tables
+    from dmlbench.plan import Planner
+    from dmlbench.records import Store
+    from dmlbench.run import default_jobs, progress, run
+
+    wanted = _suite(suite, asked)
+    store = Store(output / "runs")
+    catalogue = Catalogue.discover()
+    pick_device(device)
+    plan = Planner(catalogue, data_dir).unfold(wanted)
+    before = progress(plan, store)
+    jobs = default_jobs(device) if jobs is None else jobs
+    _show(plan, len(before.done), jobs)
+    for reason in before.damaged:
+        click.echo(f"Will run again: {reason}", err=True)
+    if dry_run:
+        return
+    store.check_writable()
+    hooks = plugin_manager(catalogue)
+    hooks.register(EpochLog() if log else ProgressDisplay(len(before.to_do)))
+    records = run(plan, Site(store.folder, data_dir, device), hooks, jobs)
+    print_tables(records)
+    paths = publish(store.read_all()[0], output / "leaderboards", columns=hooks)
+    _close(records, paths)
+
+
+def _suite(path: Path | None, asked: dict[str, Any]) -> "Suite":
+    """Return the suite that the options describe: changes to that of ``--suite`` or ``--all``."""
+    from dmlbench.errors import ConfigError
+    from dmlbench.suite import Suite, default_suite, load_suite
+
+    chosen = {kind: asked[kind] for kind in ("losses", "miners", "baselines") if asked[kind]}
+    if asked["everything"] and (chosen or path):
+        raise ConfigError(
+            "--all runs every loss, miner and baseline: it goes with --dataset, --protocol, "
+            "--sampler, --backbone, --seeds and --set, not with --suite, --loss, --miner or "
+            "--baseline."
+        )
+    if not (asked["everything"] or path or chosen or asked["datasets"]):
+        raise ConfigError(
+            "Say what to run: --all for everything on the data that ship with dmlbench, or name "
+            "a --dataset, a --loss, a --miner, a --baseline or a --suite."
+        )
+    base = load_suite(path) if path else default_suite()
+    plain = ("datasets", "protocol", "sampler", "backbone", "seeds")
+    changes = {key: asked[key] for key in plain if asked[key]}
+    if asked["settings"]:
+        changes["settings"] = {**base.settings, **asked["settings"]}
+    if chosen:
+        changes["losses"] = _all_or(chosen.get("losses", ()))
+        changes["miners"] = chosen.get("miners", "default")
+        changes["baselines"] = _baselines(chosen)
+        if "miners" in chosen and "losses" not in chosen:
+            raise ConfigError("--miner needs a --loss to go with, such as --loss triplet.")
+    return Suite.model_validate({**base.model_dump(), **changes})
+
+
+def _all_or(names: tuple[str, ...]) -> Any:
+    return _ALL if names == (_ALL,) else names
+
+
+def _baselines(chosen: dict[str, tuple[str, ...]]) -> Any:
+    """Return the baselines asked for; the floors if only losses were."""
+    if "baselines" not in chosen:
+        return "floors"
+    return () if chosen["baselines"] == ("none",) else _all_or(chosen["baselines"])
+
+
+def _show(plan: "Plan", done: int, jobs: int) -> None:
+    for dataset in dict.fromkeys(str(trial.dataset) for trial in plan.trials):
+        trials = [trial for trial in plan.trials if str(trial.dataset) == dataset]
+        rows = list(dict.fromkeys(trial.label for trial in trials))
+        seeds = sorted({trial.seed for trial in trials})
+        click.echo(
+            f"{dataset}, protocol {trials[0].protocol.name}: {len(rows)} rows x "
+            f"{len(seeds)} seeds = {len(trials)} trials"
+        )
+        click.echo(_wrapped(rows))
+    for reason in plan.left_out:
+        click.echo(f"Left out: {reason}")
+    rest = f"{len(plan.trials) - done} trials to run, {done} finished before"
+    click.echo(f"{rest}; {jobs} worker processes.\n" if jobs else f"{rest}; in this process.\n")
+
+
+def _wrapped(rows: list[str]) -> str:
+    from textwrap import fill
+
+    return fill(", ".join(rows), 96, initial_indent="  ", subsequent_indent="  ")
+
+
+def _close(records: "list[Record]", paths: list[Path]) -> None:
+    failed = [record for record in records if record.status == "failed"]
+    for reason in dict.fromkeys(f"{record.trial.label}: {record.reason}" for record in failed):
+        click.echo(f"Failed: {reason}", err=True)
+    tables = [path for path in paths if path.suffix == ".md"]
+    click.echo("Leaderboards: " + ", ".join(map(str, tables)))
+    if failed:
+        click.echo(f"{len(failed)} of {len(records)} trials failed.", err=True)
+        raise SystemExit(1)

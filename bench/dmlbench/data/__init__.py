@@ -1,0 +1,1 @@
+"""From a dataset plugin to arrays: reading, checking, splitting, augmenting."""

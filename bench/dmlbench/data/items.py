@@ -1,0 +1,160 @@
+"""A dataset's splits as arrays in memory, checked against what the dataset promises."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmlbench.contracts import Dataset
+from dmlbench.data.decoding import decode_images
+from dmlbench.errors import DataError, PluginError
+
+if TYPE_CHECKING:
+    import datasets
+
+_SPLITS = {"retrieval": ("train", "test"), "cross-validation": ("all",)}
+
+
+@dataclass(frozen=True)
+class Items:
+    """Labelled items of one split.
+
+    Attributes:
+        inputs: images ``[N, C, H, W]`` uint8, or vectors ``[N, D]`` float32.
+        labels: class ids ``[N]`` int64.
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: np.ndarray) -> "Items":
+        return Items(self.inputs[index], self.labels[index])
+
+    def flat(self) -> np.ndarray:
+        """Return each item as one row ``[N, D]`` float32: pixels in 0-1, or the vector itself."""
+        rows = self.inputs.reshape(len(self), -1)
+        return rows.astype(np.float32) / 255 if self.inputs.dtype == np.uint8 else rows
+
+
+@dataclass(frozen=True)
+class Data:
+    """The splits of a dataset, and the fingerprint of their content."""
+
+    splits: Mapping[str, Items]
+    class_names: tuple[str, ...]
+    fingerprint: str
+
+
+def load_data(dataset: Dataset, data_dir: Path | None, image_size: int) -> Data:
+    """Load, decode and check a dataset.
+
+    Args:
+        dataset: the plugin's object.
+        data_dir: the user's data folder.
+        image_size: photos are resized to squares of so many pixels; images that come as arrays
+            stay as they are.
+
+    Raises:
+        DataError: data are missing, damaged, or other than the dataset promises.
+        PluginError: the dataset breaks its contract.
+    """
+    missing = dataset.missing(data_dir)
+    if missing:
+        raise DataError(missing)
+    tables = dataset.load(data_dir)
+    names = _SPLITS[dataset.evaluation]
+    if set(tables) != set(names):
+        raise PluginError(
+            f"{type(dataset).__name__}.load returned the splits {sorted(tables)}; a dataset for "
+            f"{dataset.evaluation} has {' and '.join(names)}."
+        )
+    splits = {name: _items(dataset, tables[name], image_size) for name in names}
+    for name, items in splits.items():
+        _check_counts(dataset, name, items)
+    if dataset.evaluation == "retrieval":
+        _check_classes(dataset, splits)
+    class_names = tuple(tables[names[0]].features["label"].names)
+    return Data(splits, class_names, _fingerprint(splits, class_names))
+
+
+def _items(dataset: Dataset, table: "datasets.Dataset", image_size: int) -> Items:
+    column = dataset.modality
+    for needed in (column, "label"):
+        if needed not in table.column_names:
+            raise PluginError(f"{type(dataset).__name__} has no column {needed!r}.")
+    labels = np.asarray(table.with_format("numpy")["label"][:], dtype=np.int64)
+    if column == "image":
+        return Items(decode_images(table, image_size), labels)
+    vectors = np.asarray(table.with_format("numpy")["vector"][:], dtype=np.float32)
+    if vectors.ndim != 2 or not np.isfinite(vectors).all():
+        raise DataError(f"The vectors of {type(dataset).__name__} are not finite numbers [N, D].")
+    return Items(vectors, labels)
+
+
+def _check_counts(dataset: Dataset, split: str, items: Items) -> None:
+    found = (len(items), len(np.unique(items.labels)))
+    expected = dataset.expected.get(split, found)
+    if found != tuple(expected):
+        raise DataError(
+            f"{type(dataset).__name__}: the split {split} has {found[0]} items in {found[1]} "
+            f"classes, expected are {expected[0]} in {expected[1]}. Is it the official set, whole?"
+        )
+
+
+def _check_classes(dataset: Dataset, splits: Mapping[str, Items]) -> None:
+    train, test = (np.unique(splits[name].labels) for name in ("train", "test"))
+    shared = np.intersect1d(train, test)
+    if len(shared) and not dataset.closed_set:
+        raise DataError(
+            f"{type(dataset).__name__}: {len(shared)} classes are in train and in test; retrieval "
+            "of unseen classes needs them disjoint."
+        )
+    for name, classes in (("train", train), ("test", test)):
+        if len(classes) < 2:
+            raise DataError(
+                f"{type(dataset).__name__}: the split {name} has {len(classes)} class(es); "
+                "at least two are needed to tell apart."
+            )
+
+
+def _fingerprint(splits: Mapping[str, Items], class_names: tuple[str, ...]) -> str:
+    digest = sha256("\0".join(class_names).encode())
+    for name, items in sorted(splits.items()):
+        for array in (items.inputs, items.labels):
+            digest.update(f"{name}{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
+
+
+def hold_out_classes(
+    items: Items, fraction: float, min_classes: int, rng: np.random.Generator
+) -> tuple[Items, Items | None]:
+    """Split training items by class into those to learn from and those to validate on.
+
+    Args:
+        items: all training items.
+        fraction: share of the classes to hold out.
+        min_classes: with fewer classes than this, or a fraction of 0, nothing is held out.
+        rng: chooses the classes.
+
+    Returns:
+        The items to learn from, and the validation items or None.
+    """
+    classes = np.unique(items.labels)
+    held_out = round(fraction * len(classes))
+    if len(classes) < min_classes or held_out < 2:
+        return items, None
+    validation = np.isin(items.labels, rng.permutation(classes)[:held_out])
+    return items[~validation], items[validation]
+
+
+def with_consecutive_labels(labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the labels renumbered from 0 without gaps ``[N]``, and the number of classes."""
+    classes, renumbered = np.unique(labels, return_inverse=True)
+    return renumbered.astype(np.int64), len(classes)

@@ -1,0 +1,83 @@
+"""Where and how precisely a trial computes, and what makes it repeatable."""
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from dmlbench.errors import ConfigError
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device called `name`; ``auto`` is the GPU where there is one.
+
+    Raises:
+        ConfigError: this machine has no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"There is no device {name!r} on this machine: {error}") from error
+    return device
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Make everything inside deterministic, in full float32, on one CPU thread; then undo it.
+
+    One thread a trial: trials run beside each other, and sums keep their order whatever the
+    number of cores.
+    """
+    before = (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.benchmark,
+        torch.get_float32_matmul_precision(),
+    )
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is random without it
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+        torch.backends.cudnn.benchmark = before[2]
+        torch.set_float32_matmul_precision(before[3])
+
+
+def describe(device: torch.device, precision: str) -> dict[str, Any]:
+    """Return the settings that decide whether a run repeats to the bit, for the record."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "precision": precision,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def seed_everything(*key: int) -> None:
+    """Seed torch, NumPy and Python from a tuple of numbers: another tuple, other numbers."""
+    state = int(np.random.SeedSequence(key).generate_state(1)[0])
+    torch.manual_seed(state)
+    np.random.seed(state)
+    random.seed(state)
+
+
+def autocast(
+    device: torch.device, precision: Literal["float32", "bfloat16"]
+) -> AbstractContextManager[Any]:
+    """Return the context in which the network runs; losses run outside it, in float32."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)

@@ -1,0 +1,85 @@
+"""The network that is trained: a backbone, and a linear head to the embedding."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dmlbench.contracts import Backbone, ImageFormat
+from dmlbench.data.items import Items
+from dmlbench.device import autocast
+from dmlbench.errors import ConfigError, PluginError
+
+_EVALUATION_BATCH = 256
+
+
+class Embedder(nn.Module):
+    """From raw inputs to embeddings ``[B, E]``, not normalised.
+
+    Raises:
+        ConfigError: the backbone is not made for such inputs.
+        PluginError: the backbone breaks its contract.
+    """
+
+    def __init__(self, backbone: Backbone, items: Items, embedding_dim: int) -> None:
+        super().__init__()
+        modality = "image" if items.inputs.dtype == np.uint8 else "vector"
+        if backbone.modality != modality:
+            raise ConfigError(
+                f"The backbone {type(backbone).__name__} takes {backbone.modality}s, the dataset "
+                f"has {modality}s. Choose another with --backbone."
+            )
+        shape = items.inputs.shape[1:]
+        self.format = backbone.image_format() if modality == "image" else None
+        if self.format:
+            shape = _input_shape(shape, self.format)
+        self.backbone = backbone.build(shape)
+        features = getattr(self.backbone, "num_features", None)
+        if not isinstance(features, int):
+            raise PluginError(f"{type(backbone).__name__}.build returned no int num_features.")
+        self.head = nn.Linear(features, embedding_dim)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return embeddings of images ``[B, C, H, W]`` uint8, or of vectors ``[B, D]``."""
+        if self.format:
+            inputs = _formatted(inputs, self.format)
+        embeddings: Tensor = self.head(self.backbone(inputs))
+        return embeddings
+
+
+def _input_shape(shape: tuple[int, ...], wanted: ImageFormat) -> tuple[int, ...]:
+    channels, *sides = shape
+    if wanted.channels and channels not in (1, wanted.channels):
+        raise ConfigError(f"The backbone wants {wanted.channels} channels, images have {channels}.")
+    return (wanted.channels or channels, *([wanted.size] * 2 if wanted.size else sides))
+
+
+def _formatted(images: Tensor, wanted: ImageFormat) -> Tensor:
+    images = images.float() / 255
+    if wanted.channels:
+        images = images.expand(-1, wanted.channels, -1, -1)
+    if wanted.size:
+        images = F.interpolate(
+            images, (wanted.size, wanted.size), mode="bicubic", antialias=True, align_corners=False
+        )
+    mean = torch.tensor(wanted.mean, device=images.device).view(1, -1, 1, 1)
+    std = torch.tensor(wanted.std, device=images.device).view(1, -1, 1, 1)
+    return (images - mean) / std
+
+
+@torch.no_grad()
+def embed(
+    model: Embedder,
+    items: Items,
+    device: torch.device,
+    precision: Literal["float32", "bfloat16"],
+) -> Tensor:
+    """Return the embeddings of `items` in evaluation mode, ``[N, E]`` float32."""
+    model.eval()
+    parts = []
+    for inputs in torch.split(torch.from_numpy(items.inputs), _EVALUATION_BATCH):
+        with autocast(device, precision):
+            parts.append(model(inputs.to(device)).float())
+    return torch.cat(parts)

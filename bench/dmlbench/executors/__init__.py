@@ -1,0 +1,28 @@
+"""Where trials run. An executor takes trials and yields events; it knows nothing of tables."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dmlbench.records import Epoch, Record
+from dmlbench.trial import Trial
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a trial."""
+
+    kind: Literal["started", "epoch", "finished"]
+    trial: Trial
+    epoch: Epoch | None = None
+    record: Record | None = None
+
+
+@dataclass(frozen=True)
+class Site:
+    """What an executor's workers need to know; small enough to be sent to them."""
+
+    records: Path
+    """Folder that finished records are written to."""
+    data_dir: Path | None = None
+    device: str = "auto"

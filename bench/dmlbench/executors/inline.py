@@ -1,0 +1,23 @@
+"""Trials one after the other in this process: for debugging, and inside another program."""
+
+from collections.abc import Iterator, Sequence
+
+from dmlbench.device import pick_device
+from dmlbench.discovery import Catalogue
+from dmlbench.executors import Event, Site
+from dmlbench.experiment import run_trial
+from dmlbench.learners import Workplace
+from dmlbench.records import Epoch, Store
+from dmlbench.trial import Trial
+
+
+def run_inline(trials: Sequence[Trial], site: Site) -> Iterator[Event]:
+    """Run `trials` in order and yield what happens; a trial's epochs come when it is over."""
+    workplace = Workplace(Catalogue.discover(), site.data_dir, pick_device(site.device))
+    store = Store(site.records)
+    for trial in trials:
+        yield Event("started", trial)
+        epochs: list[Epoch] = []
+        record = store.keep(run_trial(trial, workplace, epochs.append))
+        yield from (Event("epoch", trial, epoch=epoch) for epoch in epochs)
+        yield Event("finished", trial, record=record)

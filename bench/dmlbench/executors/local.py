@@ -1,0 +1,142 @@
+"""Trials in worker processes on this machine, which live for the whole run.
+
+Each worker has a pipe of its own to this process. So it is always known which trial a worker was
+at when it died, one that dies takes no lock with it, and all end when this process does.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from dmlbench.executors import Event, Site
+from dmlbench.records import Epoch, Record, Store
+from dmlbench.trial import Trial
+
+_THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_SPAWN = multiprocessing.get_context("spawn")  # a fork of a process that used torch may hang
+
+
+def run_local(trials: Sequence[Trial], site: Site, jobs: int) -> Iterator[Event]:
+    """Run `trials` in `jobs` worker processes and yield what happens, as it happens.
+
+    Each worker computes on one CPU thread: so side by side they do more than one process with
+    many threads, and the figures do not depend on their number.
+    """
+    waiting = deque(trials)
+    workers = [_Worker(site) for _ in range(min(jobs, len(trials)))]
+    try:
+        while waiting or any(worker.trial for worker in workers):
+            workers = [_Worker(site) if worker.died else worker for worker in workers]
+            for worker in workers:
+                if worker.trial is None and waiting:
+                    worker.start(waiting.popleft())
+            busy = [worker for worker in workers if worker.trial]
+            ready = wait([worker.pipe for worker in busy])
+            for worker in busy:
+                if worker.pipe in ready:
+                    yield worker.next_event()
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+class _Worker:
+    """A worker process as this process sees it."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.trial: Trial | None = None
+        self.died = False
+        self.pipe, theirs = _SPAWN.Pipe()
+        self.process: SpawnProcess = _SPAWN.Process(target=_work, args=(theirs, site), daemon=True)
+        with _one_thread():
+            self.process.start()
+        theirs.close()  # so that this end sees it when the worker dies
+
+    def start(self, trial: Trial) -> None:
+        self.trial = trial
+        with suppress(OSError):  # if it died idle, `next_event` finds the pipe closed
+            self.pipe.send(trial)
+
+    def next_event(self) -> Event:
+        assert self.trial is not None
+        try:
+            event: Event = self.pipe.recv()
+        except (EOFError, OSError):
+            event = Event("finished", self.trial, record=self._last_words(self.trial))
+            self.died = True
+        if event.kind == "finished":
+            self.trial = None
+        return event
+
+    def _last_words(self, trial: Trial) -> Record:
+        self.process.join()
+        code = self.process.exitcode or 0
+        how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+        hint = " The machine may have run out of memory." if -code == signal.SIGKILL else ""
+        reason = f"The worker process {how} in the middle of the trial.{hint}"
+        record = Record(id=trial.id, trial=trial, status="failed", reason=reason)
+        return Store(self.site.records).keep(record)
+
+    def stop(self) -> None:
+        self.pipe.close()
+        self.process.terminate()
+        self.process.join()
+
+
+def _work(pipe: "Connection[Any, Any]", site: Site) -> None:
+    """Run the trials that come through `pipe` until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent acts
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    from dmlbench.device import pick_device
+    from dmlbench.discovery import Catalogue
+    from dmlbench.experiment import run_trial
+    from dmlbench.learners import Workplace
+
+    def tell(event: Event) -> None:
+        try:
+            pipe.send(event)
+        except OSError:  # nobody listens any more
+            os._exit(1)
+
+    workplace = Workplace(Catalogue.discover(), site.data_dir, pick_device(site.device))
+    store = Store(site.records)
+    while True:
+        try:
+            trial = pipe.recv()
+        except EOFError:
+            return
+        tell(Event("started", trial))
+        record = run_trial(trial, workplace, partial(_tell_epoch, tell, trial))
+        tell(Event("finished", trial, record=store.keep(record)))
+
+
+def _tell_epoch(tell: Callable[[Event], None], trial: Trial, epoch: Epoch) -> None:
+    tell(Event("epoch", trial, epoch=epoch))
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let processes started inside find settings for one thread, where the user made none."""
+    unset = [name for name in _THREAD_SETTINGS if name not in os.environ]
+    os.environ.update(dict.fromkeys(unset, "1"))
+    try:
+        yield
+    finally:
+        for name in unset:
+            del os.environ[name]

@@ -1,0 +1,101 @@
+"""Run one trial from its description to its record, whatever happens inside."""
+
+import json
+import os
+import platform
+import resource
+import sys
+import time
+import traceback
+from functools import lru_cache, partial
+from typing import Any
+
+from dmlbench.contracts import Dataset
+from dmlbench.data.items import Data, load_data
+from dmlbench.device import describe, repeatable
+from dmlbench.errors import DataError, DmlbenchError
+from dmlbench.learners import Workplace, learn
+from dmlbench.outcomes import OnEpoch, cross_validate, retrieve
+from dmlbench.records import Record, versions
+from dmlbench.trial import Part, Trial, canonical_json
+
+
+def run_trial(trial: Trial, workplace: Workplace, on_epoch: OnEpoch = lambda epoch: None) -> Record:
+    """Run `trial` and return its record: finished, or failed with the reason.
+
+    Args:
+        trial: what to run.
+        workplace: where.
+        on_epoch: called with each epoch's entry of the record.
+    """
+    started = time.perf_counter()
+    with repeatable(workplace.device):
+        settings = describe(workplace.device, trial.protocol.precision)
+        try:
+            outcome = {"status": "finished", **_measure(trial, workplace, on_epoch)}
+        except DmlbenchError as error:
+            outcome = {"status": "failed", "reason": str(error)}
+        except Exception as error:  # a plugin may raise anything; it costs only this trial
+            outcome = {"status": "failed", "reason": _reason(error)}
+    return Record(
+        id=trial.id,
+        trial=trial,
+        settings=settings,
+        versions=versions(
+            {p.distribution: p.version for p in (trial.dataset, *trial.parts.values())}
+        ),
+        measurements=_measurements(time.perf_counter() - started),
+        **outcome,
+    )
+
+
+@lru_cache(maxsize=2)
+def load_once(
+    workplace: Workplace, reference: str, settings: str, image_size: int
+) -> tuple[Dataset, Data]:
+    """Return a dataset and its data; the next trial on the same one finds them loaded.
+
+    Args:
+        workplace: where.
+        reference: the dataset's.
+        settings: its hyper-parameters as canonical JSON.
+        image_size: see `load_data`.
+    """
+    part = Part(reference=reference, name=reference, settings=json.loads(settings))
+    dataset = workplace.make("dataset", part)
+    return dataset, load_data(dataset, workplace.data_dir, image_size)
+
+
+def _measure(trial: Trial, workplace: Workplace, on_epoch: OnEpoch) -> dict[str, Any]:
+    dataset, data = load_once(
+        workplace,
+        trial.dataset.reference,
+        canonical_json(trial.dataset.settings),
+        trial.protocol.image_size,
+    )
+    if data.fingerprint != trial.fingerprint:
+        raise DataError(
+            f"The data of {trial.dataset} changed: their fingerprint is {data.fingerprint}, "
+            f"it was {trial.fingerprint} when the run was planned."
+        )
+    learn_items = partial(learn, trial, workplace)
+    if dataset.evaluation == "cross-validation":
+        return cross_validate(trial, data, learn_items, on_epoch)
+    return retrieve(trial, data, dataset.recall_at, learn_items, on_epoch)
+
+
+def _reason(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(frame.filename)}:{frame.lineno}, in {frame.name}"
+    return f"{type(error).__name__}: {error} ({where})"
+
+
+def _measurements(seconds: float) -> dict[str, Any]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "seconds": round(seconds, 3),
+        "peak_memory_mib": round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+    }

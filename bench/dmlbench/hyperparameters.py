@@ -1,0 +1,167 @@
+"""Hyper-parameters, read from a component's signature: the one place where they stand."""
+
+import inspect
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Union, get_args, get_origin
+
+from dmlbench.errors import ConfigError, PluginError, nearest
+from dmlbench.search_space import Choice, IntUniform, SearchSpace, Uniform
+
+INJECTED = frozenset({"num_classes", "embedding_dim", "random_state"})
+"""Arguments that the harness passes by name to a component that asks for them."""
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One argument with a default: its type and search space where the signature states them."""
+
+    name: str
+    default: Any
+    type: Any = None
+    space: SearchSpace | None = None
+
+    def parse(self, text: str) -> Any:
+        """Return the value that `text` spells, checked.
+
+        Raises:
+            ConfigError: of another type, or outside the search space.
+        """
+        return self.check(_convert(text, self.type, self.default))
+
+    def check(self, value: Any) -> Any:
+        """Return `value`, a whole number as float where a float is wanted.
+
+        Raises:
+            ConfigError: of another type, or outside the search space.
+        """
+        if self.type is float and type(value) is int:
+            value = float(value)
+        if self.type is not None and not _is_a(value, self.type):
+            raise ConfigError(f"{self.name}={value!r} is not of type {_type_name(self.type)}.")
+        if self.space is not None and value not in self.space:
+            raise ConfigError(f"{self.name}={value!r} is outside {self.space!r}.")
+        return value
+
+
+def hyperparameters(component: type) -> dict[str, Hyperparameter]:
+    """Return the hyper-parameters of a component class by name.
+
+    Raises:
+        PluginError: the signature or one of its annotations can't be read.
+    """
+    try:
+        signature = inspect.signature(component)
+        hints = typing.get_type_hints(component.__init__, include_extras=True)  # type: ignore[misc]
+    except (NameError, TypeError, ValueError, AttributeError, SyntaxError) as error:
+        raise PluginError(
+            f"The signature of {component.__module__}:{component.__qualname__} can't be read: "
+            f"{error}. Every annotation must name something that its module knows."
+        ) from error
+    found = {}
+    for parameter in signature.parameters.values():
+        if parameter.default is not parameter.empty and parameter.name not in INJECTED:
+            hint, space = _split(hints.get(parameter.name))
+            found[parameter.name] = Hyperparameter(parameter.name, parameter.default, hint, space)
+    return found
+
+
+def resolve(component: type, kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all hyper-parameters of `component`: the defaults with `settings` put in.
+
+    Values that are strings are read as the command line spells them.
+
+    Raises:
+        ConfigError: an unknown name, or a value of a wrong type or outside its search space.
+    """
+    known = hyperparameters(component)
+    values = {name: parameter.default for name, parameter in known.items()}
+    for name, value in settings.items():
+        if name not in known:
+            raise ConfigError(
+                f"{kind}.{name}: {component.__name__} has no hyper-parameter {name!r}."
+                + (nearest(name, known) or " It has none at all.")
+            )
+        parameter = known[name]
+        try:
+            values[name] = (
+                parameter.parse(value) if isinstance(value, str) else parameter.check(value)
+            )
+        except ConfigError as error:
+            raise ConfigError(f"{kind}.{error}") from error
+    return values
+
+
+def family_argument(component: type) -> str | None:
+    """Return the name of the argument that makes a component a family, or None."""
+    for parameter in inspect.signature(component).parameters.values():
+        if (
+            parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            and parameter.default is parameter.empty
+        ):
+            return parameter.name
+    return None
+
+
+def check_argument(component: type, kind: str, reference: str, argument: str | None) -> None:
+    """Check that a family has its argument, and that nothing else has one.
+
+    Raises:
+        ConfigError: it is the other way round.
+    """
+    wanted = family_argument(component)
+    if wanted and not argument:
+        mark = ":" if kind == "dataset" else "/"
+        example = f"{reference}{mark}{wanted.upper()}"
+        raise ConfigError(f"The {kind} {reference!r} is a family: say which, as {example}.")
+    if argument and not wanted:
+        raise ConfigError(f"The {kind} {reference!r} is no family: leave out {argument!r}.")
+
+
+def injections(component: type, available: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the `available` arguments that `component` asks for by name."""
+    parameters = inspect.signature(component).parameters
+    return {name: value for name, value in available.items() if name in parameters}
+
+
+def _split(hint: Any) -> tuple[Any, SearchSpace | None]:
+    if get_origin(hint) is typing.Annotated:
+        hint, *extras = get_args(hint)
+        spaces = [e for e in extras if isinstance(e, Uniform | IntUniform | Choice)]
+        return hint, spaces[0] if spaces else None
+    return hint, None
+
+
+def _convert(text: str, hint: Any, default: Any) -> Any:
+    wanted = [hint] if hint is not None else []
+    if get_origin(hint) in (Union, types.UnionType):
+        wanted = list(get_args(hint))
+    if not wanted and default is not None:
+        wanted = [type(default)]
+    if text.lower() == "none" and (types.NoneType in wanted or default is None):
+        return None
+    if bool in wanted and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for number in (int, float):
+        if not wanted or number in wanted or (number is int and float in wanted):
+            try:
+                return number(text)
+            except ValueError:
+                continue
+    return text
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(_is_a(value, option) for option in get_args(hint))
+    if get_origin(hint) is typing.Literal:
+        return value in get_args(hint)
+    if hint in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, hint) if isinstance(hint, type) else True
+
+
+def _type_name(hint: Any) -> str:
+    return getattr(hint, "__name__", str(hint))

@@ -1,0 +1,1 @@
+"""Leaderboards: tables, pictures and pages, made from records alone."""

@@ -1,0 +1,49 @@
+"""Texts from records are anybody's: made harmless here before they reach a table or a page."""
+
+import re
+import shlex
+
+NAME_LENGTH = 60
+REASON_LENGTH = 400
+
+_MARKDOWN_MARKS = re.compile(r"([\\`*_\[\]|~$])")
+_FORMULA_STARTS = "=+-@＝＋－＠"
+
+
+def visible(text: str) -> str:
+    """Return `text` on one line: a space for each control, format or line-breaking character."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def plain(text: str, length: int = NAME_LENGTH) -> str:
+    """Return `text` on one line, single-spaced, cut to `length` characters."""
+    line = " ".join(visible(text).split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def markdown(text: str) -> str:
+    """Return `text`, already on one line, so that GitHub's markdown shows it as it stands."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKDOWN_MARKS.sub(r"\\\1", text)
+
+
+def code_block(command: str) -> str:
+    """Return `command` as a block of code that nothing in it can end."""
+    longest = max(map(len, re.findall("`+", command)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sh\n{command}\n{fence}"
+
+
+def csv_cell(text: str) -> str:
+    """Return `text` so that a spreadsheet does not take it for a formula."""
+    return f"'{text}" if text and text[0] in _FORMULA_STARTS else text
+
+
+def shell(words: list[str]) -> str:
+    """Return `words` as one line for a shell, each quoted where it needs it."""
+    return shlex.join(visible(word) for word in words)
+
+
+def slug(text: str) -> str:
+    """Return `text` as the name of a file or folder."""
+    return re.sub(r"[^A-Za-z0-9.=_+-]+", "-", text).strip("-.")[:80] or "unnamed"

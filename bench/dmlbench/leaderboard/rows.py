@@ -1,0 +1,173 @@
+"""A row: the trials that differ by nothing but the seed, summed up."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from dmlbench.leaderboard.escaping import plain
+from dmlbench.leaderboard.metrics import average
+from dmlbench.records import Record
+from dmlbench.statistics import Estimate
+from dmlbench.trial import ROW_KINDS, Trial
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a table says of one loss with its miner, sampler and backbone, or of one baseline."""
+
+    records: tuple[Record, ...]
+    """One a seed, by seed."""
+    names: Mapping[str, str]
+    """What the table calls each part, by kind; no two rows of a table have the same."""
+    label: str
+    """The shortest text that names the row."""
+    below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Metrics that it loses to a floor, by the floor's label."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """Columns that plugins add."""
+
+    @property
+    def trial(self) -> Trial:
+        """Return the trial of the first seed; all but the seed holds for all."""
+        return self.records[0].trial
+
+    @property
+    def id(self) -> str:
+        """Return the hash that the row's trials share."""
+        return self.trial.row
+
+    @property
+    def is_baseline(self) -> bool:
+        """Return whether no loss is trained."""
+        return "baseline" in self.trial.parts
+
+    @cached_property
+    def finished(self) -> tuple[Record, ...]:
+        """Return the records of the seeds that finished, collapsed ones too."""
+        return tuple(record for record in self.records if record.status == "finished")
+
+    @property
+    def failed(self) -> tuple[Record, ...]:
+        """Return the records of the seeds that failed."""
+        return tuple(record for record in self.records if record.status == "failed")
+
+    @property
+    def collapsed(self) -> tuple[Record, ...]:
+        """Return the records of the seeds whose embeddings are all the same."""
+        return tuple(record for record in self.records if record.collapsed)
+
+    @cached_property
+    def metrics(self) -> dict[str, Estimate]:
+        """Return the test metrics of the selected epoch over the finished seeds."""
+        return average(record.metrics for record in self.finished)
+
+    @cached_property
+    def last_epoch_metrics(self) -> dict[str, Estimate]:
+        """Return the test metrics of the last epoch over the finished seeds."""
+        return average(record.last_epoch_metrics for record in self.finished)
+
+    @property
+    def seconds(self) -> float | None:
+        """Return the mean time of a trial."""
+        times = list(numbers(record.measurements.get("seconds") for record in self.finished))
+        return math.fsum(times) / len(times) if times else None
+
+    @property
+    def selected_epochs(self) -> list[int]:
+        """Return the epoch that counts, seed by seed."""
+        epochs = [record.selected_epoch for record in self.finished]
+        return [epoch for epoch in epochs if epoch is not None]
+
+    @property
+    def hyperparameters(self) -> str:
+        """Return the hyper-parameters that were changed, or that none was."""
+        changed = [
+            f"{kind}.{name}={value}"
+            for kind in ROW_KINDS
+            if kind in self.trial.parts
+            for name, value in self.trial.parts[kind].changed.items()
+        ]
+        if changed:
+            return plain(", ".join(changed), 200)
+        return "defaults" if self.is_baseline else "paper defaults"
+
+    @property
+    def origin(self) -> str:
+        """Return the distributions that the parts are from; the loss's or baseline's first."""
+        releases = {kind: self._releases(kind) for kind in ROW_KINDS if kind in self.trial.parts}
+        main, *others = releases
+        named = [releases[main]]
+        named += [f"{kind}: {releases[kind]}" for kind in others if releases[kind] != named[0]]
+        return "; ".join(named)
+
+    def numbers(self, detail: str) -> list[float]:
+        """Return a number among the records' details, from each finished seed that has it."""
+        return list(numbers(record.details.get(detail) for record in self.finished))
+
+    def text(self, detail: str) -> str:
+        """Return a text among the records' details; those of several seeds with commas."""
+        texts = [record.details.get(detail) for record in self.finished]
+        return ", ".join(dict.fromkeys(plain(text) for text in texts if isinstance(text, str)))
+
+    def _releases(self, kind: str) -> str:
+        parts = [record.trial.parts[kind] for record in self.records]
+        found = {f"{part.distribution} {part.version}" if part.distribution else "a file of one's own" for part in parts}
+        return plain(", ".join(sorted(found)))
+
+
+def numbers(values: Iterable[Any]) -> Iterable[float]:
+    """Yield those of `values` that are finite numbers; records may hold anything there."""
+    for value in values:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            yield value
+
+
+def named_rows(groups: Iterable[Sequence[Record]]) -> list[Row]:
+    """Return a row for each group of records, under names that tell the rows apart.
+
+    Parts with the same visible name but other source code (an edited file) get the beginning of
+    the source's hash; whatever else may differ shows in the beginning of the row's own hash.
+    """
+    groups = [tuple(sorted(group, key=lambda record: record.trial.seed)) for group in groups]
+    trials = [group[0].trial for group in groups]
+    names = [{kind: plain(str(part)) for kind, part in trial.parts.items()} for trial in trials]
+    for same in _alike([tuple(sorted(name.items())) for name in names]):
+        for kind in names[same[0]]:
+            sources = [trials[i].parts[kind].source for i in same]
+            if len(set(sources)) > 1:
+                for i, source in zip(same, sources, strict=True):
+                    names[i][kind] += f" #{source[:7] or 'not-loaded'}"
+    for same in _alike([tuple(sorted(name.items())) for name in names]):
+        for i in same:
+            names[i]["baseline" if "baseline" in names[i] else "loss"] += f" #{trials[i].row[:7]}"
+    labels = _labels(names)
+    return [Row(*row) for row in zip(groups, names, labels, strict=True)]
+
+
+def _labels(names: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return baseline or loss and miner of each row, with as many more parts as it needs."""
+    kinds = [("baseline", "loss", "miner")] * len(names)
+
+    def labels() -> list[str]:
+        return [
+            " + ".join(name[kind] for kind in chosen if kind in name)
+            for name, chosen in zip(names, kinds, strict=True)
+        ]
+
+    for same in _alike(labels()):
+        differing = [
+            kind for kind in ROW_KINDS[3:] if len({names[i].get(kind) for i in same}) > 1
+        ]
+        for i in same:
+            kinds[i] = (*kinds[i], *differing)
+    return labels()
+
+
+def _alike(values: Sequence[Any]) -> list[list[int]]:
+    """Return the places of equal values, for each value that is there more than once."""
+    places: dict[Any, list[int]] = {}
+    for place, value in enumerate(values):
+        places.setdefault(value, []).append(place)
+    return [group for group in places.values() if len(group) > 1]

@@ -1,0 +1,189 @@
+"""From records to tables: one for each dataset, data fingerprint and protocol."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+from dmlbench.leaderboard.escaping import plain
+from dmlbench.leaderboard.metrics import display_name, headline, shown
+from dmlbench.leaderboard.rows import Row, named_rows
+from dmlbench.protocol import Protocol
+from dmlbench.records import Record
+from dmlbench.trial import Part, Trial, canonical_json
+
+_MUST_NOT_LOSE = ("recall@1", "map_at_r", "knn_accuracy")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that may be compared: the same data, the same protocol."""
+
+    rows: tuple[Row, ...]
+    """Every row, best mean first; rows without a finished seed last."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of these records, in sentences."""
+
+    @property
+    def dataset(self) -> Part:
+        """Return the dataset."""
+        return self.rows[0].trial.dataset
+
+    @property
+    def protocol(self) -> Protocol:
+        """Return the protocol."""
+        return self.rows[0].trial.protocol
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the hash of the data."""
+        return self.rows[0].trial.fingerprint
+
+    @property
+    def title(self) -> str:
+        """Return dataset and protocol."""
+        return f"{plain(str(self.dataset))} · {plain(self.protocol.name)}"
+
+    @property
+    def records(self) -> list[Record]:
+        """Return the records of all rows."""
+        return [record for row in self.rows for record in row.records]
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """Return the metrics that the table shows."""
+        return shown(name for row in self.rows for name in row.metrics)
+
+    @cached_property
+    def headline(self) -> str | None:
+        """Return the metric that the rows are ordered by; None if no row has finished."""
+        return headline(self.metrics)
+
+    @property
+    def lanes(self) -> dict[str, list[Row]]:
+        """Return the rows of trained networks by backbone: these are never ranked together."""
+        trained = [row for row in self.rows if row.finished and not row.is_baseline]
+        backbones = sorted({row.names.get("backbone", "") for row in trained})
+        return {
+            backbone: [row for row in trained if row.names.get("backbone", "") == backbone]
+            for backbone in backbones
+        }
+
+    @property
+    def baselines(self) -> list[Row]:
+        """Return the finished rows in which no network is trained by a loss."""
+        return [row for row in self.rows if row.finished and row.is_baseline]
+
+    @property
+    def floors(self) -> list[Row]:
+        """Return the baselines that a trained row must beat."""
+        return [row for row in self.baselines if _is_floor(row)]
+
+    @property
+    def failed(self) -> list[Row]:
+        """Return the rows of which no seed has finished."""
+        return [row for row in self.rows if not row.finished]
+
+
+def make_tables(records: Iterable[Record]) -> list[Table]:
+    """Return the tables of `records`, whatever order they come in, sorted by dataset and protocol."""
+    keyed = sorted(((_table_key(record.trial), record) for record in records), key=_place)
+    return [
+        _make_table([record for _, record in group])
+        for _, group in groupby(keyed, key=lambda pair: pair[0])
+    ]
+
+
+def _table_key(trial: Trial) -> tuple[str, str, str]:
+    """Return what the trials of one table share."""
+    dataset = trial.dataset.model_dump(mode="json", include={"name", "settings"})
+    identity = [dataset, trial.fingerprint, trial.protocol.identity()]
+    return (trial.dataset.name, trial.protocol.name, canonical_json(identity))
+
+
+def _place(keyed: tuple[tuple[str, str, str], Record]) -> Any:
+    key, record = keyed
+    return key, record.trial.row, record.trial.seed, record.id
+
+
+def _make_table(records: Sequence[Record]) -> Table:
+    kept, notes = _one_a_trial(records)
+    groups = groupby(kept, key=lambda record: record.trial.row)
+    rows = named_rows([list(group) for _, group in groups])
+    table = Table(tuple(rows))
+    marked = [replace(row, below=_lost_to(table.floors, row)) for row in rows]
+    ordered = tuple(sorted(marked, key=lambda row: _rank(row, table.headline)))
+    table = Table(ordered)
+    return replace(table, notes=(*notes, *_missing_floors(table), *_uneven_seeds(table)))
+
+
+def _one_a_trial(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+    """Return one record of each trial, and a note on each of which there are different ones."""
+    kept, notes = [], []
+    for _, group in groupby(records, key=lambda record: record.id):
+        copies = list(group)
+        if len(copies) > 1:
+            copies.sort(key=lambda record: (record.status != "finished", record.to_json()))
+            if any(copy.metrics != copies[0].metrics for copy in copies if copy.status == "finished"):
+                notes.append(
+                    f"There are {len(copies)} records of {plain(str(copies[0].trial), 160)} with "
+                    "different figures; one of them is shown."
+                )
+        kept.append(copies[0])
+    return kept, notes
+
+
+def _rank(row: Row, metric: str | None) -> tuple[bool, float, str, str]:
+    mean = row.metrics[metric].mean if metric in row.metrics else None
+    return (mean is None, -(mean or 0.0), row.label, row.id)
+
+
+def _is_floor(row: Row) -> bool:
+    part = row.trial.parts["baseline"]
+    floors = row.trial.protocol.baselines.floors
+    return part.name in floors or part.reference in floors
+
+
+def _lost_to(floors: Sequence[Row], row: Row) -> Mapping[str, tuple[str, ...]]:
+    """Return the metrics whose mean is below that of a floor, by the floor's label.
+
+    A floor that has a backbone (the untrained network) is one for rows with the same backbone.
+    """
+    lost = {}
+    if row.is_baseline and _is_floor(row):
+        return {}
+    for floor in floors:
+        if not _comparable(floor.trial, row.trial):
+            continue
+        metrics = tuple(
+            display_name(metric)
+            for metric in _MUST_NOT_LOSE
+            if metric in row.metrics
+            and metric in floor.metrics
+            and row.metrics[metric].mean < floor.metrics[metric].mean
+        )
+        if metrics:
+            lost[floor.label] = metrics
+    return lost
+
+
+def _comparable(floor: Trial, trial: Trial) -> bool:
+    backbones = [one.parts["backbone"].identity() for one in (floor, trial) if "backbone" in one.parts]
+    return len(backbones) < 2 or backbones[0] == backbones[1]
+
+
+def _missing_floors(table: Table) -> list[str]:
+    there = {name for row in table.floors for name in (row.trial.parts["baseline"].name, row.trial.parts["baseline"].reference)}
+    missing = [name for name in table.protocol.baselines.floors if name not in there]
+    if not missing or not any(table.lanes.values()):
+        return []
+    names = ", ".join(plain(name) for name in missing)
+    return [f"No finished trial of {names}: no row can be marked as below it."]
+
+
+def _uneven_seeds(table: Table) -> list[str]:
+    seeds = {tuple(record.trial.seed for record in row.finished) for row in table.rows}
+    if len(seeds - {()}) < 2:
+        return []
+    return ["The rows do not all have the same finished seeds; the column Seeds says which."]

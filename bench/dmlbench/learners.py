@@ -1,0 +1,165 @@
+"""How the rows of a leaderboard learn: a network by a loss, or a baseline by its own rule."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from dmlbench.data.items import Items, with_consecutive_labels
+from dmlbench.device import seed_everything
+from dmlbench.discovery import Catalogue
+from dmlbench.embedder import Embedder, embed
+from dmlbench.errors import DmlbenchError, TrialError
+from dmlbench.hyperparameters import injections
+from dmlbench.training import (
+    FIT_STREAM,
+    LOSS_STREAM,
+    MINER_STREAM,
+    NETWORK_STREAM,
+    Recipe,
+    train,
+)
+from dmlbench.trial import Part, Trial
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a trial needs of the machine it runs on."""
+
+    catalogue: Catalogue
+    data_dir: Path | None
+    device: torch.device
+
+    def make(self, kind: str, part: Part, **available: Any) -> Any:
+        """Return the component that `part` describes, given what it asks for by name.
+
+        Raises:
+            ConfigError, PluginError: it can't be found or imported.
+            TrialError: its constructor failed.
+        """
+        found, component = self.catalogue.load(kind, part.reference)
+        argument = [] if found.argument is None else [found.argument]
+        try:
+            return component(*argument, **part.settings, **injections(component, available))
+        except DmlbenchError:
+            raise
+        except Exception as error:  # whatever a plugin's constructor raises
+            raise TrialError(
+                f"The {kind} {part} can't be made: {type(error).__name__}: {error}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class State:
+    """A learner after an epoch."""
+
+    epoch: int
+    loss: float | None
+    embed: Callable[[Items], np.ndarray]
+    """From items to embeddings ``[N, E]`` float32; of length 1 if a network made them."""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def learn(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
+    """Learn from `items`; yield the state before training and after each epoch.
+
+    A baseline has one state. What a state embeds with is valid until the next one is asked for.
+    """
+    if "baseline" in trial.parts:
+        yield _fit_baseline(trial, workplace, items)
+    else:
+        yield from _train_network(trial, workplace, items)
+
+
+def _untrained_network(trial: Trial, workplace: Workplace, items: Items) -> Embedder:
+    backbone = workplace.make("backbone", trial.parts["backbone"])
+    seed_everything(trial.seed, NETWORK_STREAM)
+    return Embedder(backbone, items, trial.protocol.embedding_dim).to(workplace.device)
+
+
+def _train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
+    protocol, device = trial.protocol, workplace.device
+    model = _untrained_network(trial, workplace, items)
+    seed_everything(trial.seed, LOSS_STREAM)
+    loss = workplace.make(
+        "loss",
+        trial.parts["loss"],
+        num_classes=with_consecutive_labels(items.labels)[1],
+        embedding_dim=protocol.embedding_dim,
+    ).to(device)
+    miner = workplace.make("miner", trial.parts["miner"]) if "miner" in trial.parts else None
+    sampler = workplace.make("sampler", trial.parts["sampler"])
+    seed_everything(trial.seed, MINER_STREAM)
+    embed_items = partial(_embed, model, device=device, precision=protocol.precision)
+    details = {
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "loss_parameters": sum(weight.numel() for weight in loss.parameters()),
+        "reducer": loss.reducer,
+        "own_lr_multiple": loss.own_lr_multiple,
+        "train_items": len(items),
+    }
+    yield State(0, None, embed_items, details)
+    losses = train(model, Recipe(loss, miner, sampler, protocol, trial.seed), items, device)
+    for epoch, mean_loss in enumerate(losses, start=1):
+        yield State(epoch, mean_loss, embed_items, details)
+
+
+def _embed(model: Embedder, items: Items, **where: Any) -> np.ndarray:
+    embeddings: np.ndarray = F.normalize(embed(model, items, **where)).cpu().numpy()
+    if not np.isfinite(embeddings).all():
+        raise TrialError("The network's embeddings are not finite. Lower the learning rate.")
+    return embeddings
+
+
+def _fit_baseline(trial: Trial, workplace: Workplace, items: Items) -> State:
+    part = trial.parts["baseline"]
+    rng = np.random.default_rng((trial.seed, FIT_STREAM))
+    chosen = np.arange(len(items))
+    if len(items) > trial.protocol.baselines.fit_items:
+        chosen = np.sort(rng.choice(chosen, trial.protocol.baselines.fit_items, replace=False))
+    seed_everything(trial.seed, FIT_STREAM)
+    estimator = workplace.make("baseline", part, random_state=trial.seed)
+    represent: Callable[[Items], np.ndarray] = Items.flat
+    if getattr(estimator, "takes", "pixels") == "embeddings":
+        network = _untrained_network(trial, workplace, items)
+        represent = partial(
+            _embed, network, device=workplace.device, precision=trial.protocol.precision
+        )
+    fitted = items[chosen]
+    rows = represent(fitted)
+    _limit_components(estimator, part, rows, fitted.labels, trial.protocol.embedding_dim)
+    estimator.fit(rows, fitted.labels)
+    details = {"fit_items": len(fitted), "train_items": len(items)}
+    return State(0, None, lambda some: _transform(estimator, represent(some), part), details)
+
+
+def _limit_components(
+    estimator: Any, part: Part, rows: np.ndarray, labels: np.ndarray, embedding_dim: int
+) -> None:
+    """Set ``n_components``, where there is one and it was left open, to the embedding size.
+
+    Data of N items with D features have no more than min(N, D) components; a classifier's
+    discriminants are one fewer than its classes.
+    """
+    if part.settings.get("n_components", 0) is not None:
+        return
+    most = min(embedding_dim, *rows.shape)
+    if hasattr(estimator, "predict"):
+        most = min(most, len(np.unique(labels)) - 1)
+    estimator.set_params(n_components=most)
+
+
+def _transform(estimator: Any, rows: np.ndarray, part: Part) -> np.ndarray:
+    embeddings = np.asarray(estimator.transform(rows), dtype=np.float32)
+    if embeddings.ndim != 2 or len(embeddings) != len(rows):
+        raise TrialError(
+            f"{part} made embeddings of shape {embeddings.shape}, not [{len(rows)}, E]."
+        )
+    if not np.isfinite(embeddings).all():
+        raise TrialError(f"The embeddings of {part} are not finite.")
+    return embeddings

@@ -1,0 +1,207 @@
+"""From a suite to its trials. Whatever is wrong with a request is found here, before a run."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dmlbench.contracts import Dataset
+from dmlbench.data.items import load_data
+from dmlbench.discovery import KINDS, Catalogue, source_hash
+from dmlbench.errors import ConfigError, PluginError, nearest
+from dmlbench.hyperparameters import check_argument, family_argument, resolve
+from dmlbench.protocol import Protocol, load_protocol
+from dmlbench.suite import Suite
+from dmlbench.trial import Part, Trial
+
+Settings = Mapping[str, Mapping[str, Any]]
+"""By kind of component, or ``protocol``: what ``--set`` sets."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials of a run, and what was left out of it."""
+
+    trials: tuple[Trial, ...]
+    left_out: tuple[str, ...] = ()
+    """A sentence each: what, why, and how to get it."""
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Unfolds suites with the components and the data of this machine."""
+
+    catalogue: Catalogue
+    data_dir: Path | None = None
+
+    def unfold(self, suite: Suite) -> Plan:
+        """Return the trials of `suite`, each once.
+
+        A component that can't be imported keeps its trials: each fails by itself, with the reason.
+
+        Raises:
+            ConfigError: an unknown name, an impossible combination, a wrong setting.
+            DataError: a dataset asked for by name is missing or damaged.
+        """
+        settings = _by_kind(suite.settings)
+        references, left_out = self._datasets(suite.datasets)
+        trials: dict[str, Trial] = {}
+        for reference in references:
+            part, dataset = self._dataset(reference, settings)
+            protocol = self._protocol(suite.protocol or dataset.protocol, settings)
+            data = load_data(dataset, self.data_dir, protocol.image_size)
+            for row in self._rows(suite, protocol):
+                parts = {kind: self._part(kind, name, settings) for kind, name in row.items()}
+                for seed in suite.seeds:
+                    trial = Trial(
+                        dataset=part,
+                        fingerprint=data.fingerprint,
+                        protocol=protocol,
+                        parts=parts,
+                        seed=seed,
+                    )
+                    trials[trial.id] = trial
+        return Plan(tuple(trials.values()), tuple(left_out))
+
+    def _datasets(self, asked: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
+        """Return the datasets to run on, and for ``all`` why others are left out."""
+        if asked != ("all",):
+            return asked, []
+        ready, left_out = [], []
+        for reference in self.catalogue.references("dataset"):
+            try:
+                _, component = self.catalogue.load("dataset", reference)
+            except PluginError as error:
+                left_out.append(str(error))
+                continue
+            if family_argument(component):
+                left_out.append(f"{reference}: name your own data, as --dataset {reference}:PATH.")
+            elif missing := component().missing(self.data_dir):
+                left_out.append(f"{reference}: {missing}")
+            else:
+                ready.append(reference)
+        return tuple(ready), left_out
+
+    def _dataset(self, reference: str, settings: Settings) -> tuple[Part, Dataset]:
+        part = self._part("dataset", reference, settings, must_load=True)
+        found, component = self.catalogue.load("dataset", reference)
+        argument = [] if found.argument is None else [found.argument]
+        return part, component(*argument, **part.settings)
+
+    def _protocol(self, name: str, settings: Settings) -> Protocol:
+        protocol = load_protocol(name)
+        for key, value in settings.get("protocol", {}).items():
+            protocol = protocol.change(key, str(value))
+        return protocol
+
+    def _rows(self, suite: Suite, protocol: Protocol) -> Iterator[dict[str, str]]:
+        """Yield the references of each row's components by kind."""
+        common = {
+            "sampler": suite.sampler or protocol.sampler,
+            "backbone": suite.backbone or protocol.backbone,
+        }
+        for chosen in (*self._loss_rows(suite), *self._probe_rows(suite)):
+            yield {**chosen, **common}
+        baselines = suite.baselines
+        if baselines == "all":
+            baselines = tuple(self.catalogue.references("baseline"))
+        elif baselines == "floors":
+            baselines = protocol.baselines.floors
+        for baseline in baselines:
+            yield {"baseline": baseline, **self._network_of(baseline, common)}
+
+    def _loss_rows(self, suite: Suite) -> Iterator[dict[str, str]]:
+        everything = self.catalogue.references("loss")
+        for reference in everything if suite.losses == "all" else suite.losses:
+            component = self._try("loss", reference)
+            if component is not None and component.takes == "labels":
+                if isinstance(suite.miners, tuple):
+                    raise ConfigError(
+                        f"{reference} learns from labels and takes no miner. Losses that do: "
+                        f"{', '.join(self._mined())}."
+                    )
+                yield {"loss": reference}
+            elif isinstance(suite.miners, tuple):
+                yield from ({"loss": reference, "miner": miner} for miner in suite.miners)
+            elif component is None:
+                yield {"loss": reference}
+            else:
+                yield {"loss": reference, "miner": component.default_miner}
+
+    def _probe_rows(self, suite: Suite) -> Iterator[dict[str, str]]:
+        if suite.miners != "all":
+            return
+        probes = {reference: self._try("loss", reference) for reference in suite.probes}
+        for miner in self.catalogue.references("miner"):
+            component = self._try("miner", miner)
+            for reference, loss in probes.items():
+                if loss is None or component is None or loss.takes != component.makes:
+                    continue
+                if loss.default_miner != miner:
+                    yield {"loss": reference, "miner": miner}
+                break
+            else:
+                yield {"loss": suite.probes[0], "miner": miner}
+
+    def _mined(self) -> list[str]:
+        losses = {name: self._try("loss", name) for name in self.catalogue.references("loss")}
+        return [name for name, loss in losses.items() if loss and loss.takes != "labels"]
+
+    def _network_of(self, baseline: str, common: Mapping[str, str]) -> dict[str, str]:
+        """Return the backbone if the baseline works on an untrained network's embeddings."""
+        takes = getattr(self._try("baseline", baseline), "takes", "pixels")
+        return {"backbone": common["backbone"]} if takes == "embeddings" else {}
+
+    def _try(self, kind: str, reference: str) -> Any:
+        """Return the component, or None if it is there but can't be imported."""
+        try:
+            return self.catalogue.load(kind, reference)[1]
+        except PluginError:
+            return None
+
+    def _part(
+        self, kind: str, reference: str, settings: Settings, *, must_load: bool = False
+    ) -> Part:
+        found = self.catalogue.find(kind, reference)
+        entry, given = found.entry, settings.get(kind, {})
+        name = entry.name
+        if found.argument is not None:
+            name += reference[-len(found.argument) - 1 :]
+        part = Part(
+            reference=reference,
+            name=name,
+            distribution=entry.distribution,
+            version=entry.version,
+            settings=dict(given),
+        )
+        try:
+            component = self.catalogue.load(kind, reference)[1]
+            check_argument(component, kind, reference, found.argument)
+            values = resolve(component, kind, given)
+            defaults = resolve(component, kind, {})
+        except PluginError:
+            if must_load:
+                raise
+            return part
+        changed = {key: value for key, value in values.items() if value != defaults[key]}
+        return part.model_copy(
+            update={"source": source_hash(component), "settings": values, "changed": changed}
+        )
+
+
+def _by_kind(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return ``{"loss.margin": 0.3}`` as ``{"loss": {"margin": 0.3}}``.
+
+    Raises:
+        ConfigError: a key that starts with no kind of component, nor with ``protocol``.
+    """
+    sorted_out: dict[str, dict[str, Any]] = {}
+    for key, value in settings.items():
+        kind, dot, name = key.partition(".")
+        if not dot or kind not in (*KINDS, "protocol"):
+            raise ConfigError(
+                f"--set {key}={value}: a setting is named as loss.margin or protocol.length.epochs."
+                + nearest(kind, (*KINDS, "protocol"))
+            )
+        sorted_out.setdefault(kind, {})[name] = value
+    return sorted_out

@@ -1,0 +1,218 @@
+"""Records: what a trial leaves behind, and the folder that keeps them."""
+
+import base64
+import json
+import os
+import re
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from dmlbench.errors import ConfigError, DataError
+from dmlbench.protocol import Section
+from dmlbench.trial import Trial
+
+SCHEMA_VERSION = 1
+"""Raised when a record's fields change their meaning."""
+
+
+class Array(Section):
+    """A small array as text: zlib-compressed little-endian bytes in base64."""
+
+    dtype: str
+    data: str
+
+    @classmethod
+    def pack(cls, values: np.ndarray) -> "Array":
+        """Return `values` ``[N]`` as text."""
+        little = values.astype(values.dtype.newbyteorder("<"))
+        text = base64.b64encode(zlib.compress(little.tobytes(), 9)).decode()
+        return cls(dtype=little.dtype.str, data=text)
+
+    def unpack(self) -> np.ndarray:
+        """Return the array ``[N]``.
+
+        Raises:
+            DataError: the text is damaged.
+        """
+        try:
+            raw = zlib.decompress(base64.b64decode(self.data, validate=True))
+            return np.frombuffer(raw, dtype=np.dtype(self.dtype))
+        except (ValueError, TypeError, zlib.error) as error:
+            raise DataError(f"A per-query array is damaged: {error}") from error
+
+
+class Distances(Section):
+    """Mean cosine distances (1 - cosine similarity) over all pairs of a split."""
+
+    positive: float
+    negative: float
+
+
+class Epoch(Section):
+    """What was measured after an epoch; epoch 0 is the untrained network."""
+
+    epoch: int
+    loss: float | None = None
+    """Mean over the epoch's steps; None for epoch 0."""
+    distances: dict[str, Distances] = {}
+    """By split."""
+    validation: dict[str, float] = {}
+    """Metrics on held-out classes, where there are any."""
+
+
+class Record(Section):
+    """The outcome of one trial. All but `measurements` repeats to the bit on one platform."""
+
+    schema_version: Literal[1] = 1
+    id: str
+    trial: Trial
+    status: Literal["finished", "failed"]
+    reason: str = ""
+    """Why it failed."""
+    metrics: dict[str, float] = {}
+    """Test metrics of the selected epoch."""
+    last_epoch_metrics: dict[str, float] = {}
+    selected_epoch: int | None = None
+    selection: str = ""
+    """How the epoch was selected."""
+    epochs: list[Epoch] = []
+    per_query: dict[str, Array] = {}
+    """By test item: ``relevant``, ``best_rank``, ``hits``, ``average_precision``; ``correct``."""
+    collapsed: bool = False
+    """All test embeddings are as good as equal."""
+    details: dict[str, Any] = {}
+    """Facts of the row: parameters, reducer, items a baseline was fitted on."""
+    settings: dict[str, Any] = {}
+    """Device, precision, threads, determinism."""
+    versions: dict[str, str] = {}
+    measurements: dict[str, Any] = {}
+    """Seconds, memory, host: what differs from run to run."""
+
+    def to_json(self) -> str:
+        """Return the record as JSON text, one line a field, keys sorted."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=1, allow_nan=False)
+
+
+class Store:
+    """A folder of records: ``<dataset>/<protocol>/<row>-seed<seed>-<id>.json``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def check_writable(self) -> None:
+        """Make the folder.
+
+        Raises:
+            ConfigError: nothing can be written there.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise ConfigError(
+                f"Nothing can be written to {self.folder}: {error.strerror}. "
+                "Choose another folder with --output."
+            ) from error
+
+    def path(self, trial: Trial) -> Path:
+        """Return where the record of `trial` belongs."""
+        name = f"{_slug(trial.label)}-seed{trial.seed}-{trial.id}.json"
+        return self.folder / _slug(str(trial.dataset)) / _slug(trial.protocol.name) / name
+
+    def write(self, record: Record) -> Path:
+        """Write `record` at once or not at all, and return its path."""
+        path = self.path(record.trial)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, record.to_json() + "\n")
+        return path
+
+    def keep(self, record: Record) -> Record:
+        """Write `record` and return it; if that fails, return it as failed, with the reason."""
+        try:
+            self.write(record)
+        except OSError as error:
+            reason = f"The record can't be written to {self.folder}: {error.strerror or error}."
+            return record.model_copy(update={"status": "failed", "reason": reason})
+        return record
+
+    def read(self, trial: Trial) -> Record | None:
+        """Return the record of `trial`, or None if there is none.
+
+        Raises:
+            DataError: there is one, but it is damaged.
+        """
+        path = self.path(trial)
+        return read_record(path) if path.is_file() else None
+
+    def read_all(self) -> tuple[list[Record], list[DataError]]:
+        """Return all readable records, sorted by path, and an error for each damaged one."""
+        records, damaged = [], []
+        for path in sorted(self.folder.rglob("*.json")):
+            try:
+                records.append(read_record(path))
+            except DataError as error:
+                damaged.append(error)
+        return records, damaged
+
+
+def read_record(path: Path) -> Record:
+    """Return the record in the file at `path`.
+
+    Raises:
+        DataError: it can't be read or is no record of this schema.
+    """
+    try:
+        record = Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path} can't be read: {error.strerror}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path} is not a record: {where} {first['msg']}".strip() + ".") from None
+    if record.id != record.trial.id:
+        raise DataError(f"{path} was changed: its id {record.id} does not fit its content.")
+    return record
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path`: afterwards the file is whole, whatever happens meanwhile."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def finished(records: Iterable[Record]) -> Iterator[Record]:
+    """Yield the records of trials that finished."""
+    return (record for record in records if record.status == "finished")
+
+
+def versions(distributions: Mapping[str, str]) -> dict[str, str]:
+    """Return the versions of everything that may change a figure, plugins included."""
+    import platform
+    from importlib.metadata import version
+
+    core = ("dmlbench", "torch", "numpy", "scikit-learn", "timm", "datasets")
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in core},
+        **{name: number for name, number in distributions.items() if name},
+    }
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.=_+-]+", "-", text).strip("-.")[:80] or "unnamed"

@@ -1,0 +1,43 @@
+"""Exact retrieval metrics with honest ties, in bounded memory.
+
+``retrieval.evaluate(embeddings, labels)`` is the entry. Importing this package is cheap: NumPy,
+torch and faiss load when a name is first used.
+
+The definitions, for a query of class c whose gallery holds R other items of class c:
+
+- A query is never its own neighbour: it is left out of its gallery by index.
+- The positives are sorted by similarity; the rank of the j-th best is j plus the number of items of
+  other classes that are at least as similar *minus a tolerance*: ties count against the model.
+- Recall@k: 1 if the best positive's rank is at most k.
+- R-Precision: the positives of rank R or better, over R.
+- MAP@R: the sum of j / rank_j over the positives of rank R or better, over R.
+- A query with R = 0 is *lone*: left out of the averages, and counted.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dmlbench.retrieval.evaluation import evaluate as evaluate
+    from dmlbench.retrieval.mean_distance import mean_distances as mean_distances
+    from dmlbench.retrieval.result import PerQuery as PerQuery
+    from dmlbench.retrieval.result import RetrievalResult as RetrievalResult
+
+_PUBLIC = {
+    "evaluation": ("evaluate",),
+    "mean_distance": ("mean_distances",),
+    "result": ("PerQuery", "RetrievalResult"),
+}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - one list of public names, above
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'dmlbench.retrieval' has no attribute {name!r}")
+    return getattr(import_module(f"dmlbench.retrieval.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,61 @@
+"""Queries and gallery in the order of their classes: a query's positives are then one segment."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from dmlbench.retrieval.inputs import Inputs
+
+
+@dataclass(frozen=True)
+class ClassLayout:
+    """Where everything lies once sorted by class. Positions below are in the sorted order."""
+
+    gallery_order: np.ndarray
+    """Gallery items by class ``[G]``."""
+    class_start: np.ndarray
+    """First gallery position of each class ``[C]``."""
+    class_size: np.ndarray
+    """Gallery items of each class ``[C]``."""
+    query_order: np.ndarray
+    """Queries by class ``[Q']``; in a self-retrieval all, else those that have a positive."""
+    query_class: np.ndarray
+    """Class number of each query in `query_order` ``[Q']``."""
+    own_position: np.ndarray
+    """Gallery position of each query itself ``[Q']``, -1 if it is not there."""
+    relevant: np.ndarray
+    """R of each query in `query_order` ``[Q']``."""
+
+    @cached_property
+    def class_end(self) -> np.ndarray:
+        """One past the last gallery position of each class ``[C]``."""
+        return self.class_start + self.class_size
+
+
+def lay_out(inputs: Inputs) -> ClassLayout:
+    """Sort queries and gallery by class."""
+    classes, size = np.unique(inputs.gallery_labels, return_counts=True)
+    gallery_order = np.argsort(inputs.gallery_labels, kind="stable")
+    position = np.empty_like(gallery_order)
+    position[gallery_order] = np.arange(len(gallery_order))
+
+    number = np.searchsorted(classes, inputs.labels)
+    number[number == len(classes)] = 0
+    known = classes[number] == inputs.labels
+    in_gallery = inputs.self_index >= 0
+    relevant = np.where(known, size[number] - in_gallery, 0)
+    if inputs.symmetric:
+        query_order = gallery_order
+    else:
+        query_order = np.flatnonzero(relevant > 0)
+        query_order = query_order[np.argsort(number[query_order], kind="stable")]
+    return ClassLayout(
+        gallery_order=gallery_order,
+        class_start=np.cumsum(size) - size,
+        class_size=size,
+        query_order=query_order,
+        query_class=number[query_order],
+        own_position=np.where(in_gallery, position[inputs.self_index], -1)[query_order],
+        relevant=relevant[query_order],
+    )

@@ -1,0 +1,46 @@
+"""Matrix products on several threads, each of which runs its own block from end to end.
+
+BLAS gets one thread a product, so that the bits of a result do not depend on the number of cores,
+and the work after each product runs in parallel as well.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Literal, TypeVar
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+Products = Literal["numpy", "torch"]
+Multiply = Callable[[np.ndarray, np.ndarray, np.ndarray], object]
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+def multiplier(products: Products) -> Multiply:
+    """Return the function that writes ``a @ b.T`` to its third argument (all float32).
+
+    NumPy comes with OpenBLAS, torch with MKL on x86; which is faster depends on the machine.
+    """
+    if products == "numpy":
+        return lambda a, b, out: np.matmul(a, b.T, out=out)
+    import torch
+
+    def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> object:
+        left, right = torch.from_numpy(a), torch.from_numpy(b)
+        return torch.mm(left, right.T, out=torch.from_numpy(out))
+
+    return multiply
+
+
+@contextmanager
+def workers(most: int) -> Iterator[Callable[[Callable[[U], T], Iterable[U]], Iterator[T]]]:
+    """Yield a parallel ``map``, of as many threads as BLAS was allowed but no more than `most`."""
+    pools = ThreadpoolController()
+    allowed = max((pool["num_threads"] for pool in pools.info()), default=1)
+    with (
+        pools.limit(limits=1),
+        ThreadPoolExecutor(min(allowed, most), thread_name_prefix="retrieval") as executor,
+    ):
+        yield executor.map

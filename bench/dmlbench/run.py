@@ -1,0 +1,91 @@
+"""The main job: run what is not finished yet, and return every record of the plan."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pluggy
+
+from dmlbench.errors import DataError
+from dmlbench.executors import Event, Site
+from dmlbench.plan import Plan
+from dmlbench.records import Record, Store
+from dmlbench.trial import Trial
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How much of a plan an earlier run left finished."""
+
+    done: tuple[Record, ...]
+    to_do: tuple[Trial, ...]
+    damaged: tuple[str, ...]
+    """Why a record that is there does not count."""
+
+
+def progress(plan: Plan, store: Store) -> Progress:
+    """Return which trials of `plan` have a finished record in `store`; failed ones are to do."""
+    done, to_do, damaged = [], [], []
+    for trial in plan.trials:
+        try:
+            record = store.read(trial)
+        except DataError as error:
+            damaged.append(str(error))
+            record = None
+        if record is not None and record.status == "finished":
+            done.append(record)
+        else:
+            to_do.append(trial)
+    return Progress(tuple(done), tuple(to_do), tuple(damaged))
+
+
+def run(plan: Plan, site: Site, hooks: pluggy.PluginManager, jobs: int) -> list[Record]:
+    """Run the unfinished trials of `plan` and return the records of all, in the plan's order.
+
+    Args:
+        plan: what to run.
+        site: where records go, where data are, which device.
+        hooks: who listens.
+        jobs: worker processes; 0 runs the trials in this process.
+    """
+    before = progress(plan, Store(site.records))
+    records = {record.id: record for record in before.done}
+    hooks.hook.dmlbench_run_started(plan=plan)
+    for event in _events(before.to_do, site, jobs):
+        if event.kind == "started":
+            hooks.hook.dmlbench_trial_started(trial=event.trial)
+        elif event.epoch is not None:
+            hooks.hook.dmlbench_epoch_finished(
+                trial=event.trial, metrics=event.epoch.model_dump(mode="json")
+            )
+        elif event.record is not None:
+            records[event.trial.id] = event.record
+            hooks.hook.dmlbench_trial_finished(trial=event.trial, record=event.record)
+    ordered = [records[trial.id] for trial in plan.trials]
+    hooks.hook.dmlbench_run_finished(records=ordered)
+    return ordered
+
+
+def default_jobs(device: str) -> int:
+    """Return how many worker processes suit `device`: one a CPU core, one a GPU."""
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cpu"):
+        return (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
+    return 1
+
+
+def _events(trials: tuple[Trial, ...], site: Site, jobs: int) -> Iterator[Event]:
+    if jobs == 0:
+        from dmlbench.executors.inline import run_inline
+
+        return run_inline(trials, site)
+    from dmlbench.executors.local import run_local
+
+    return run_local(trials, site, jobs)

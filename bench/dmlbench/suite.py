@@ -1,0 +1,46 @@
+"""Suites: which datasets, components and seeds to run. A TOML file, or the command's options."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from dmlbench.protocol import Section, read_toml
+
+
+class Suite(Section):
+    """A request to run trials: each loss with each miner, and each baseline, on each dataset."""
+
+    datasets: tuple[str, ...] = Field(min_length=1)
+    """References, or only ``all``: every dataset whose data are on this machine."""
+    protocol: str | None = None
+    """None: the protocol that each dataset names."""
+    losses: tuple[str, ...] | Literal["all"] = ()
+    miners: tuple[str, ...] | Literal["default", "all"] = "default"
+    """``default``: each loss with its own. ``all``: besides, every other miner with the first of
+    the `probes` that takes what it makes."""
+    probes: tuple[str, ...] = ()
+    baselines: tuple[str, ...] | Literal["all", "floors"] = "floors"
+    """``floors``: those that the protocol names as the least a loss must beat."""
+    sampler: str | None = None
+    """None: the protocol's."""
+    backbone: str | None = None
+    """None: the protocol's."""
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    settings: dict[str, Any] = {}
+    """``loss.margin``: a hyper-parameter; ``protocol.length.epochs``: a field of the protocol."""
+
+
+def load_suite(path: Path) -> Suite:
+    """Return the suite of a TOML file.
+
+    Raises:
+        ConfigError: the file can't be read or is not a valid suite.
+    """
+    return read_toml(Suite, path)
+
+
+def default_suite() -> Suite:
+    """Return what ``dmlbench run --all`` runs; it ships as ``suites/all.toml``."""
+    return read_toml(Suite, files("dmlbench") / "suites" / "all.toml")

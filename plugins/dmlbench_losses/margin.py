@@ -1,0 +1,81 @@
+r"""Margin loss: distances to positives below, to negatives above a learned boundary.
+
+.. math:: L = \frac{1}{A} \sum_{(a, p, n)} [d_{ap} - \beta + \alpha]_+ + [\beta - d_{an} + \alpha]_+
+
+with :math:`d_{ij} = \lVert x_i - x_j \rVert` of unit vectors and A the number of terms above 0.
+
+Paper: C.-Y. Wu, R. Manmatha, A. J. Smola, P. Kraehenbuehl, Sampling Matters in Deep Embedding
+Learning, ICCV 2017, arXiv 1706.07567. Margin :math:`\alpha` 0.2; :math:`\beta` starts at 1.2 and
+is learned for each class, with SGD at 0.1 (no weight decay) beside Adam at 1e-4 for the network;
+its penalty :math:`\nu \beta` has :math:`\nu = 0`. Each positive pair comes with one negative drawn
+by distance, so the loss runs over triplets and a pair counts as often as it was drawn.
+
+In the wild: one constant :math:`\beta` (pytorch-metric-learning); one for each class at a learning
+rate of 5e-4 beside 1e-5 (Roth et al., ICML 2020, arXiv 2002.08473, who start at 0.6 or 1.2). A
+weight decay on :math:`\beta`, or a plain mean over all terms, makes another loss of it.
+
+Our choice: one learned :math:`\beta` for all classes, no :math:`\nu`, 50 times the network's
+learning rate (Roth et al.), no weight decay.
+"""
+
+from typing import Annotated
+
+import torch
+from dmlbench import Loss, PairMask, Pairs, Selection, Uniform
+from torch import Tensor, nn
+
+
+class Margin(Loss):
+    """Margin loss: positives nearer, negatives farther than a learned distance, by a margin.
+
+    A pair mask stands for all triplets that it spans.
+
+    Args:
+        margin: by how much nearer or farther, in Euclidean distance of unit vectors.
+        beta: the boundary's distance before training.
+    """
+
+    takes = "triplets"
+    default_miner = "distance-weighted"
+    paper = (
+        "Wu, Manmatha, Smola, Kraehenbuehl. Sampling Matters in Deep Embedding Learning. "
+        "ICCV 2017. arXiv 1706.07567"
+    )
+    reducer = "mean over non-zero"
+    own_lr_multiple = 50.0
+    own_weight_decay = 0.0
+
+    def __init__(
+        self,
+        *,
+        margin: Annotated[float, Uniform(0.0, 1.0)] = 0.2,
+        beta: Annotated[float, Uniform(0.0, 2.0)] = 1.2,
+    ) -> None:
+        super().__init__()
+        self.margin = margin
+        self.beta = nn.Parameter(torch.tensor(float(beta)))
+
+    def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
+        """Return the mean of the selected triplets' terms above 0, a scalar; 0 if there is none."""
+        positive_excess = pairs.distance - self.beta + self.margin
+        negative_excess = self.beta - pairs.distance + self.margin
+        with torch.no_grad():
+            positive, negative = _occurrences(pairs, selection)
+            positive *= positive_excess > 0
+            negative *= negative_excess > 0
+            active = positive.sum() + negative.sum()
+        total = (positive * positive_excess + negative * negative_excess).sum()
+        return total / active.clamp_min(1)
+
+
+def _occurrences(pairs: Pairs, selection: Selection) -> tuple[Tensor, Tensor]:
+    """Count for each pair ``[B, M]`` the triplets that it is the positive, the negative of."""
+    if isinstance(selection, PairMask):
+        positives = selection.positive.sum(1, keepdim=True, dtype=pairs.distance.dtype)
+        negatives = selection.negative.sum(1, keepdim=True, dtype=pairs.distance.dtype)
+        return selection.positive * negatives, selection.negative * positives
+    ap, an = (selection.anchor, selection.positive), (selection.anchor, selection.negative)
+    once = pairs.distance.new_ones(len(selection.anchor))
+    positive = torch.zeros_like(pairs.distance).index_put_(ap, once, accumulate=True)
+    negative = torch.zeros_like(pairs.distance).index_put_(an, once, accumulate=True)
+    return positive, negative

@@ -1,0 +1,55 @@
+r"""Supervised contrastive loss, the form with the logarithm inside the sum (:math:`L_{out}`).
+
+.. math:: L = \operatorname{mean}_a \frac{-1}{|P_a|} \sum_{p \in P_a} \log
+          \frac{e^{s_{ap} / T}}{\sum_{k \in P_a \cup N_a} e^{s_{ak} / T}}
+
+with cosine similarities :math:`s`. The denominator holds every other item of the batch, all
+positives among them (NT-Xent has one only), so that the loss does not reach 0.
+
+Paper: P. Khosla, P. Teterwak, C. Wang, A. Sarna, Y. Tian, P. Isola, A. Maschinot, C. Liu,
+D. Krishnan, Supervised Contrastive Learning, NeurIPS 2020, arXiv 2004.11362. Temperature 0.1, two
+views of each image, mean over all of them.
+
+In the wild: the authors' code multiplies by T / 0.07, which its temperature of 0.07 makes 1;
+pytorch-metric-learning averages over anchors whose term is not 0, which leaves out those without a
+positive. With a miner the denominator holds the selected pairs only.
+
+Our choice: one view, 0.1, mean over the anchors that have a positive.
+"""
+
+from typing import Annotated
+
+import torch
+from dmlbench import LogUniform, Loss, Pairs, Selection, as_pair_mask, masked_mean
+from torch import Tensor
+
+
+class SupCon(Loss):
+    """Supervised contrastive loss: all positives of an anchor against everything else.
+
+    Args:
+        temperature: what cosine similarities are divided by.
+    """
+
+    takes = "pairs"
+    default_miner = "all-pairs"
+    paper = (
+        "Khosla, Teterwak, Wang, Sarna, Tian, Isola, Maschinot, Liu, Krishnan. Supervised "
+        "Contrastive Learning. NeurIPS 2020. arXiv 2004.11362"
+    )
+    reducer = "mean over anchors with a positive"
+
+    def __init__(self, *, temperature: Annotated[float, LogUniform(0.001, 1.0)] = 0.1) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
+        """Return the mean over anchors with a selected positive, a scalar; 0 if there is none."""
+        chosen = as_pair_mask(selection, pairs)
+        logits = pairs.similarity / self.temperature
+        others = chosen.positive | chosen.negative
+        # The lowest finite number, since the gradient of a sum over nothing but -inf is NaN.
+        normaliser = logits.masked_fill(~others, torch.finfo(logits.dtype).min).logsumexp(1)
+        positives = chosen.positive.sum(1)
+        mean_positive = (logits * chosen.positive).sum(1) / positives.clamp_min(1)
+        return masked_mean(normaliser - mean_positive, positives > 0)

@@ -1,0 +1,98 @@
+r"""Triplet loss with a margin on Euclidean distance.
+
+.. math:: L = \operatorname{mean}_{(a, p, n): \ell > 0} \ell, \quad
+          \ell = [d_{ap} - d_{an} + m]_+, \quad d_{ij} = \lVert x_i - x_j \rVert
+
+Paper: F. Schroff, D. Kalenichenko, J. Philbin, FaceNet: A Unified Embedding for Face Recognition
+and Clustering, CVPR 2015, arXiv 1503.03832. It takes *squared* distances of unit vectors, margin
+0.2, all positives with semi-hard negatives, and adds all terms up.
+
+In the wild: plain distances (pytorch-metric-learning, margin 0.05) or squared ones (FaceNet, and
+Roth et al., ICML 2020, arXiv 2002.08473, margin 0.2): the same margin is not the same loss. Mean
+over all triplets, or over those with a term above 0; the first lets gradients fade as fewer
+triplets violate the margin. A value stuck at the margin says that the embeddings have collapsed.
+
+Our choice: plain distances, margin 0.2, semi-hard triplets, mean over non-zero.
+
+How it is computed: the loss is linear in the distances once it is known which triplets violate
+the margin. So those are only *counted*, how many each pair is part of, and the loss is one
+weighted sum of the distances. No list of all triplets is ever made: time O(B M log P) and memory
+O(B M) with P positives an anchor.
+"""
+
+from typing import Annotated
+
+import torch
+from dmlbench import Loss, PairMask, Pairs, Selection, Triplets, Uniform
+from torch import Tensor
+
+
+class Triplet(Loss):
+    """Triplet loss: each positive nearer to the anchor than each negative, by a margin.
+
+    A pair mask stands for all triplets that it spans.
+
+    Args:
+        margin: by how much nearer, in Euclidean distance of unit vectors.
+    """
+
+    takes = "triplets"
+    default_miner = "semi-hard"
+    paper = (
+        "Schroff, Kalenichenko, Philbin. FaceNet: A Unified Embedding for Face Recognition and "
+        "Clustering. CVPR 2015. arXiv 1503.03832"
+    )
+    reducer = "mean over non-zero"
+
+    def __init__(self, *, margin: Annotated[float, Uniform(0.0, 1.0)] = 0.2) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
+        """Return the mean of the selected triplets' terms above 0, a scalar; 0 if there is none."""
+        distance = pairs.distance
+        with torch.no_grad():
+            if isinstance(selection, PairMask):
+                as_positive, as_negative = _violations_of_mask(distance, selection, self.margin)
+            else:
+                as_positive, as_negative = _violations_of_list(distance, selection, self.margin)
+            weight = as_positive - as_negative
+            violated = as_negative.sum()
+        return ((weight * distance).sum() + self.margin * violated) / violated.clamp_min(1)
+
+
+def _violations_of_list(
+    distance: Tensor, triplets: Triplets, margin: float
+) -> tuple[Tensor, Tensor]:
+    """Count for each pair ``[B, M]`` the violated triplets it is the positive, the negative of."""
+    ap, an = (triplets.anchor, triplets.positive), (triplets.anchor, triplets.negative)
+    violated = (distance[ap] + margin > distance[an]).to(distance.dtype)
+    as_positive = torch.zeros_like(distance).index_put_(ap, violated, accumulate=True)
+    as_negative = torch.zeros_like(distance).index_put_(an, violated, accumulate=True)
+    return as_positive, as_negative
+
+
+def _violations_of_mask(distance: Tensor, chosen: PairMask, margin: float) -> tuple[Tensor, Tensor]:
+    """Count as `_violations_of_list`, for every selected positive with every selected negative.
+
+    A triplet is violated if the negative lies nearer than the positive's bound, its distance plus
+    the margin. With the bounds of an anchor sorted, a binary search counts those below each
+    negative; the counts' cumulative histogram says how many negatives are nearer than each bound.
+    """
+    positives = chosen.positive.sum(1)
+    anchor, positive = chosen.positive.nonzero(as_tuple=True)
+    first = positives.cumsum(0) - positives
+    column = torch.arange(len(anchor), device=anchor.device) - first[anchor]
+    bounds = distance.new_full((len(distance), int(positives.max())), torch.inf)
+    bounds[anchor, column] = distance[anchor, positive] + margin
+    bounds, order = bounds.sort(1)
+    # At infinity, what is no negative lies above all bounds and so counts for none.
+    negative_distance = distance.masked_fill(~chosen.negative, torch.inf)
+    not_above = torch.searchsorted(bounds, negative_distance, right=True)
+    as_negative = (positives[:, None] - not_above).clamp_min(0).to(distance.dtype)
+    histogram = order.new_zeros(len(bounds), bounds.shape[1] + 1)
+    histogram.scatter_add_(1, not_above, torch.ones_like(not_above))
+    nearer = torch.empty_like(order).scatter_(1, order, histogram.cumsum(1)[:, :-1])
+    as_positive = torch.zeros_like(distance)
+    as_positive[anchor, positive] = nearer[anchor, column].to(distance.dtype)
+    return as_positive, as_negative

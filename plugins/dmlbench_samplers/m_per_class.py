@@ -1,0 +1,66 @@
+"""Balanced batches: m items from each of batch_size / m classes.
+
+A random batch of a set with many small classes holds hardly a positive pair; this one always does.
+Classes come in shuffled rounds and so do the items of each class. So over an epoch all classes come
+equally often (give or take one), and an item comes again only after all others of its class.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import numpy as np
+from dmlbench import ConfigError, DataError, IntUniform, Sampler
+
+from dmlbench_samplers.shuffled import Rounds
+
+
+class MPerClass(Sampler):
+    """The same number of items from each class of a batch.
+
+    A batch holds ``batch_size // m`` different classes with m items each. With fewer classes than
+    that it holds all of them, each with ``batch_size // classes`` items, and the remainder goes one
+    by one to classes that take turns. An item comes twice in a batch only if its class has fewer
+    items than the batch takes; then all of that class come equally often (give or take one).
+
+    Args:
+        m: items of a class in a batch; ``batch_size`` must be a multiple of it. With m = 1 a batch
+            has no positive pairs, which suits only losses that need none.
+    """
+
+    def __init__(self, *, m: Annotated[int, IntUniform(1, 64)] = 4) -> None:
+        self.m = m
+
+    def batches(
+        self, labels: np.ndarray, *, batch_size: int, steps: int, rng: np.random.Generator
+    ) -> Iterator[np.ndarray]:
+        """Return an iterator over `steps` batches of item indices ``[batch_size]``.
+
+        The items of a batch are grouped by class.
+
+        Raises:
+            ConfigError: the batch size is not a multiple of m.
+            DataError: there are no items.
+        """
+        if batch_size % self.m:
+            raise ConfigError(
+                f"The sampler 'm-per-class' can't fill batches of {batch_size} with m = {self.m} "
+                f"items a class: choose a batch size that is a multiple of {self.m}, or another m."
+            )
+        if not len(labels):
+            raise DataError("The sampler 'm-per-class' has no training items to choose from.")
+        by_class = np.argsort(labels, kind="stable")
+        starts = np.unique(labels[by_class], return_index=True)[1]
+        items = [Rounds(indices, rng) for indices in np.split(by_class, starts[1:])]
+        classes = Rounds(np.arange(len(items)), rng)
+        return (self._batch(classes, items, batch_size) for _ in range(steps))
+
+    def _batch(self, classes: Rounds, items: list[Rounds], batch_size: int) -> np.ndarray:
+        groups = batch_size // self.m
+        if groups <= len(items):
+            class_of_place = np.repeat(classes.deal(groups), self.m)
+        else:
+            class_of_place = classes.deal(batch_size)
+        chosen, counts = np.unique(class_of_place, return_counts=True)
+        return np.concatenate(
+            [items[c].deal(count) for c, count in zip(chosen, counts, strict=True)]
+        )
