@@ -267,7 +267,8 @@ def _check_kind(entry: Entry, component: Any) -> None:
                 f"The {entry.kind} {entry.name!r} {_origin(entry)} must state {attribute!r} as one "
                 f"of {', '.join(options)}."
             )
-    if entry.kind == "loss" and component.takes != "labels" and not component.default_miner:
+    unmined = getattr(component, "takes", "labels") == "labels"
+    if not unmined and getattr(component, "default_miner", None) is None:
         raise PluginError(f"The loss {entry.name!r} {_origin(entry)} names no default_miner.")
 
 

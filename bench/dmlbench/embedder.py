@@ -25,16 +25,8 @@ class Embedder(nn.Module):
 
     def __init__(self, backbone: Backbone, items: Items, embedding_dim: int) -> None:
         super().__init__()
-        modality = "image" if items.inputs.dtype == np.uint8 else "vector"
-        if backbone.modality != modality:
-            raise ConfigError(
-                f"The backbone {type(backbone).__name__} takes {backbone.modality}s, the dataset "
-                f"has {modality}s. Choose another with --backbone."
-            )
-        shape = items.inputs.shape[1:]
-        self.format = backbone.image_format() if modality == "image" else None
-        if self.format:
-            shape = _input_shape(shape, self.format)
+        shape = check_input(backbone, items)
+        self.format = backbone.image_format() if backbone.modality == "image" else None
         self.backbone = backbone.build(shape)
         features = getattr(self.backbone, "num_features", None)
         if not isinstance(features, int):
@@ -49,11 +41,27 @@ class Embedder(nn.Module):
         return embeddings
 
 
-def _input_shape(shape: tuple[int, ...], wanted: ImageFormat) -> tuple[int, ...]:
-    channels, *sides = shape
-    if wanted.channels and channels not in (1, wanted.channels):
-        raise ConfigError(f"The backbone wants {wanted.channels} channels, images have {channels}.")
-    return (wanted.channels or channels, *([wanted.size] * 2 if wanted.size else sides))
+def check_input(backbone: Backbone, items: Items) -> tuple[int, ...]:
+    """Return the shape in which `items` reach `backbone`.
+
+    Raises:
+        ConfigError: the backbone is not made for such inputs.
+    """
+    name = type(backbone).__name__
+    modality = "image" if items.inputs.dtype == np.uint8 else "vector"
+    if backbone.modality != modality:
+        raise ConfigError(
+            f"The backbone {name} takes {backbone.modality}s, the dataset has {modality}s. "
+            "Choose another with --backbone."
+        )
+    shape: tuple[int, ...] = items.inputs.shape[1:]
+    if modality == "vector":
+        return shape
+    wanted = backbone.image_format()
+    if wanted.channels and shape[0] not in (1, wanted.channels):
+        raise ConfigError(f"{name} wants {wanted.channels} channels, the images have {shape[0]}.")
+    sides = (wanted.size, wanted.size) if wanted.size else shape[1:]
+    return (wanted.channels or shape[0], *sides)
 
 
 def _formatted(images: Tensor, wanted: ImageFormat) -> Tensor:

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dmlbench.contracts import Dataset
-from dmlbench.data.items import load_data
+import numpy as np
+
+from dmlbench.contracts import Dataset, Sampler
+from dmlbench.data.items import Data, load_data
 from dmlbench.discovery import KINDS, Catalogue, source_hash
+from dmlbench.embedder import check_input
 from dmlbench.errors import ConfigError, PluginError, nearest
 from dmlbench.hyperparameters import check_argument, family_argument, resolve
 from dmlbench.protocol import Protocol, load_protocol
@@ -52,6 +55,7 @@ class Planner:
             data = load_data(dataset, self.data_dir, protocol.image_size)
             for row in self._rows(suite, protocol):
                 parts = {kind: self._part(kind, name, settings) for kind, name in row.items()}
+                self._rehearse(parts, protocol, data)
                 for seed in suite.seeds:
                     trial = Trial(
                         dataset=part,
@@ -84,15 +88,36 @@ class Planner:
 
     def _dataset(self, reference: str, settings: Settings) -> tuple[Part, Dataset]:
         part = self._part("dataset", reference, settings, must_load=True)
-        found, component = self.catalogue.load("dataset", reference)
+        return part, self._make("dataset", part)
+
+    def _make(self, kind: str, part: Part) -> Any:
+        found, component = self.catalogue.load(kind, part.reference)
         argument = [] if found.argument is None else [found.argument]
-        return part, component(*argument, **part.settings)
+        return component(*argument, **part.settings)
 
     def _protocol(self, name: str, settings: Settings) -> Protocol:
         protocol = load_protocol(name)
         for key, value in settings.get("protocol", {}).items():
             protocol = protocol.change(key, str(value))
         return protocol
+
+    def _rehearse(self, parts: Mapping[str, Part], protocol: Protocol, data: Data) -> None:
+        """Make the sampler and the backbone of a row, to find out whether they fit the data.
+
+        Raises:
+            ConfigError: they don't: a batch can't be filled, or images meet a network for vectors.
+        """
+        items = next(iter(data.splits.values()))
+        for kind in ("sampler", "backbone"):
+            if kind not in parts or not parts[kind].source:
+                continue
+            component = self._make(kind, parts[kind])
+            if isinstance(component, Sampler):
+                size = protocol.batch_size
+                rng = np.random.default_rng(0)
+                next(iter(component.batches(items.labels, batch_size=size, steps=1, rng=rng)))
+            else:
+                check_input(component, items)
 
     def _rows(self, suite: Suite, protocol: Protocol) -> Iterator[dict[str, str]]:
         """Yield the references of each row's components by kind."""

@@ -1,28 +1,42 @@
-"""Every network of timm (PyTorch Image Models), without its classifier: `timm/resnet50.a1_in1k`.
+"""Every network of timm (PyTorch Image Models) without its classifier: ``timm/resnet50.a1_in1k``.
 
-The name is timm's, with the tag of the pretrained weights or without (then timm's default tag).
-Weights are loaded strictly, classifier and all, before the classifier is taken off: a file that lacks
-a layer is an error. timm itself would leave that layer at random without a word.
+The name is timm's, with the tag of the pretrained weights or without (then it is timm's first tag).
+Weights are loaded strictly, with their classifier, before the classifier is taken off. timm's own
+way, loading without it, is not strict: a file that lacks a layer leaves that layer at random.
 """
 
+import pickle
+from difflib import get_close_matches
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from dmlbench import Backbone, ConfigError, DataError, ImageFormat
+from safetensors import SafetensorError
 from torch import nn
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
 
+_UNFIT_FILE = (
+    AttributeError,  # no dictionary of tensors inside
+    EOFError,
+    OSError,
+    RuntimeError,  # other layers, other shapes, a broken archive
+    ValueError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
+
 
 class TimmModel(Backbone):
-    """A network of timm, pretrained unless asked otherwise; features are what its classifier sees.
+    """Any network of timm without its classifier; pretrained unless asked otherwise.
 
     Args:
-        name: timm's name of the architecture, and of the weights after a dot.
-        weights: "default" for the weights of that tag, from the Hugging Face hub or its local cache;
-            "none" for a random start; anything else is the path of a safetensors or PyTorch file
-            with weights for this architecture.
+        name: timm's name of the architecture, and after a dot of the weights.
+        weights: "default" for the weights of that name, from the Hugging Face hub or its local
+            cache; "none" for a random start; else the path of a safetensors or PyTorch file with
+            weights of this architecture, for any number of classes or without a classifier.
     """
 
     paper = "Wightman: PyTorch Image Models, 2019, doi 10.5281/zenodo.4414861"
@@ -32,36 +46,121 @@ class TimmModel(Backbone):
         self.weights = weights
 
     def image_format(self) -> ImageFormat:
-        """Return the format that the weights were trained on, in three channels.
+        """Return the format that the weights were trained on.
 
-        The size is None (the dataset's own) except for networks that take one size only, such as
-        vision transformers. A random start also leaves channels to the dataset, with pixels from
-        -1 to 1.
+        The size is None, the dataset's own, except for networks that take just one size (vision
+        transformers). Channels are three: grayscale images are to be repeated. Without weights
+        there is no such format: channels are the dataset's, pixels go from -1 to 1.
 
         Raises:
-            ConfigError: timm knows no such name.
+            ConfigError: timm has no such name.
         """
         config = self._config()
         size = config.input_size[-1] if config.fixed_input_size else None
         if self.weights == "none":
-            return ImageFormat(size=size, mean=(0.5,), std=(0.5,))
+            return ImageFormat(size=size)
         return ImageFormat(config.input_size[0], size, tuple(config.mean), tuple(config.std))
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
-        """Return the network for images of `shape`, in evaluation or training alike without head.
+        """Return the network for images of `shape`, without its classifier.
 
         Raises:
-            ConfigError: timm knows no such name, or the network can't take that shape.
+            ConfigError: timm has no such name, or the network can't take such images or does not
+                make one vector of each.
             DataError: the weights can't be had, or are not those of this network.
         """
-        self._check(shape)
         import timm
 
+        self._check(shape)
         if self.weights == "none":
-            network = timm.create_model(self.name, num_classes=0, in_chans=shape[0])
-        else:
+            network = timm.create_model(self.name, in_chans=shape[0])
+        elif self.weights == "default":
             network = self._pretrained()
-            network.reset_classifier(0)
-        # timm's num_features is what enters the head; some heads (MobileNetV3) have a layer more.
+        else:
+            network = self._from_file(Path(self.weights).expanduser())
+        if not hasattr(network, "reset_classifier"):
+            raise ConfigError(
+                f"The network 'timm/{self.name}' makes a sequence of vectors of an image. Take one "
+                "that was made for classification, with a single vector before the classifier."
+            )
+        network.reset_classifier(0)
+        # timm's num_features is what enters the head, and a head may have layers of its own.
         network.num_features = network.head_hidden_size
         return network
+
+    def _config(self) -> "PretrainedCfg":
+        import timm
+
+        try:
+            config = timm.models.get_pretrained_cfg(self.name, allow_unregistered=False)
+        except RuntimeError as error:
+            known = {*timm.list_models(), *timm.list_models(pretrained=True)}
+            nearest = get_close_matches(self.name, sorted(known), n=3, cutoff=0.5)
+            raise ConfigError(
+                f"timm {timm.__version__} has no network {self.name!r}. "
+                + (f"Near it: {', '.join(nearest)}." if nearest else "See timm.list_models().")
+            ) from error
+        return config
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        wanted = self.image_format()
+        fits = (
+            len(shape) == 3
+            and wanted.channels in (None, shape[0])
+            and (wanted.size is None or shape[1:] == (wanted.size, wanted.size))
+        )
+        if not fits:
+            size = wanted.size or "any"
+            raise ConfigError(
+                f"The network 'timm/{self.name}' with weights={self.weights!r} takes images of "
+                f"shape [{wanted.channels or 'any'}, {size}, {size}], not {list(shape)}."
+            )
+
+    def _pretrained(self) -> nn.Module:
+        import timm
+
+        try:
+            return timm.create_model(self.name, pretrained=True)
+        except (OSError, RuntimeError) as error:
+            hub = self._config().hf_hub_id
+            cache = f"fill Hugging Face's cache where there is a network (hf download {hub}), "
+            raise DataError(
+                f"The pretrained weights of 'timm/{self.name}' can't be had: "
+                f"{shorten(str(error), 300)} Give a file of them (--set backbone.weights=PATH), "
+                f"{cache if hub else ''}or start at random (--set backbone.weights=none)."
+            ) from error
+
+    def _from_file(self, path: Path) -> nn.Module:
+        import timm
+
+        if not path.is_file():
+            raise DataError(
+                f"The weights of 'timm/{self.name}' should be in {path}, but there is no such "
+                "file. weights takes a path, 'default' (hub or local cache) or 'none' (random)."
+            )
+        try:
+            classes = self._classes_in(path)
+            return timm.create_model(
+                self.name,
+                pretrained=True,
+                pretrained_cfg_overlay={
+                    "file": str(path),
+                    "num_classes": classes,
+                    "label_offset": None,
+                },
+            )
+        except _UNFIT_FILE as error:
+            raise DataError(
+                f"The file {path} does not hold the weights of 'timm/{self.name}': "
+                f"{shorten(str(error), 300)} It must be a safetensors or PyTorch file with exactly "
+                "the layers of this architecture."
+            ) from error
+
+    def _classes_in(self, path: Path) -> int:
+        """Return how many classes the classifier in a file of weights has, 0 without one."""
+        from timm.models import load_state_dict
+
+        layers = self._config().classifier or ()
+        names = [layers] if isinstance(layers, str) else list(layers)
+        weights = load_state_dict(str(path), weights_only=True)
+        return next((len(weights[f"{n}.weight"]) for n in names if f"{n}.weight" in weights), 0)

@@ -7,26 +7,17 @@ from dmlbench.discovery import KINDS, Catalogue, Entry
 _KIND_OF = {**{plural: kind for kind, plural in KINDS.items()}, **{kind: kind for kind in KINDS}}
 
 
-class _Kind(click.ParamType[str]):
-    """A kind of component, in the singular or the plural."""
+def _kind(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Return the kind that `value` names in the singular or the plural."""
+    if value is not None and value not in _KIND_OF:
+        from dmlbench.errors import nearest
 
-    name = "kind"
-
-    def convert(
-        self, value: str, parameter: click.Parameter | None, context: click.Context | None
-    ) -> str:
-        if value not in _KIND_OF:
-            from dmlbench.errors import nearest
-
-            self.fail(f"There is no kind {value!r}.{nearest(value, KINDS.values())}")
-        return _KIND_OF[value]
-
-    def get_metavar(self, parameter: click.Parameter, context: click.Context) -> str:
-        return "[KIND]"
+        raise click.BadParameter(f"There is no kind {value!r}.{nearest(value, KINDS.values())}")
+    return None if value is None else _KIND_OF[value]
 
 
 @click.command("list")
-@click.argument("kind", type=_Kind(), required=False)
+@click.argument("kind", callback=_kind, required=False)
 @click.option("--long", is_flag=True, help="Import each one: what it is, and what is broken.")
 def command(kind: str | None, long: bool) -> None:
     """List losses, miners, samplers, backbones, datasets and baselines, or one KIND of them."""

@@ -96,6 +96,8 @@ def command(
 
     What is finished already is not run again: the same command goes on where it was stopped.
     """
+    wanted = _suite(suite, asked)
+
     from dmlbench.cli.progress import EpochLog, ProgressDisplay
     from dmlbench.device import pick_device
     from dmlbench.discovery import Catalogue
@@ -107,7 +109,6 @@ def command(
     from dmlbench.records import Store
     from dmlbench.run import default_jobs, progress, run
 
-    wanted = _suite(suite, asked)
     store = Store(output / "runs")
     catalogue = Catalogue.discover()
     pick_device(device)

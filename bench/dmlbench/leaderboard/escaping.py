@@ -5,20 +5,15 @@ import shlex
 
 NAME_LENGTH = 60
 REASON_LENGTH = 400
+COMMAND_LENGTH = 2000
 
 _MARKDOWN_MARKS = re.compile(r"([\\`*_\[\]|~$])")
 _FORMULA_STARTS = "=+-@＝＋－＠"
 
 
-def visible(text: str) -> str:
-    """Return `text` on one line: a space for each control, format or line-breaking character."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
 def plain(text: str, length: int = NAME_LENGTH) -> str:
     """Return `text` on one line, single-spaced, cut to `length` characters."""
-    line = " ".join(visible(text).split())
-    return line if len(line) <= length else line[: length - 1] + "…"
+    return _cut(" ".join(_visible(text).split()), length)
 
 
 def markdown(text: str) -> str:
@@ -41,9 +36,18 @@ def csv_cell(text: str) -> str:
 
 def shell(words: list[str]) -> str:
     """Return `words` as one line for a shell, each quoted where it needs it."""
-    return shlex.join(visible(word) for word in words)
+    return _cut(shlex.join(map(_visible, words)), COMMAND_LENGTH)
 
 
 def slug(text: str) -> str:
     """Return `text` as the name of a file or folder."""
     return re.sub(r"[^A-Za-z0-9.=_+-]+", "-", text).strip("-.")[:80] or "unnamed"
+
+
+def _visible(text: str) -> str:
+    """Return `text` with a space for each control, format or line-breaking character."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _cut(line: str, length: int) -> str:
+    return line if len(line) <= length else line[: length - 1] + "…"

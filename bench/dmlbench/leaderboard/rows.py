@@ -97,10 +97,9 @@ class Row:
     def origin(self) -> str:
         """Return the distributions that the parts are from; the loss's or baseline's first."""
         releases = {kind: self._releases(kind) for kind in ROW_KINDS if kind in self.trial.parts}
-        main, *others = releases
-        named = [releases[main]]
-        named += [f"{kind}: {releases[kind]}" for kind in others if releases[kind] != named[0]]
-        return "; ".join(named)
+        main = next(iter(releases.values()), "")
+        others = [f"{kind}: {text}" for kind, text in releases.items() if text != main]
+        return "; ".join([main, *others])
 
     def numbers(self, detail: str) -> list[float]:
         """Return a number among the records' details, from each finished seed that has it."""
@@ -113,8 +112,8 @@ class Row:
 
     def _releases(self, kind: str) -> str:
         parts = [record.trial.parts[kind] for record in self.records]
-        found = {f"{part.distribution} {part.version}" if part.distribution else "a file of one's own" for part in parts}
-        return plain(", ".join(sorted(found)))
+        found = {f"{part.distribution} {part.version}" for part in parts if part.distribution}
+        return plain(", ".join(sorted(found)) or "not installed")
 
 
 def numbers(values: Iterable[Any]) -> Iterable[float]:
@@ -130,25 +129,32 @@ def named_rows(groups: Iterable[Sequence[Record]]) -> list[Row]:
     Parts with the same visible name but other source code (an edited file) get the beginning of
     the source's hash; whatever else may differ shows in the beginning of the row's own hash.
     """
-    groups = [tuple(sorted(group, key=lambda record: record.trial.seed)) for group in groups]
-    trials = [group[0].trial for group in groups]
-    names = [{kind: plain(str(part)) for kind, part in trial.parts.items()} for trial in trials]
+    seeds = [tuple(sorted(group, key=lambda record: record.trial.seed)) for group in groups]
+    trials = [group[0].trial for group in seeds]
+    names = [_names(trial) for trial in trials]
     for same in _alike([tuple(sorted(name.items())) for name in names]):
         for kind in names[same[0]]:
-            sources = [trials[i].parts[kind].source for i in same]
+            sources = [
+                trials[i].parts[kind].source if kind in trials[i].parts else "" for i in same
+            ]
             if len(set(sources)) > 1:
                 for i, source in zip(same, sources, strict=True):
                     names[i][kind] += f" #{source[:7] or 'not-loaded'}"
     for same in _alike([tuple(sorted(name.items())) for name in names]):
         for i in same:
             names[i]["baseline" if "baseline" in names[i] else "loss"] += f" #{trials[i].row[:7]}"
-    labels = _labels(names)
-    return [Row(*row) for row in zip(groups, names, labels, strict=True)]
+    named = zip(seeds, names, _labels(names), strict=True)
+    return [Row(records, own, label) for records, own, label in named]
+
+
+def _names(trial: Trial) -> dict[str, str]:
+    names = {kind: plain(str(part)) for kind, part in trial.parts.items() if kind in ROW_KINDS}
+    return names if "baseline" in names else {"loss": "unnamed"} | names
 
 
 def _labels(names: Sequence[Mapping[str, str]]) -> list[str]:
     """Return baseline or loss and miner of each row, with as many more parts as it needs."""
-    kinds = [("baseline", "loss", "miner")] * len(names)
+    kinds: list[tuple[str, ...]] = [("baseline", "loss", "miner")] * len(names)
 
     def labels() -> list[str]:
         return [
@@ -158,7 +164,7 @@ def _labels(names: Sequence[Mapping[str, str]]) -> list[str]:
 
     for same in _alike(labels()):
         differing = [
-            kind for kind in ROW_KINDS[3:] if len({names[i].get(kind) for i in same}) > 1
+            kind for kind in ("sampler", "backbone") if len({names[i].get(kind) for i in same}) > 1
         ]
         for i in same:
             kinds[i] = (*kinds[i], *differing)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from itertools import groupby
 from typing import Any
 
@@ -41,6 +42,11 @@ class Table:
         return self.rows[0].trial.fingerprint
 
     @property
+    def id(self) -> str:
+        """Return a hash of what the rows share."""
+        return sha256("\n".join(_table_key(self.rows[0].trial)).encode()).hexdigest()[:16]
+
+    @property
     def title(self) -> str:
         """Return dataset and protocol."""
         return f"{plain(str(self.dataset))} · {plain(self.protocol.name)}"
@@ -61,14 +67,17 @@ class Table:
         return headline(self.metrics)
 
     @property
+    def trained(self) -> list[Row]:
+        """Return the finished rows in which a network is trained by a loss."""
+        return [row for row in self.rows if row.finished and not row.is_baseline]
+
+    @property
     def lanes(self) -> dict[str, list[Row]]:
-        """Return the rows of trained networks by backbone: these are never ranked together."""
-        trained = [row for row in self.rows if row.finished and not row.is_baseline]
-        backbones = sorted({row.names.get("backbone", "") for row in trained})
-        return {
-            backbone: [row for row in trained if row.names.get("backbone", "") == backbone]
-            for backbone in backbones
-        }
+        """Return the trained rows by backbone: those of different ones are not ranked together."""
+        lanes: dict[str, list[Row]] = {}
+        for row in self.trained:
+            lanes.setdefault(row.names.get("backbone", ""), []).append(row)
+        return dict(sorted(lanes.items()))
 
     @property
     def baselines(self) -> list[Row]:
@@ -87,7 +96,7 @@ class Table:
 
 
 def make_tables(records: Iterable[Record]) -> list[Table]:
-    """Return the tables of `records`, whatever order they come in, sorted by dataset and protocol."""
+    """Return the tables of `records`, whose order does not matter, by dataset and protocol."""
     keyed = sorted(((_table_key(record.trial), record) for record in records), key=_place)
     return [
         _make_table([record for _, record in group])
@@ -125,7 +134,9 @@ def _one_a_trial(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
         copies = list(group)
         if len(copies) > 1:
             copies.sort(key=lambda record: (record.status != "finished", record.to_json()))
-            if any(copy.metrics != copies[0].metrics for copy in copies if copy.status == "finished"):
+            if any(
+                copy.metrics != copies[0].metrics for copy in copies if copy.status == "finished"
+            ):
                 notes.append(
                     f"There are {len(copies)} records of {plain(str(copies[0].trial), 160)} with "
                     "different figures; one of them is shown."
@@ -135,8 +146,8 @@ def _one_a_trial(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
 
 
 def _rank(row: Row, metric: str | None) -> tuple[bool, float, str, str]:
-    mean = row.metrics[metric].mean if metric in row.metrics else None
-    return (mean is None, -(mean or 0.0), row.label, row.id)
+    value = row.metrics.get(metric or "")
+    return (value is None, -value.mean if value else 0.0, row.label, row.id)
 
 
 def _is_floor(row: Row) -> bool:
@@ -169,14 +180,17 @@ def _lost_to(floors: Sequence[Row], row: Row) -> Mapping[str, tuple[str, ...]]:
 
 
 def _comparable(floor: Trial, trial: Trial) -> bool:
-    backbones = [one.parts["backbone"].identity() for one in (floor, trial) if "backbone" in one.parts]
+    backbones = [
+        one.parts["backbone"].identity() for one in (floor, trial) if "backbone" in one.parts
+    ]
     return len(backbones) < 2 or backbones[0] == backbones[1]
 
 
 def _missing_floors(table: Table) -> list[str]:
-    there = {name for row in table.floors for name in (row.trial.parts["baseline"].name, row.trial.parts["baseline"].reference)}
+    parts = [row.trial.parts["baseline"] for row in table.floors]
+    there = {part.name for part in parts} | {part.reference for part in parts}
     missing = [name for name in table.protocol.baselines.floors if name not in there]
-    if not missing or not any(table.lanes.values()):
+    if not missing or not table.lanes:
         return []
     names = ", ".join(plain(name) for name in missing)
     return [f"No finished trial of {names}: no row can be marked as below it."]

@@ -169,7 +169,9 @@ class KullbackLeibler(Distance):
             logs = np.log(_distribution(rows, self.epsilon))
             return np.hstack([logs, np.ones((len(rows), 1))])
 
-        longest = max(float(np.linalg.norm(log_map(rows), axis=1).max()) for rows in _parts(gallery))
+        longest = max(
+            float(np.linalg.norm(log_map(rows), axis=1).max()) for rows in _parts(gallery)
+        )
         return Maps(query_map, lambda rows: log_map(rows) / longest, symmetric=False)
 
 

@@ -1,7 +1,7 @@
 """What an evaluation returns: averages, and the figures of every query."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +16,8 @@ class PerQuery:
 
     relevant: np.ndarray
     """R: gallery items of the query's class without itself (int64)."""
+    negatives: np.ndarray
+    """Gallery items of other classes (int64)."""
     best_rank: np.ndarray
     """Rank of its best positive, counted from 1 (int64)."""
     hits: np.ndarray
@@ -24,28 +26,48 @@ class PerQuery:
     """Its term of MAP@R (float64)."""
     ties: np.ndarray
     """Negatives within the tolerance of its best positive (int64)."""
+    hits_at: dict[int, np.ndarray]
+    """k -> positives of rank k or better (int64), for the k asked for."""
+    whole_average_precision: np.ndarray | None
+    """Average precision of its whole ranking (float64), if asked for."""
 
 
 @dataclass(frozen=True)
-class RetrievalResult:
+class Averages:
     """Averages over the queries that have a positive."""
 
     recall_at: dict[int, float]
-    """k -> share of queries with a positive among the first k."""
+    """k -> share of queries with a positive of rank k or better."""
     r_precision: float
+    """Mean of the hits in the first R, over R."""
     map_at_r: float
+    """Mean of (1/R) sum of j / rank_j over the positives of rank R or better."""
+    mean_reciprocal_rank: float
+    """Mean of 1 / rank of the best positive."""
+    precision_at: dict[int, float]
+    """k -> mean share of positives among the first k, for the k asked for."""
+    mean_average_precision: float | None
+    """Mean of (1/R) sum of j / rank_j over all positives, if asked for."""
+
+
+@dataclass(frozen=True)
+class RetrievalResult(Averages):
+    """Averages over queries, with what is needed to judge them."""
+
     queries: int
     """All queries, lone ones too."""
     lone_queries: int
     """Queries without a positive, left out of every average."""
     tied: float
-    """Share of queries with a negative within the tolerance of the best positive."""
+    """Share of the scored queries with a negative within the tolerance of the best positive."""
     collapsed: bool
-    """Whether 99 % of the negatives or more are as similar as the best positive: a constant."""
-    per_query: PerQuery
+    """Whether 99 % of the negatives are as similar as the best positive: all embeddings one."""
+    per_class: Averages
+    """The same averages with every class counted alike, however many queries it has."""
+    per_query: PerQuery = field(repr=False)
 
 
-def summarise(per_query: PerQuery, recall_at: Sequence[int], gallery_size: int) -> RetrievalResult:
+def summarise(per_query: PerQuery, labels: np.ndarray, recall_at: Sequence[int]) -> RetrievalResult:
     """Average the figures of single queries.
 
     Raises:
@@ -57,17 +79,35 @@ def summarise(per_query: PerQuery, recall_at: Sequence[int], gallery_size: int) 
             f"None of the {len(scored)} queries has another item of its class in the gallery: "
             "there is nothing to retrieve."
         )
-    rank = per_query.best_rank[scored]
-    relevant = per_query.relevant[scored]
-    ties = per_query.ties[scored]
-    negatives = gallery_size - 1 - relevant
+    number, size = np.unique(labels[scored], return_inverse=True, return_counts=True)[1:]
+    by_query = np.full(len(number), 1 / len(number))
+    by_class = 1 / (size[number] * len(size))
+    ties, negatives = per_query.ties[scored], int(per_query.negatives[scored].sum())
     return RetrievalResult(
-        recall_at={k: float(np.mean(rank <= k)) for k in recall_at},
-        r_precision=float(np.mean(per_query.hits[scored] / relevant)),
-        map_at_r=float(np.mean(per_query.average_precision[scored])),
+        **vars(_average(per_query, scored, by_query, recall_at)),
         queries=len(scored),
         lone_queries=int(len(scored) - scored.sum()),
         tied=float(np.mean(ties > 0)),
-        collapsed=bool(negatives.sum() > 0 and ties.sum() >= _COLLAPSED_SHARE * negatives.sum()),
+        collapsed=bool(negatives > 0 and ties.sum() >= _COLLAPSED_SHARE * negatives),
+        per_class=_average(per_query, scored, by_class, recall_at),
         per_query=per_query,
+    )
+
+
+def _average(
+    per_query: PerQuery, scored: np.ndarray, weights: np.ndarray, recall_at: Sequence[int]
+) -> Averages:
+    rank = per_query.best_rank[scored]
+
+    def mean(values: np.ndarray) -> float:
+        return float(np.dot(values, weights))
+
+    whole = per_query.whole_average_precision
+    return Averages(
+        recall_at={k: mean(rank <= k) for k in recall_at},
+        r_precision=mean(per_query.hits[scored] / per_query.relevant[scored]),
+        map_at_r=mean(per_query.average_precision[scored]),
+        mean_reciprocal_rank=mean(1 / rank),
+        precision_at={k: mean(hits[scored] / k) for k, hits in per_query.hits_at.items()},
+        mean_average_precision=None if whole is None else mean(whole[scored]),
     )

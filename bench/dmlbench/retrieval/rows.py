@@ -53,7 +53,9 @@ def _runs_of_one_class(classes: np.ndarray) -> Iterator[slice]:
             yield slice(first, min(first + _ROWS_SORTED_AT_ONCE, end))
 
 
-def _measure_class(task: Task, similarity: np.ndarray, queries: np.ndarray, figures: Figures) -> None:
+def _measure_class(
+    task: Task, similarity: np.ndarray, queries: np.ndarray, figures: Figures
+) -> None:
     """Measure queries of one class from their rows of similarities, which are used up."""
     layout = task.layout
     number = layout.query_class[queries[0]]

@@ -1,0 +1,6 @@
+"""``python -m dmlbench`` is ``dmlbench``."""
+
+from dmlbench.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What a page says of its data, its protocol and the software, in a sentence each."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dmlbench.leaderboard.escaping import plain
+from dmlbench.leaderboard.tables import Table
+
+_TIES = (
+    "pessimistic: an item of another class that is as similar, within the error of float32, "
+    "comes first"
+)
+
+
+def facts(table: Table) -> dict[str, str]:
+    """Return what was held equal for all rows, by topic."""
+    protocol, optimiser = table.protocol, table.protocol.optimiser
+    length, augmentation = protocol.length, protocol.augmentation
+    steps = length.epochs * length.steps_per_epoch
+    flip = ", mirrored at random" if augmentation.flip else ""
+    return {
+        "Dataset": _dataset(table),
+        "Network": f"{_names(table, 'backbone', protocol.backbone)}, embedding size "
+        f"{protocol.embedding_dim}, {protocol.precision}",
+        "Batches": f"{protocol.batch_size} items by {_names(table, 'sampler', protocol.sampler)}; "
+        f"moved by up to {augmentation.shift} pixels{flip}",
+        "Training": f"{length.epochs} epochs x {length.steps_per_epoch} steps = {steps:,} steps; "
+        f"{optimiser.name}, learning rate {optimiser.lr:g} ({optimiser.schedule}, "
+        f"{optimiser.warmup_steps} steps of warm-up), weight decay {optimiser.weight_decay:g}"
+        + (f", gradients clipped at {optimiser.clip_norm:g}" if optimiser.clip_norm else ""),
+        "Epoch that counts": _selection(table),
+        **_measure(table),
+        "Floors": ", ".join(map(plain, protocol.baselines.floors)) or "none",
+        "Protocol": f"{plain(protocol.name)}; source: {plain(protocol.source, 200)}",
+    }
+
+
+def provenance(table: Table) -> dict[str, str]:
+    """Return with what the figures were made: versions and settings, of each all that occur."""
+    versions = _all_values(record.versions for record in table.records)
+    settings = _all_values(record.settings for record in table.records)
+    return {
+        "Versions": "; ".join(f"{name} {numbers}" for name, numbers in versions.items()),
+        "Settings": "; ".join(f"{name}: {values}" for name, values in settings.items()),
+    }
+
+
+def _dataset(table: Table) -> str:
+    items = _counts(table, "test_items")
+    lone = _counts(table, "lone_queries")
+    text = plain(str(table.dataset))
+    if table.dataset.distribution:
+        text += f" (of {plain(table.dataset.distribution)} {plain(table.dataset.version)})"
+    text += f", fingerprint {plain(table.fingerprint, 64) or 'unknown'}"
+    if items:
+        text += f", {items} test items"
+    if lone not in ("", "0"):
+        text += f", {lone} of them lone queries (left out: nothing of their class to find)"
+    return text
+
+
+def _measure(table: Table) -> dict[str, str]:
+    if table.headline == "knn_accuracy":
+        folds = "5 stratified folds, the same for every row; 5 nearest neighbours, Euclidean"
+        return {"Cross-validation": folds}
+    return {"Distance": table.protocol.distance, "Ties": _TIES}
+
+
+def _selection(table: Table) -> str:
+    rules = {
+        plain(record.selection)
+        for row in table.rows
+        for record in row.finished
+        if not row.is_baseline and record.selection
+    }
+    return " or ".join(sorted(rules)) + ("; never chosen on test" if rules else "") or "unknown"
+
+
+def _names(table: Table, kind: str, planned: str) -> str:
+    names = {row.names[kind] for row in table.rows if kind in row.names and not row.is_baseline}
+    return ", ".join(sorted(names)) or plain(planned)
+
+
+def _counts(table: Table, detail: str) -> str:
+    return ", ".join(
+        f"{n:,.0f}" for n in sorted({n for row in table.rows for n in row.numbers(detail)})
+    )
+
+
+def _all_values(mappings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return for each key all values that occur, the keys sorted."""
+    values: dict[str, set[str]] = {}
+    for mapping in mappings:
+        for name, value in mapping.items():
+            values.setdefault(plain(name), set()).add(plain(str(value)))
+    return {name: ", ".join(sorted(values[name])) for name in sorted(values)}

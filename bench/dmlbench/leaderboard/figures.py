@@ -1,0 +1,82 @@
+"""A table's figures at full precision, for spreadsheets and scripts."""
+
+from typing import Any
+
+import pandas as pd
+
+from dmlbench.leaderboard.commands import row_command
+from dmlbench.leaderboard.escaping import REASON_LENGTH, csv_cell, plain
+from dmlbench.leaderboard.rows import Row
+from dmlbench.leaderboard.tables import Table
+from dmlbench.statistics import Estimate
+from dmlbench.trial import ROW_KINDS
+
+
+def frame(table: Table) -> pd.DataFrame:
+    """Return one line a row: names, seeds, means and half-widths as fractions, ids, the command.
+
+    Texts are plain, not escaped for any format. Cells without a value are None.
+    """
+    return pd.DataFrame([_line(row) for row in table.rows], dtype=object)
+
+
+def to_csv(table: Table) -> str:
+    """Return the figures as CSV in which no text can be taken for a formula."""
+    figures = frame(table).rename(columns=csv_cell)
+    safe = figures.map(lambda cell: csv_cell(cell) if isinstance(cell, str) else cell)
+    text: str = safe.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def _line(row: Row) -> dict[str, Any]:
+    trial = row.trial
+    kind = "baseline" if row.is_baseline else "trained"
+    reasons = dict.fromkeys(plain(record.reason, REASON_LENGTH) for record in row.failed)
+    return {
+        "row": row.label,
+        "kind": kind if row.finished else "failed",
+        **{kind: row.names.get(kind) for kind in ROW_KINDS},
+        "hyperparameters": row.hyperparameters,
+        "reducer": row.text("reducer") or None,
+        "own_lr_multiple": _one(row.numbers("own_lr_multiple")),
+        "from": row.origin,
+        "seeds_finished": _seeds(row.finished),
+        "seeds_failed": _seeds(row.failed),
+        "seeds_collapsed": _seeds(row.collapsed),
+        **_estimates(row.metrics, ""),
+        **_estimates(row.last_epoch_metrics, "last_epoch_"),
+        "below": "; ".join(f"{floor}: {', '.join(lost)}" for floor, lost in row.below.items()),
+        "selected_epochs": " ".join(map(str, row.selected_epochs)),
+        "seconds": row.seconds,
+        "parameters": _one(row.numbers("parameters")),
+        "loss_parameters": _one(row.numbers("loss_parameters")),
+        "train_items": _one(row.numbers("train_items")),
+        "fit_items": _one(row.numbers("fit_items")),
+        **{f"plugin: {heading}": text for heading, text in row.extra.items()},
+        "reason": "; ".join(reasons) or None,
+        "dataset": plain(str(trial.dataset)),
+        "fingerprint": plain(trial.fingerprint),
+        "protocol": plain(trial.protocol.name),
+        "row_id": row.id,
+        "trial_ids": " ".join(record.id for record in row.records),
+        "command": row_command(row),
+    }
+
+
+def _estimates(metrics: dict[str, Estimate], prefix: str) -> dict[str, float | None]:
+    cells: dict[str, float | None] = {}
+    for name, value in metrics.items():
+        cells[f"{prefix}{name}"] = value.mean
+        cells[f"{prefix}{name}_half_width"] = value.half_width
+    return cells
+
+
+def _seeds(records: tuple[Any, ...]) -> str:
+    return " ".join(str(record.trial.seed) for record in records)
+
+
+def _one(values: list[float]) -> str | float | None:
+    """Return the value that all seeds share, or the values seed by seed."""
+    if len(set(values)) > 1:
+        return " ".join(map(str, values))
+    return values[0] if values else None

@@ -1,0 +1,261 @@
+"""The page of a table, and the index of all, in GitHub's markdown."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tabulate import tabulate
+
+from dmlbench.leaderboard.commands import table_command
+from dmlbench.leaderboard.escaping import REASON_LENGTH, code_block, markdown, plain
+from dmlbench.leaderboard.facts import facts, provenance
+from dmlbench.leaderboard.metrics import display_name, percent
+from dmlbench.leaderboard.rows import Row
+from dmlbench.leaderboard.tables import Table
+from dmlbench.records import Record
+
+_MADE = "<!-- Made by `dmlbench publish` from records; what is changed by hand is lost. -->"
+_NOTHING = "–"
+
+_READING = (
+    "Mean ± half of the Student-t 95 % interval over the finished seeds, in percent; one seed has "
+    "no interval. Rows stand in the order of their means. With so few seeds the order is no claim "
+    "that a row is better than the next: where intervals overlap or nearly so, take them as equal."
+)
+_BELOW = (
+    "*Below* names the floors (what a trained network must beat) whose mean is higher, and on "
+    "which metric. Collapsed seeds, whose test embeddings are all alike, count in the mean; failed "
+    "ones have no figures and are listed."
+)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """File names of a page's pictures, beside it; None where there is nothing to draw."""
+
+    ranking: str | None = None
+    distances: str | None = None
+    distances_row: str = ""
+    """Label of the row whose distances are drawn."""
+
+
+def page(table: Table, csv_name: str, pictures: Pictures) -> str:
+    """Return the page of `table`."""
+    parts = [
+        _MADE,
+        f"# {markdown(table.title)}",
+        f"[All leaderboards](../README.md) · [Figures at full precision]({csv_name})",
+        markdown(plain(table.protocol.description, REASON_LENGTH)),
+        _bullets(facts(table)),
+        *(f"> **Note.** {markdown(note)}" for note in table.notes),
+    ]
+    if pictures.ranking and table.headline:
+        name = display_name(table.headline)
+        parts.append(f"![{name} of every row with its 95 % interval]({pictures.ranking})")
+    parts += _rankings(table)
+    if pictures.distances:
+        parts += _distances(pictures)
+    parts += ["## How the rows were made", _details(table)]
+    if any(row.failed for row in table.rows):
+        parts += ["## Failed trials", _failures(table)]
+    parts += [
+        "## Do it again",
+        "Everything that is installed, with the same data, protocol and seeds (the command of each "
+        f"single row is in [the CSV file]({csv_name})):",
+        code_block(table_command(table)),
+        _bullets(provenance(table)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def index(pages: Sequence[tuple[str, Table]]) -> str:
+    """Return the index of all tables.
+
+    Args:
+        pages: path of each page, from the index's folder, and its table.
+    """
+    headings = ["Dataset", "Protocol", "Data", "Highest mean", "", "Rows", "Baselines", "Seeds"]
+    lines = []
+    for path, table in pages:
+        top = next(iter(table.trained), None)
+        figure = percent(top.metrics.get(table.headline)) if top and table.headline else _NOTHING
+        name = f"{display_name(table.headline)} " if table.headline else ""
+        finished = sum(len(row.finished) for row in table.rows)
+        failed = sum(len(row.failed) for row in table.rows)
+        lines.append(
+            [
+                f"[{markdown(plain(str(table.dataset)))}]({path})",
+                markdown(plain(table.protocol.name)),
+                f"`{table.fingerprint[:8]}`" if table.fingerprint.isalnum() else _NOTHING,
+                markdown(top.label) if top else _NOTHING,
+                name + figure,
+                str(len(table.trained))
+                + (f" + {len(table.failed)} failed" if table.failed else ""),
+                str(len(table.baselines)),
+                f"{finished}" + (f" + {failed} failed" if failed else ""),
+            ]
+        )
+    parts = [
+        _MADE,
+        "# Leaderboards",
+        "Each table is made from the records of its trials alone. *Seeds* counts trials. "
+        + _READING,
+        _table(headings, lines, numeric=()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _rankings(table: Table) -> list[str]:
+    parts = []
+    lanes = table.lanes
+    for backbone, rows in lanes.items():
+        title = "## Trained networks"
+        parts.append(f"{title}: {markdown(backbone)}" if len(lanes) > 1 else title)
+        parts.append(_ranking(table, rows))
+    if table.baselines:
+        parts += ["## Baselines", _ranking(table, table.baselines)]
+    if not parts:
+        return ["No trial has finished."]
+    return [*parts, _READING, _BELOW]
+
+
+def _ranking(table: Table, rows: Sequence[Row]) -> str:
+    kinds = [kind for kind in ("baseline", "loss", "miner") if any(kind in r.names for r in rows)]
+    for kind in ("sampler", "backbone"):  # where they are the same for all, the details say it
+        if len({row.names.get(kind) for row in rows}) > 1:
+            kinds.append(kind)
+    headings = [kind.capitalize() for kind in kinds]
+    headings += [display_name(metric) for metric in table.metrics]
+    lines = [
+        [
+            *(markdown(row.names.get(kind, _NOTHING)) for kind in kinds),
+            *(percent(row.metrics.get(metric)) for metric in table.metrics),
+            markdown(seeds(row)),
+            markdown(below(row)),
+        ]
+        for row in rows
+    ]
+    numeric = range(len(kinds), len(headings))
+    return _table([*headings, "Seeds", "Below"], lines, numeric=numeric)
+
+
+def seeds(row: Row) -> str:
+    """Return how many seeds finished, and which failed or collapsed: ``2 of 3 (failed: 1)``."""
+    remarks = [
+        f"{word}: {', '.join(str(record.trial.seed) for record in records)}"
+        for word, records in (("failed", row.failed), ("collapsed", row.collapsed))
+        if records
+    ]
+    total = f" of {len(row.records)}" if row.failed else ""
+    return f"{len(row.finished)}{total}" + (f" ({'; '.join(remarks)})" if remarks else "")
+
+
+def below(row: Row) -> str:
+    """Return the floors that the row is below, and on what: ``pixels (MAP@R)``."""
+    return ", ".join(f"{floor} ({', '.join(metrics)})" for floor, metrics in row.below.items())
+
+
+def _details(table: Table) -> str:
+    rows = [row for row in table.rows if row.finished]
+    if not rows:
+        return "No trial has finished."
+    last = [metric for metric in ("recall@1", table.headline) if metric in table.metrics]
+    extra = list(dict.fromkeys(heading for row in table.rows for heading in row.extra))
+    headings = ["Row", "Hyper-parameters", "Sampler", "Backbone", "Reducer", "Own LR", "Epoch"]
+    headings += [f"Last epoch: {display_name(metric)}" for metric in last if metric]
+    headings += ["Tied queries", "Parameters", "Learnt from", "Seconds", "From"]
+    lines = []
+    for row in rows:
+        cells = [
+            row.label,
+            row.hyperparameters,
+            row.names.get("sampler", ""),
+            row.names.get("backbone", ""),
+            row.text("reducer"),
+            _multiple(row),
+            "" if row.is_baseline else _span(row.selected_epochs),
+            *(percent(row.last_epoch_metrics.get(metric)) for metric in last if metric),
+            f"{100 * row.metrics['tied'].mean:.2f} %" if "tied" in row.metrics else "",
+            " + ".join(
+                _span(row.numbers(d))
+                for d in ("parameters", "loss_parameters")
+                if any(row.numbers(d))
+            ),
+            _learnt_from(row),
+            "" if row.seconds is None else f"{row.seconds:.1f}",
+            row.origin,
+            *(row.extra.get(heading, "") for heading in extra),
+        ]
+        lines.append([markdown(cell) or _NOTHING for cell in cells])
+    return _table([*headings, *map(markdown, extra)], lines, numeric=())
+
+
+def _multiple(row: Row) -> str:
+    """Return the learning rate of the loss's own parameters, if it has any."""
+    if not any(row.numbers("loss_parameters")):
+        return ""
+    return ", ".join(f"{value:g}x" for value in sorted(set(row.numbers("own_lr_multiple"))))
+
+
+def _learnt_from(row: Row) -> str:
+    """Return how many items the row learnt from: ``3,000 of 30,596`` if they were limited."""
+    train = row.numbers("train_items")
+    fitted = row.numbers("fit_items") or train
+    return _span(fitted) + (f" of {_span(train)}" if fitted != train and train else "")
+
+
+def _span(values: Iterable[float]) -> str:
+    """Return the value that all seeds share, or the least and the greatest."""
+    known = sorted(set(values))
+    return (
+        "–".join(
+            f"{value:,g}" if value % 1 else f"{int(value):,}"
+            for value in (known[0], known[-1])[: len(known)]
+        )
+        if known
+        else ""
+    )
+
+
+def _failures(table: Table) -> str:
+    lines = []
+    for row in table.rows:
+        reasons: dict[str, list[Record]] = {}
+        for record in row.failed:
+            reasons.setdefault(plain(record.reason, REASON_LENGTH) or "no reason given", []).append(
+                record
+            )
+        for reason, records in reasons.items():
+            numbers = ", ".join(str(record.trial.seed) for record in records)
+            word = "seeds" if len(records) > 1 else "seed"
+            lines.append(f"- **{markdown(row.label)}**, {word} {numbers}: {markdown(reason)}")
+    return "\n".join(lines)
+
+
+def _distances(pictures: Pictures) -> list[str]:
+    return [
+        "## Distances while training",
+        "![Mean cosine distances of positive and negative pairs by epoch, and their ratio]"
+        f"({pictures.distances})",
+        f"The experiment of the siamese network, here with {markdown(pictures.distances_row)}: "
+        "mean cosine distance of all pairs of one class (positive) and of two classes (negative), "
+        "epoch by epoch, mean over seeds. Epoch 0 is the untrained network, which maps everything "
+        "into a narrow cone: both means may rise from there. What a good loss lowers is their "
+        "ratio.",
+    ]
+
+
+def _bullets(texts: Mapping[str, str]) -> str:
+    return "\n".join(f"- **{name}:** {markdown(text)}" for name, text in texts.items())
+
+
+def _table(
+    headings: Sequence[str], lines: Sequence[Sequence[str]], *, numeric: Iterable[int]
+) -> str:
+    right = set(numeric)
+    return tabulate(
+        lines,
+        headings,
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=["right" if place in right else "left" for place in range(len(headings))],
+    )

@@ -1,0 +1,94 @@
+"""Write the leaderboards of a set of records."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+import pluggy
+
+from dmlbench.errors import ConfigError
+from dmlbench.leaderboard.charts import distances_svg, ranking_svg
+from dmlbench.leaderboard.columns import ColumnSource, add_columns, column_sources
+from dmlbench.leaderboard.curves import curves_row
+from dmlbench.leaderboard.escaping import slug
+from dmlbench.leaderboard.figures import to_csv
+from dmlbench.leaderboard.markdown import Pictures, index, page
+from dmlbench.leaderboard.tables import Table, make_tables
+from dmlbench.records import Record, Store, write_atomically
+
+INDEX = "README.md"
+_RESERVED = {INDEX.lower(), "runs"}
+"""What else may stand in the folder: the index, and the records behind published tables."""
+
+
+def publish(
+    records: Iterable[Record],
+    folder: Path,
+    *,
+    columns: ColumnSource | pluggy.PluginManager | None = None,
+) -> list[Path]:
+    """Write page, CSV file and pictures of each table, and the index; return their paths.
+
+    The same records give the same bytes, whatever order they come in. Each file is written whole
+    or not at all; other files in the folder stay.
+
+    Args:
+        records: of any datasets and protocols.
+        folder: where to write, made if it is not there.
+        columns: who adds columns: a function from a row's records to texts by heading, or the
+            plugins that implement the hook ``dmlbench_leaderboard_columns``.
+
+    Raises:
+        ConfigError: there are no records, or the folder can't be written to.
+    """
+    sources = column_sources(columns)
+    tables = [add_columns(table, sources) for table in make_tables(records)]
+    if not tables:
+        raise ConfigError("There are no records to publish. Make some with `dmlbench run`.")
+    texts: dict[str, str] = {}
+    pages = list(zip(_stems(tables), tables, strict=True))
+    for stem, table in pages:
+        texts |= _files(stem, table)
+    texts[INDEX] = index([(f"{stem}.md", table) for stem, table in pages])
+    Store(folder).check_writable()
+    return [_write(folder / path, text) for path, text in sorted(texts.items())]
+
+
+def _files(stem: PurePosixPath, table: Table) -> dict[str, str]:
+    """Return the texts of a table's files by path."""
+    row = curves_row(table)
+    drawings = {
+        "ranking": ranking_svg(table),
+        "distances": distances_svg(row) if row else None,
+    }
+    pictures = {name: f"{stem.name}.{name}.svg" for name, svg in drawings.items() if svg}
+    files = {f"{stem}.{name}.svg": svg for name, svg in drawings.items() if svg}
+    csv_name = f"{stem.name}.csv"
+    text = page(table, csv_name, Pictures(**pictures, distances_row=row.label if row else ""))
+    return {f"{stem}.md": text, f"{stem}.csv": to_csv(table), **files}
+
+
+def _stems(tables: Sequence[Table]) -> list[PurePosixPath]:
+    """Return ``dataset/protocol`` for each table, with a hash where that would not be its own."""
+    plain = [(slug(str(table.dataset)), slug(table.protocol.name)) for table in tables]
+    taken = Counter((dataset.lower(), protocol.lower()) for dataset, protocol in plain)
+    stems = []
+    for table, (dataset, protocol) in zip(tables, plain, strict=True):
+        reserved = dataset.lower() in _RESERVED
+        shared = taken[dataset.lower(), protocol.lower()] > 1
+        folder = f"{dataset}-data" if reserved else dataset
+        name = f"{protocol}-{table.id[:8]}" if reserved or shared else protocol
+        stems.append(PurePosixPath(folder, name))
+    return stems
+
+
+def _write(path: Path, text: str) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can't be written: {error.strerror or error}. "
+            "Choose another folder with --output, or make room."
+        ) from error
+    return path

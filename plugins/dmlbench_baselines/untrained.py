@@ -1,0 +1,18 @@
+"""The untrained network: what architecture and input alone give, before any loss has taught it.
+
+A row below this one has unlearned. On MNIST the floor is high: random convolutional features find
+a digit of the same class first in more than nine cases of ten.
+"""
+
+from typing import ClassVar, Literal
+
+from sklearn.preprocessing import FunctionTransformer
+
+
+class Untrained(FunctionTransformer):
+    """The embeddings of the protocol's network at its initial weights, as they are."""
+
+    takes: ClassVar[Literal["embeddings"]] = "embeddings"
+
+    def __init__(self) -> None:
+        super().__init__()

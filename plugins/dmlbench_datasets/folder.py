@@ -1,0 +1,144 @@
+"""The user's own images: ``folder:PATH``, one folder a class, split into disjoint classes by seed."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import numpy as np
+
+from dmlbench import ConfigError, DataError, Dataset, IntUniform, Uniform
+
+if TYPE_CHECKING:
+    import datasets
+
+LAYOUT = "Expected one folder a class with its images in it: PATH/class/image.jpg."
+
+
+class Folder(Dataset):
+    """Your own images, one folder a class; half of the classes to learn, half to retrieve.
+
+    Images may lie deeper than directly in their class's folder. Hidden files and ``Thumbs.db`` are
+    passed over; any other file must be an image. Which classes are learnt from depends on the
+    sorted names of the classes, `train_fraction` and `split_seed` alone.
+    """
+
+    licence = "the user's own"
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        train_fraction: Annotated[float, Uniform(0.1, 0.9)] = 0.5,
+        split_seed: Annotated[int, IntUniform(0, 2**31 - 1)] = 0,
+    ) -> None:
+        if not path:
+            raise ConfigError("The dataset 'folder' needs the path of your images: folder:PATH.")
+        self.root = Path(path).expanduser().absolute()
+        self.train_fraction = train_fraction
+        self.split_seed = split_seed
+
+    def missing(self, data_dir: Path | None) -> str | None:
+        """Return None if the folder is there; `load` alone looks into it."""
+        if self.root.is_dir():
+            return None
+        what = "is not a folder" if self.root.exists() else "does not exist"
+        return f"{self.root} {what}. {LAYOUT}"
+
+    def load(self, data_dir: Path | None) -> dict[str, "datasets.Dataset"]:
+        """Return splits ``train`` and ``test``; ``image`` holds paths, sorted by class and name.
+
+        Files are checked as far as that goes without decoding them.
+
+        Raises:
+            DataError: fewer than 4 classes (2 to learn, 2 to retrieve), a class of fewer than 2
+                images, a file outside the class folders, or one that is not a sound image.
+        """
+        if absent := self.missing(data_dir):
+            raise DataError(absent)
+        classes = _classes(self.root)
+        for paths in classes.values():
+            for path in paths:
+                _check_image(path)
+        order = np.random.default_rng(self.split_seed).permutation(len(classes))
+        learnt = min(max(round(self.train_fraction * len(classes)), 2), len(classes) - 2)
+        return {
+            "train": _split(classes, sorted(order[:learnt])),
+            "test": _split(classes, sorted(order[learnt:])),
+        }
+
+
+def _classes(root: Path) -> dict[str, list[Path]]:
+    """Return the image paths of each class, both sorted."""
+    classes: dict[str, list[Path]] = {}
+    for entry in sorted(root.iterdir()):
+        if _is_passed_over(entry.name):
+            continue
+        if not entry.is_dir():
+            raise DataError(f"{entry} lies outside the class folders. {LAYOUT}")
+        paths = classes[entry.name] = sorted(_files_below(entry))
+        if len(paths) < 2:
+            raise DataError(
+                f"Class {entry.name!r} has {len(paths)} image(s) in {entry}, and retrieval needs 2 "
+                "of each class. Add images or take the folder away."
+            )
+    if len(classes) < 4:
+        raise DataError(
+            f"{root} has {len(classes)} class folder(s), and 4 are needed: 2 to learn from, 2 to "
+            f"retrieve in. {LAYOUT}"
+        )
+    return classes
+
+
+def _is_passed_over(name: str) -> bool:
+    return name.startswith(".") or name == "Thumbs.db"
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> NoReturn:
+        raise DataError(f"Can't list {error.filename}: {error.strerror}.") from error
+
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=fail):
+        here = Path(parent).resolve()
+        folders[:] = [name for name in folders if not _is_passed_over(name)]
+        for name in folders:
+            if Path(parent, name).resolve() in (here, *here.parents):
+                raise DataError(f"{Path(parent, name)} links back to a folder above. Take it away.")
+        yield from (Path(parent, name) for name in names if not _is_passed_over(name))
+
+
+def _check_image(path: Path) -> None:
+    from PIL import Image
+
+    if not path.is_file():
+        raise DataError(f"{path} is no regular file, or a broken link. Take it away.")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty (0 bytes). Replace it or take it away.")
+    try:
+        str(path).encode()
+        with Image.open(path) as image:
+            image.verify()
+    except UnicodeEncodeError as error:
+        raise DataError(f"The name of {str(path)!r} is not UTF-8. Rename it.") from error
+    except (
+        OSError,
+        SyntaxError,  # Pillow's word for a damaged PNG
+        ValueError,
+        NotImplementedError,
+        Image.DecompressionBombError,
+    ) as error:
+        raise DataError(
+            f"{path} is not a readable image: {error}. Replace it or take it away."
+        ) from error
+
+
+def _split(classes: dict[str, list[Path]], chosen: list[int]) -> "datasets.Dataset":
+    from datasets import ClassLabel, Dataset, Features, Image
+
+    names = list(classes)
+    items = [(str(path), label) for label in chosen for path in classes[names[label]]]
+    paths, labels = zip(*items, strict=True)
+    return Dataset.from_dict(
+        {"image": list(paths), "label": list(labels)},
+        features=Features(image=Image(), label=ClassLabel(names=names)),
+    )

@@ -1,0 +1,73 @@
+"""``list``, ``show``, ``doctor`` and the command itself."""
+
+import subprocess
+import sys
+
+import pytest
+
+from dmlbench.discovery import KINDS, Catalogue
+
+
+def test_list_names_every_entry_point(dmlbench):
+    result = dmlbench("list")
+    assert result.code == 0
+    for entry in Catalogue.discover().entries:
+        assert f"  {entry.name} " in result.out
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *KINDS.values()])
+def test_list_takes_a_kind_in_singular_and_plural(dmlbench, kind):
+    result = dmlbench("list", kind)
+    assert result.code == 0
+    assert len([line for line in result.out.splitlines() if line.endswith(")")]) == 1
+
+
+def test_list_long_gives_papers_and_default_miners(dmlbench):
+    out = dmlbench("list", "losses", "--long").out
+    assert "arXiv" in out
+    assert "default miner: semi-hard" in out
+    assert "BROKEN" not in out
+
+
+@pytest.mark.parametrize("entry", Catalogue.discover().entries, ids=lambda e: e.qualified)
+def test_show_tells_about_every_component(dmlbench, entry):
+    result = dmlbench("show", entry.kind, entry.name)
+    assert result.code == 0, result.err
+    assert entry.value in result.out
+    assert "(no documentation)" not in result.out
+
+
+def test_show_protocol_prints_every_field(dmlbench):
+    out = dmlbench("show", "protocol", "small").out
+    for field in ("embedding_dim = 64", "steps_per_epoch", "class_fraction"):
+        assert field in out
+
+
+def test_doctor_reports_versions_devices_and_data(dmlbench):
+    result = dmlbench("doctor")
+    assert result.code == 0, result
+    for word in ("torch", "cpu", "glyphs: ready", "mnist:", "--data-dir"):
+        assert word in result.out
+
+
+def test_help_names_every_verb_and_version_is_the_distribution_s(dmlbench):
+    from importlib.metadata import version
+
+    for verb in ("run", "list", "show", "publish", "doctor"):
+        assert verb in dmlbench("--help").out
+        assert dmlbench(verb, "--help").code == 0
+    assert version("dmlbench") in dmlbench("--version").out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["list"], ["--version"]])
+def test_looking_up_imports_nothing_heavy(arguments):
+    code = (
+        "import sys\n"
+        f"sys.argv = ['dmlbench', *{arguments}]\n"
+        "from dmlbench.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "heavy = {'torch', 'numpy', 'pydantic', 'sklearn', 'datasets', 'pandas', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"

@@ -1,0 +1,141 @@
+"""``dmlbench run`` from request to leaderboard."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+DIGITS = ("--dataset", "digits-closed", "--jobs", 0)
+
+
+def records(folder: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted(folder.rglob("*.json"))]
+
+
+def test_one_loss_leaves_records_and_a_leaderboard_with_the_floors(dmlbench, tiny, tmp_path):
+    result = dmlbench("run", *DIGITS, "--loss", "contrastive", "--protocol", tiny, "--seeds", 2)
+    assert result.code == 0, result.err
+    found = records(tmp_path / "runs")
+    labels = {record["trial"]["parts"].get("loss", {}).get("name") for record in found}
+    assert labels == {"contrastive", None}
+    assert len(found) == 6  # the loss and two floors, two seeds each
+    assert all(record["status"] == "finished" for record in found)
+    page = (tmp_path / "leaderboards" / "digits-closed" / "tiny.md").read_text()
+    for row in ("contrastive", "pixels", "untrained"):
+        assert row in page
+        assert row in result.out
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(dmlbench, tiny, tmp_path):
+    result = dmlbench("run", "--all", "--dry-run", "--protocol", tiny)
+    assert result.code == 0, result.err
+    assert "glyphs" in result.out
+    assert "proxy-anchor" in result.out
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
+
+
+def test_all_pairs_every_miner_with_a_loss_that_takes_what_it_makes(dmlbench, tiny):
+    out = dmlbench("run", "--all", "--dry-run", "--protocol", tiny).out
+    for row in ("triplet + batch-hard", "triplet + random", "contrastive + multi-similarity"):
+        assert row in out.replace("\n ", "")
+
+
+def test_a_second_run_runs_nothing_again(dmlbench, tiny, tmp_path):
+    request = ("run", *DIGITS, "--loss", "triplet", "--protocol", tiny, "--seeds", 1)
+    assert dmlbench(*request).code == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.json")}
+    tables = {p: p.read_bytes() for p in (tmp_path / "leaderboards").rglob("*") if p.is_file()}
+    second = dmlbench(*request)
+    assert second.code == 0
+    assert "0 trials to run, 3 finished before" in second.out
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.json")}
+    assert tables == {p: p.read_bytes() for p in tables}
+
+
+def test_a_setting_reaches_the_loss_and_the_table(dmlbench, tiny, tmp_path):
+    result = dmlbench(
+        *("run", *DIGITS, "--loss", "triplet", "--baseline", "none", "--protocol", tiny),
+        *("--seeds", 1, "--set", "loss.margin=0.3"),
+    )
+    assert result.code == 0, result.err
+    (record,) = records(tmp_path / "runs")
+    assert record["trial"]["parts"]["loss"]["settings"] == {"margin": 0.3}
+    assert "margin=0.3" in (tmp_path / "leaderboards" / "digits-closed" / "tiny.md").read_text()
+
+
+def test_a_changed_protocol_is_another_table(dmlbench, tiny, tmp_path):
+    request = ("run", *DIGITS, "--baseline", "pixels", "--protocol", tiny, "--seeds", 1)
+    assert dmlbench(*request).code == 0
+    assert dmlbench(*request, "--set", "protocol.embedding_dim=4").code == 0
+    pages = {path.name for path in (tmp_path / "leaderboards" / "digits-closed").glob("*.md")}
+    assert pages == {"tiny.md", "tiny+embedding_dim=4.md"}
+
+
+def test_a_suite_file_says_what_to_run(dmlbench, tiny, tmp_path):
+    suite = tmp_path / "suite.toml"
+    suite.write_text(
+        'datasets = ["digits"]\nlosses = ["triplet"]\nminers = ["random", "batch-hard"]\n'
+        f'baselines = []\nprotocol = "{tiny}"\nseeds = [4]\nsettings = {{"loss.margin" = 0.1}}\n'
+    )
+    result = dmlbench("run", "--suite", suite, "--jobs", 0)
+    assert result.code == 0, result.err
+    miners = {record["trial"]["parts"]["miner"]["name"] for record in records(tmp_path / "runs")}
+    assert miners == {"random", "batch-hard"}
+
+
+def test_iris_is_cross_validated_and_agrees_with_scikit_learn(dmlbench, tmp_path):
+    from sklearn.datasets import load_iris
+    from sklearn.model_selection import cross_val_score
+    from sklearn.neighbors import KNeighborsClassifier
+
+    result = dmlbench(
+        *("run", "--dataset", "iris", "--baseline", "pixels,nca", "--loss", "contrastive"),
+        *("--seeds", 1, "--jobs", 0),
+    )
+    assert result.code == 0, result.err
+    scores = {
+        record["trial"]["parts"].get("baseline", {"name": "deep"})["name"]: record["metrics"]
+        for record in records(tmp_path / "runs")
+    }
+    expected = cross_val_score(KNeighborsClassifier(), *load_iris(return_X_y=True)).mean()
+    assert scores["pixels"]["knn_accuracy"] == pytest.approx(expected, abs=1e-12)
+    assert scores["deep"]["knn_accuracy"] > 0.9
+
+
+def test_a_failing_loss_costs_only_its_own_trials(dmlbench, tiny, tmp_path):
+    (tmp_path / "broken.py").write_text(
+        "import torch\n"
+        "from dmlbench import Loss\n"
+        "class Broken(Loss):\n"
+        "    '''Divides by zero.'''\n"
+        "    takes = 'labels'\n"
+        "    def forward(self, pairs, selection):\n"
+        "        return 1 / (pairs.anchors.sum() * 0)\n"
+    )
+    losses = "./broken.py:Broken,contrastive"
+    result = dmlbench("run", *DIGITS, "--loss", losses, "--protocol", tiny, "--seeds", 1)
+    assert result.code == 1
+    assert "step 1" in result.err
+    status = {record["trial"]["parts"].get("loss", {}).get("name"): record["status"]
+              for record in records(tmp_path / "runs")}
+    assert status == {"./broken.py:Broken": "failed", "contrastive": "finished", None: "finished"}
+    assert "Broken" in (tmp_path / "leaderboards" / "digits-closed" / "tiny.md").read_text()
+
+
+def test_own_images_in_a_folder(dmlbench, tiny, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("ant", "bee", "cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        colour = rng.integers(256, size=3)
+        for number in range(4):
+            pixels = np.clip(colour + rng.normal(0, 20, (24, 20, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    result = dmlbench(
+        *("run", "--dataset", "folder:photos", "--loss", "supcon", "--protocol", tiny),
+        *("--seeds", 1, "--jobs", 0),
+    )
+    assert result.code == 0, result.err
+    assert {record["status"] for record in records(tmp_path / "runs")} == {"finished"}

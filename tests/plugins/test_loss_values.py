@@ -1,0 +1,392 @@
+"""Values and gradients of the losses: against their formulas in plain loops, and against a peer."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+import torch.nn.functional as F
+from dmlbench import Loss, PairMask, Pairs, Selection, Triplets
+from dmlbench_losses.arcface import ArcFace
+from dmlbench_losses.contrastive import Contrastive
+from dmlbench_losses.margin import Margin
+from dmlbench_losses.multi_similarity import MultiSimilarity
+from dmlbench_losses.normalized_softmax import NormalizedSoftmax
+from dmlbench_losses.nt_xent import NTXent
+from dmlbench_losses.proxy_anchor import ProxyAnchor
+from dmlbench_losses.proxy_nca import ProxyNCA
+from dmlbench_losses.supcon import SupCon
+from dmlbench_losses.triplet import Triplet
+from pytorch_metric_learning import losses as peer
+from torch import Tensor
+
+C, D = 6, 5
+LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 3, 4, 4])
+
+
+@dataclass
+class Batch:
+    """A step's pairs in float64 and the unnormalised vectors that they were made of."""
+
+    pairs: Pairs
+    raw: list[Tensor]
+
+    def anchor(self, i: int) -> Tensor:
+        return self.pairs.anchors[i]
+
+    def d(self, i: int, j: int) -> Tensor:
+        return (self.pairs.anchors[i] - self.pairs.references[j]).square().sum().sqrt()
+
+    def s(self, i: int, j: int) -> Tensor:
+        return sum(a * b for a, b in zip(self.pairs.anchors[i], self.pairs.references[j]))
+
+
+def unit(*shape: int, seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    raw = torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
+    return raw, F.normalize(raw)
+
+
+def make_batch(kind: str) -> Batch:
+    """Ten anchors: among themselves, against a memory, or against a memory that holds them."""
+    raw, anchors = unit(len(LABELS), D, seed=1)
+    if kind == "batch":
+        return Batch(Pairs(anchors, LABELS), [raw])
+    memory_raw, memory = unit(13, D, seed=2)
+    memory_labels = torch.tensor([0, 1, 1, 2, 3, 3, 3, 4, 4, 5, 5, 5, 5])
+    nowhere = torch.full((len(LABELS),), -1)
+    if kind == "memory":
+        return Batch(Pairs(anchors, LABELS, memory, memory_labels, nowhere), [raw, memory_raw])
+    references, labels = torch.cat([memory, anchors]), torch.cat([memory_labels, LABELS])
+    place = 13 + torch.arange(len(LABELS))
+    return Batch(Pairs(anchors, LABELS, references, labels, place), [raw, memory_raw])
+
+
+def make_selection(kind: str, pairs: Pairs) -> Selection:
+    generator = torch.Generator().manual_seed(3)
+    if kind == "all":
+        return PairMask(pairs.positive, pairs.negative)
+    if kind == "some pairs":
+        some = torch.rand(pairs.positive.shape, generator=generator) < 0.6
+        return PairMask(pairs.positive & some, pairs.negative & some)
+    triplets = torch.tensor(triplets_of(PairMask(pairs.positive, pairs.negative)))
+    drawn = torch.randint(len(triplets), (40,), generator=generator)
+    return Triplets(*triplets[torch.cat([drawn, drawn[:10]])].T)
+
+
+def triplets_of(selection: Selection) -> list[tuple[int, int, int]]:
+    if isinstance(selection, Triplets):
+        indices = (selection.anchor, selection.positive, selection.negative)
+        return list(zip(*(index.tolist() for index in indices)))
+    positive, negative = selection.positive.tolist(), selection.negative.tolist()
+    columns = range(len(positive[0]))
+    return [
+        (a, p, n)
+        for a in range(len(positive))
+        for p in columns
+        for n in columns
+        if positive[a][p] and negative[a][n]
+    ]
+
+
+def pairs_of(selection: Selection) -> tuple[list[list[int]], list[list[int]]]:
+    """List for each anchor its selected positives, and its selected negatives."""
+    if isinstance(selection, PairMask):
+        masks = (selection.positive, selection.negative)
+        return tuple([row.nonzero().flatten().tolist() for row in mask] for mask in masks)
+    triplets = triplets_of(selection)
+    anchors = range(len(LABELS))
+    positives = [sorted({p for a, p, _ in triplets if a == i}) for i in anchors]
+    negatives = [sorted({n for a, _, n in triplets if a == i}) for i in anchors]
+    return positives, negatives
+
+
+def mean(values: list[Tensor]) -> Tensor:
+    return sum(values) / len(values)
+
+
+def contrastive(loss: Contrastive, batch: Batch, selection: Selection) -> Tensor:
+    positives, negatives = pairs_of(selection)
+    pull = [batch.d(a, p) - loss.pos_margin for a, row in enumerate(positives) for p in row]
+    push = [loss.neg_margin - batch.d(a, n) for a, row in enumerate(negatives) for n in row]
+    return mean([v for v in pull if v > 0]) + mean([v for v in push if v > 0])
+
+
+def triplet(loss: Triplet, batch: Batch, selection: Selection) -> Tensor:
+    terms = [batch.d(a, p) - batch.d(a, n) + loss.margin for a, p, n in triplets_of(selection)]
+    return mean([v for v in terms if v > 0])
+
+
+def margin(loss: Margin, batch: Batch, selection: Selection) -> Tensor:
+    terms = []
+    for a, p, n in triplets_of(selection):
+        terms.append(batch.d(a, p) - loss.beta + loss.margin)
+        terms.append(loss.beta - batch.d(a, n) + loss.margin)
+    return mean([v for v in terms if v > 0])
+
+
+def multi_similarity(loss: MultiSimilarity, batch: Batch, selection: Selection) -> Tensor:
+    terms = []
+    for a, (positives, negatives) in enumerate(zip(*pairs_of(selection))):
+        pull = sum(torch.exp(-loss.alpha * (batch.s(a, p) - loss.base)) for p in positives)
+        push = sum(torch.exp(loss.beta * (batch.s(a, n) - loss.base)) for n in negatives)
+        for total, sharpness in ((pull, loss.alpha), (push, loss.beta)):
+            if total != 0:
+                terms.append(torch.log(1 + total) / sharpness)
+    return sum(terms) / len(LABELS)
+
+
+def nt_xent(loss: NTXent, batch: Batch, selection: Selection) -> Tensor:
+    terms = []
+    for a, (positives, negatives) in enumerate(zip(*pairs_of(selection))):
+        against = sum(torch.exp(batch.s(a, n) / loss.temperature) for n in negatives)
+        for p in positives:
+            own = torch.exp(batch.s(a, p) / loss.temperature)
+            terms.append(-torch.log(own / (own + against)))
+    return mean(terms)
+
+
+def supcon(loss: SupCon, batch: Batch, selection: Selection) -> Tensor:
+    terms = []
+    for a, (positives, negatives) in enumerate(zip(*pairs_of(selection))):
+        others = [torch.exp(batch.s(a, k) / loss.temperature) for k in positives + negatives]
+        log_shares = [
+            torch.log(torch.exp(batch.s(a, p) / loss.temperature) / sum(others)) for p in positives
+        ]
+        if positives:
+            terms.append(-sum(log_shares) / len(positives))
+    return mean(terms)
+
+
+def softmax_terms(batch: Batch, logit: Callable[[int, int], Tensor]) -> Tensor:
+    terms = []
+    for i, label in enumerate(LABELS.tolist()):
+        exponentials = [torch.exp(logit(i, c)) for c in range(C)]
+        terms.append(-torch.log(exponentials[label] / sum(exponentials)))
+    return mean(terms)
+
+
+def cosine(x: Tensor, w: Tensor) -> Tensor:
+    return (x * w).sum() / (x.square().sum().sqrt() * w.square().sum().sqrt())
+
+
+def normalized_softmax(loss: NormalizedSoftmax, batch: Batch, selection: None) -> Tensor:
+    return softmax_terms(
+        batch, lambda i, c: cosine(batch.anchor(i), loss.weight[c]) / loss.temperature
+    )
+
+
+def arcface(loss: ArcFace, batch: Batch, selection: None) -> Tensor:
+    def logit(i: int, c: int) -> Tensor:
+        value = cosine(batch.anchor(i), loss.weight[c])
+        if c == LABELS[i]:
+            m = loss.margin * math.pi / 180
+            angle = torch.acos(value)
+            value = torch.cos(angle + m) if angle + m <= math.pi else value - m * math.sin(m)
+        return loss.scale * value
+
+    return softmax_terms(batch, logit)
+
+
+def proxy_nca(loss: ProxyNCA, batch: Batch, selection: None) -> Tensor:
+    def similarity(i: int, c: int) -> Tensor:
+        proxy = loss.proxies[c] / loss.proxies[c].square().sum().sqrt()
+        return torch.exp(-(loss.scale * (batch.anchor(i) - proxy)).square().sum())
+
+    return mean(
+        [
+            -torch.log(similarity(i, y) / sum(similarity(i, c) for c in range(C) if c != y))
+            for i, y in enumerate(LABELS.tolist())
+        ]
+    )
+
+
+def proxy_anchor(loss: ProxyAnchor, batch: Batch, selection: None) -> Tensor:
+    pull, push = [], []
+    for c in range(C):
+        s = [cosine(batch.anchor(i), loss.proxies[c]) for i in range(len(LABELS))]
+        own = [
+            torch.exp(-loss.alpha * (s[i] - loss.delta)) for i in range(len(s)) if LABELS[i] == c
+        ]
+        rest = [
+            torch.exp(loss.alpha * (s[i] + loss.delta)) for i in range(len(s)) if LABELS[i] != c
+        ]
+        pull += [torch.log(1 + sum(own))] if own else []
+        push += [torch.log(1 + sum(rest))]
+    return mean(pull) + mean(push)
+
+
+SIZES = {"num_classes": C, "embedding_dim": D}
+ON_PAIRS = {
+    "contrastive": (Contrastive, contrastive),
+    "contrastive, other margins": (
+        lambda: Contrastive(pos_margin=0.8, neg_margin=1.5),
+        contrastive,
+    ),
+    "triplet": (Triplet, triplet),
+    "triplet, no margin": (lambda: Triplet(margin=0.0), triplet),
+    "margin": (Margin, margin),
+    "margin, smaller beta": (lambda: Margin(beta=0.9, margin=0.1), margin),
+    "multi-similarity": (MultiSimilarity, multi_similarity),
+    "multi-similarity, base 1": (lambda: MultiSimilarity(alpha=9, base=1), multi_similarity),
+    "nt-xent": (NTXent, nt_xent),
+    "nt-xent, warm": (lambda: NTXent(temperature=0.5), nt_xent),
+    "supcon": (SupCon, supcon),
+    "supcon, cold": (lambda: SupCon(temperature=0.02), supcon),
+}
+ON_LABELS = {
+    "normalized-softmax": (NormalizedSoftmax, normalized_softmax),
+    "arcface": (ArcFace, arcface),
+    "arcface, beyond 180 degrees": (lambda **s: ArcFace(margin=80, scale=8, **s), arcface),
+    "proxy-nca": (ProxyNCA, proxy_nca),
+    "proxy-nca, length 1": (lambda **s: ProxyNCA(scale=1, **s), proxy_nca),
+    "proxy-anchor": (ProxyAnchor, proxy_anchor),
+}
+
+
+def assert_same(actual: Tensor, expected: Tensor, leaves: list[Tensor], tolerance: float) -> None:
+    """Compare two values and their gradients by `leaves`, relative to the largest entry."""
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
+    got = torch.autograd.grad(actual, leaves, retain_graph=True)
+    wanted = torch.autograd.grad(expected, leaves, retain_graph=True)
+    for one, other in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+        assert other.abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("references", ["batch", "memory", "memory and batch"])
+@pytest.mark.parametrize("chosen", ["all", "some pairs", "triplets"])
+@pytest.mark.parametrize("case", ON_PAIRS)
+def test_pair_and_triplet_losses_agree_with_plain_loops(case, chosen, references):
+    build, by_loops = ON_PAIRS[case]
+    loss = build().double()
+    batch = make_batch(references)
+    selection = make_selection(chosen, batch.pairs)
+    leaves = [*batch.raw, *loss.parameters()]
+    assert_same(
+        loss(batch.pairs, selection), by_loops(loss, batch, selection), leaves, tolerance=1e-9
+    )
+
+
+@pytest.mark.parametrize("case", ON_LABELS)
+def test_proxy_and_classification_losses_agree_with_plain_loops(case):
+    build, by_loops = ON_LABELS[case]
+    torch.manual_seed(4)
+    loss = build(**SIZES).double()
+    batch = make_batch("batch")
+    leaves = [*batch.raw, *loss.parameters()]
+    assert_same(loss(batch.pairs, None), by_loops(loss, batch, None), leaves, tolerance=1e-9)
+
+
+def test_arcface_case_beyond_180_degrees_really_goes_beyond():
+    torch.manual_seed(4)
+    loss = ArcFace(**SIZES).double()
+    cosines = make_batch("batch").pairs.anchors @ F.normalize(loss.weight).T
+    angles = cosines.gather(1, LABELS[:, None]).acos().rad2deg()
+    assert (angles > 180 - 80).any()
+    assert (angles < 180 - 80).any()
+
+
+def test_arcface_falls_steadily_from_180_degrees_to_0():
+    loss = ArcFace(num_classes=2, embedding_dim=3).double()
+    with torch.no_grad():
+        loss.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 0, 1]]))
+    angles = torch.linspace(math.pi, 0, 400, dtype=torch.float64)
+    anchors = torch.stack([angles.cos(), angles.sin(), 0 * angles], dim=1)
+    values = torch.stack([loss(Pairs(a[None], torch.tensor([0])), None) for a in anchors])
+    assert (values.diff() < 0).sum() > 250
+    assert (values.diff() <= 1e-12).all()
+
+
+@pytest.mark.parametrize("kind", [Triplet, Margin])
+def test_a_pair_mask_means_all_triplets_that_it_spans(kind):
+    batch = make_batch("memory and batch")
+    mask = make_selection("some pairs", batch.pairs)
+    listed = Triplets(*torch.tensor(triplets_of(mask)).T)
+    loss = kind().double()
+    leaves = [*batch.raw, *loss.parameters()]
+    assert_same(loss(batch.pairs, mask), loss(batch.pairs, listed), leaves, tolerance=1e-12)
+
+
+@pytest.mark.parametrize("kind", [Triplet, Margin])
+def test_a_triplet_drawn_twice_counts_twice(kind):
+    pairs = make_batch("batch").pairs
+    triplets = [(0, 1, 3), (3, 4, 0), (5, 6, 7)]
+    tripled = Triplets(*torch.tensor([triplets[0]] * 3 + triplets[1:]).T)
+    single = [kind(margin=1.0)(pairs, Triplets(*torch.tensor([t]).T)).item() for t in triplets]
+    # At this margin every term is above 0, so each triplet has the same weight.
+    expected = (3 * single[0] + single[1] + single[2]) / 5
+    assert kind(margin=1.0)(pairs, tripled).item() == pytest.approx(expected)
+
+
+def test_triplet_on_unnormalised_embeddings_agrees_with_plain_loops():
+    raw, _ = unit(len(LABELS), D, seed=1)
+    batch = Batch(Pairs(raw, LABELS, normalized=False), [raw])
+    selection = make_selection("all", batch.pairs)
+    loss = Triplet()
+    assert_same(
+        loss(batch.pairs, selection), triplet(loss, batch, selection), [raw], tolerance=1e-9
+    )
+
+
+PEERS: dict[str, tuple[Callable[[], Loss], Callable[[], torch.nn.Module]]] = {
+    "contrastive": (Contrastive, peer.ContrastiveLoss),
+    "triplet": (Triplet, lambda: peer.TripletMarginLoss(margin=0.2)),
+    "margin": (Margin, lambda: peer.MarginLoss(learn_beta=True)),
+    "multi-similarity": (MultiSimilarity, peer.MultiSimilarityLoss),
+    "nt-xent": (NTXent, peer.NTXentLoss),
+    "supcon": (SupCon, peer.SupConLoss),
+}
+PEERS_WITH_PROXIES = {
+    "normalized-softmax": (NormalizedSoftmax, peer.NormalizedSoftmaxLoss, "W"),
+    "arcface": (ArcFace, peer.ArcFaceLoss, "W"),
+    "proxy-anchor": (ProxyAnchor, peer.ProxyAnchorLoss, "proxies"),
+}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_pair_and_triplet_losses_agree_with_pytorch_metric_learning(name):
+    ours, theirs = (build() for build in PEERS[name])
+    labels = torch.arange(40) % 8
+    raw, embeddings = unit(40, 16, seed=8)
+    pairs = Pairs(embeddings, labels)
+    actual = ours.double()(pairs, PairMask(pairs.positive, pairs.negative))
+    assert_same(actual, theirs.double()(embeddings, labels), [raw], tolerance=1e-7)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_losses_against_a_memory_agree_with_pytorch_metric_learning(name):
+    ours, theirs = (build() for build in PEERS[name])
+    labels, memory_labels = torch.arange(16) % 4, torch.arange(40) % 5
+    raw, embeddings = unit(16, 16, seed=8)
+    memory_raw, memory = unit(40, 16, seed=9)
+    pairs = Pairs(embeddings, labels, memory, memory_labels, torch.full((16,), -1))
+    actual = ours.double()(pairs, PairMask(pairs.positive, pairs.negative))
+    expected = theirs.double()(embeddings, labels, ref_emb=memory, ref_labels=memory_labels)
+    assert_same(actual, expected, [raw, memory_raw], tolerance=1e-7)
+
+
+@pytest.mark.parametrize("name", PEERS_WITH_PROXIES)
+def test_classification_losses_agree_with_pytorch_metric_learning(name):
+    build, build_peer, attribute = PEERS_WITH_PROXIES[name]
+    ours = build(num_classes=8, embedding_dim=16).double()
+    theirs = build_peer(num_classes=8, embedding_size=16).double()
+    weights = next(ours.parameters()).detach()
+    getattr(theirs, attribute).data.copy_(weights.T if attribute == "W" else weights)
+    labels = torch.arange(40) % 7
+    raw, embeddings = unit(40, 16, seed=8)
+    actual = ours(Pairs(embeddings, labels), None)
+    assert_same(actual, theirs(embeddings, labels), [raw], tolerance=1e-7)
+
+
+def test_proxy_nca_of_pytorch_metric_learning_is_the_softplus_of_ours():
+    """It has the own proxy in the denominator, the paper has not."""
+    ours = ProxyNCA(num_classes=8, embedding_dim=16).double()
+    theirs = peer.ProxyNCALoss(8, 16, softmax_scale=9).double()
+    theirs.proxies.data.copy_(ours.proxies.detach())
+    labels = torch.arange(12) % 8
+    raw, embeddings = unit(12, 16, seed=8)
+    single = [ours(Pairs(embeddings[i : i + 1], labels[i : i + 1]), None) for i in range(12)]
+    actual = torch.log1p(torch.stack(single).exp()).mean()
+    assert_same(actual, theirs(embeddings, labels), [raw], tolerance=1e-7)
