@@ -145,9 +145,8 @@ def load_entry(entry: Entry) -> Any:
     """
     module_name, _, attribute = entry.value.rpartition(":")
     try:
-        module = _import(module_name)
-        component = module
-        for part in attribute.split("."):
+        component: Any = _import(module_name or attribute)
+        for part in attribute.split(".") if module_name else ():  # hooks may be a whole module
             component = getattr(component, part)
     # A plugin may raise anything at all while it is imported, SystemExit included.
     except (Exception, SystemExit) as error:
@@ -167,7 +166,7 @@ def source_hash(component: Any) -> str:
     those of its bases in the same folder: an edited file is another component, an unchanged one
     in a new release is the same.
     """
-    folder = Path(sys.modules[component.__module__].__file__ or "").parent
+    folder = _file_of(component).parent
     files: set[Path] = set()
     waiting = [_file_of(base) for base in component.__mro__]
     while waiting:
@@ -175,7 +174,8 @@ def source_hash(component: Any) -> str:
         if path in files or path.parent != folder or not path.is_file():
             continue
         files.add(path)
-        waiting += [folder / f"{name}.py" for name in _imported_names(path)]
+        if path.suffix == ".py":
+            waiting += [folder / f"{name}.py" for name in _imported_names(path)]
     digest = sha256()
     for path in sorted(files):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -183,7 +183,7 @@ def source_hash(component: Any) -> str:
 
 
 def _file_of(component: Any) -> Path:
-    return Path(getattr(sys.modules[component.__module__], "__file__", None) or "")
+    return Path(getattr(sys.modules.get(component.__module__), "__file__", None) or "")
 
 
 def _imported_names(path: Path) -> set[str]:
@@ -311,4 +311,4 @@ def _parse(text: str) -> Iterator[tuple[str, str, str]]:
             kind = _GROUPS.get(line[1:-1].strip())
         elif kind and "=" in line and not line.startswith(("#", ";")):
             name, _, value = line.partition("=")
-            yield kind, name.strip(), value.partition("[")[0].strip()
+            yield kind, name.strip(), value.partition("[")[0].replace(" ", "")

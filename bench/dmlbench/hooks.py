@@ -62,7 +62,7 @@ def plugin_manager(catalogue: Catalogue) -> pluggy.PluginManager:
         try:
             manager.register(load_entry(entry), name=entry.qualified)
             manager.check_pending()
-        except (PluginError, pluggy.PluginValidationError) as error:
+        except (PluginError, ValueError, pluggy.PluginValidationError) as error:
             manager.unregister(name=entry.qualified)
             warnings.warn(f"The hook plugin {entry.qualified} is left out: {error}", stacklevel=2)
     return manager

@@ -1,10 +1,13 @@
 """Hyper-parameters, read from a component's signature: the one place where they stand."""
 
 import inspect
+import json
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any, Union, get_args, get_origin
 
 from dmlbench.errors import ConfigError, PluginError, nearest
@@ -35,14 +38,17 @@ class Hyperparameter:
         """Return `value`, a whole number as float where a float is wanted.
 
         Raises:
-            ConfigError: of another type, or outside the search space.
+            ConfigError: of another type, outside the search space, or not a finite number.
         """
-        if self.type is float and type(value) is int:
+        options = _options(self.type, self.default)
+        if type(value) is int and float in options and int not in options:
             value = float(value)
         if self.type is not None and not _is_a(value, self.type):
             raise ConfigError(f"{self.name}={value!r} is not of type {_type_name(self.type)}.")
-        if self.space is not None and value not in self.space:
+        if self.space is not None and value is not None and value not in self.space:
             raise ConfigError(f"{self.name}={value!r} is outside {self.space!r}.")
+        if not _is_plain(value):
+            raise ConfigError(f"{self.name}={value!r} can't be kept in a record.")
         return value
 
 
@@ -50,21 +56,36 @@ def hyperparameters(component: type) -> dict[str, Hyperparameter]:
     """Return the hyper-parameters of a component class by name.
 
     Raises:
-        PluginError: the signature or one of its annotations can't be read.
+        PluginError: the signature or one of its annotations can't be read, a default can't be kept
+            in a record, or an argument has no default.
     """
+    where = f"{component.__module__}:{component.__qualname__}"
     try:
         signature = inspect.signature(component)
         hints = typing.get_type_hints(component.__init__, include_extras=True)  # type: ignore[misc]
     except (NameError, TypeError, ValueError, AttributeError, SyntaxError) as error:
         raise PluginError(
-            f"The signature of {component.__module__}:{component.__qualname__} can't be read: "
-            f"{error}. Every annotation must name something that its module knows."
+            f"The signature of {where} can't be read: {error}. Every annotation must name "
+            "something that its module knows."
         ) from error
     found = {}
     for parameter in signature.parameters.values():
-        if parameter.default is not parameter.empty and parameter.name not in INJECTED:
-            hint, space = _split(hints.get(parameter.name))
-            found[parameter.name] = Hyperparameter(parameter.name, parameter.default, hint, space)
+        name, default = parameter.name, parameter.default
+        if name in INJECTED:
+            continue
+        if default is not parameter.empty:
+            if not _is_plain(default):
+                raise PluginError(
+                    f"The default {name}={default!r} of {where} can't be kept in a record: a "
+                    "hyper-parameter is a finite number, a text, true, false, None, or a list."
+                )
+            hint, space = _split(hints.get(name))
+            found[name] = Hyperparameter(name, default, hint, space)
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            raise PluginError(
+                f"The argument {name!r} of {where} has no default. Passed by name are only "
+                f"{', '.join(sorted(INJECTED))}."
+            )
     return found
 
 
@@ -100,6 +121,7 @@ def family_argument(component: type) -> str | None:
         if (
             parameter.kind is parameter.POSITIONAL_OR_KEYWORD
             and parameter.default is parameter.empty
+            and parameter.name not in INJECTED
         ):
             return parameter.name
     return None
@@ -116,8 +138,9 @@ def check_argument(component: type, kind: str, reference: str, argument: str | N
         mark = ":" if kind == "dataset" else "/"
         example = f"{reference}{mark}{wanted.upper()}"
         raise ConfigError(f"The {kind} {reference!r} is a family: say which, as {example}.")
-    if argument and not wanted:
-        raise ConfigError(f"The {kind} {reference!r} is no family: leave out {argument!r}.")
+    if argument is not None and not wanted:
+        rest = reference[-len(argument) - 1 :]
+        raise ConfigError(f"The {kind} {reference!r} is no family: leave out {rest!r}.")
 
 
 def injections(component: type, available: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,25 +150,38 @@ def injections(component: type, available: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _split(hint: Any) -> tuple[Any, SearchSpace | None]:
+    """Return the type in an annotation, and the search space, also of ``Annotated[…] | None``."""
     if get_origin(hint) is typing.Annotated:
         hint, *extras = get_args(hint)
         spaces = [e for e in extras if isinstance(e, Uniform | IntUniform | Choice)]
         return hint, spaces[0] if spaces else None
+    if get_origin(hint) in (Union, types.UnionType):
+        options = [_split(option) for option in get_args(hint)]
+        space = next((space for _, space in options if space is not None), None)
+        return reduce(or_, [option for option, _ in options]), space
     return hint, None
 
 
-def _convert(text: str, hint: Any, default: Any) -> Any:
-    wanted = [hint] if hint is not None else []
+def _options(hint: Any, default: Any) -> list[Any]:
+    """Return the types that a value may have; without an annotation that of the default."""
+    if hint is None:
+        return [type(default)]
     if get_origin(hint) in (Union, types.UnionType):
-        wanted = list(get_args(hint))
-    if not wanted and default is not None:
-        wanted = [type(default)]
-    if text.lower() == "none" and (types.NoneType in wanted or default is None):
+        return list(get_args(hint))
+    if get_origin(hint) is typing.Literal:
+        return [type(option) for option in get_args(hint)]
+    return [hint]
+
+
+def _convert(text: str, hint: Any, default: Any) -> Any:
+    wanted = _options(hint, default)
+    anything = hint is None  # scikit-learn's arguments often take several types
+    if text.lower() == "none" and (anything or types.NoneType in wanted or default is None):
         return None
-    if bool in wanted and text.lower() in ("true", "false"):
+    if text.lower() in ("true", "false") and (anything or bool in wanted):
         return text.lower() == "true"
     for number in (int, float):
-        if not wanted or number in wanted or (number is int and float in wanted):
+        if anything or number in wanted or (number is int and float in wanted):
             try:
                 return number(text)
             except ValueError:
@@ -163,5 +199,14 @@ def _is_a(value: Any, hint: Any) -> bool:
     return isinstance(value, hint) if isinstance(hint, type) else True
 
 
+def _is_plain(value: Any) -> bool:
+    """Return whether `value` is the same after a journey through JSON, tuples being lists."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _type_name(hint: Any) -> str:
-    return getattr(hint, "__name__", str(hint))
+    return hint.__name__ if isinstance(hint, type) else str(hint)

@@ -205,7 +205,7 @@ class Planner:
             values = resolve(component, kind, given)
             defaults = resolve(component, kind, {})
         except PluginError:
-            if must_load:
+            if must_load or not entry.distribution:
                 raise
             return part
         changed = {key: value for key, value in values.items() if value != defaults[key]}

@@ -88,29 +88,33 @@ class Protocol(Section):
     def change(self, key: str, text: str) -> "Protocol":
         """Return a copy with one field set, such as ``length.epochs``, and named after it.
 
+        The value that it has already changes nothing, the name neither.
+
         Raises:
             ConfigError: no such field, or not a value for it.
         """
         values = self.model_dump()
         *tables, field = key.split(".")
-        try:
-            table = reduce(lambda value, name: value[name], tables, values)
-            known = isinstance(table[field], str | int | float | bool | None)
-        except (KeyError, TypeError):
-            known = False
-        if not known or field in ("name", "description", "source"):
+        if key not in self.fields():
             raise ConfigError(
                 f"protocol.{key}: there is no such field." + nearest(key, self.fields())
             )
-        table[field] = None if text == "none" else text
+        table = reduce(dict[str, Any].__getitem__, tables, values)
+        table[field] = None if text.lower() == "none" else text
         changed = validate(Protocol, values, f"--set protocol.{key}={text}")
-        return changed.model_copy(update={"name": f"{self.name}+{field}={text}"})
+        if changed == self:
+            return self
+        value = reduce(getattr, key.split("."), changed)
+        return changed.model_copy(update={"name": f"{self.name}+{field}={value}"})
 
     def fields(self) -> list[str]:
         """Return the dotted names of the fields that `change` can set."""
         names = []
-        for key, value in self.model_dump(exclude={"name", "description", "source"}).items():
-            names += [f"{key}.{inner}" for inner in value] if isinstance(value, dict) else [key]
+        for key, value in self.identity().items():
+            table = value.items() if isinstance(value, dict) else [("", value)]
+            names += [
+                f"{key}.{name}".rstrip(".") for name, held in table if not isinstance(held, list)
+            ]
         return names
 
 
@@ -163,9 +167,16 @@ def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
     except ValidationError as error:
         lines = []
         for item in error.errors():
-            key = ".".join(map(str, item["loc"]))
-            hint = nearest(key, model.model_fields) if item["type"] == "extra_forbidden" else ""
-            lines.append(f"{key}: {item['msg']}.{hint}")
+            place = [str(name) for name in item["loc"]]
+            hint = ""
+            if item["type"] == "extra_forbidden":
+                table = reduce(_table, place[:-1], model)
+                hint = nearest(place[-1], table.model_fields)
+            lines.append(f"{'.'.join(place)}: {item['msg']}.{hint}")
         raise ConfigError(
             f"{where} is not a valid {model.__name__.lower()}: " + " ".join(lines)
         ) from None
+
+
+def _table(model: Any, name: str) -> Any:
+    return model.model_fields[name].annotation

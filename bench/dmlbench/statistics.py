@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import mean, stdev
+from math import fsum, sqrt
+from statistics import fmean
 
 from dmlbench.errors import DataError
 
@@ -23,7 +24,7 @@ class Estimate:
 def estimate(values: Sequence[float]) -> Estimate:
     """Return the mean of `values` ``[n]`` and half the width of its 95 % interval.
 
-    Sums are exact, so the order of the values does not matter and equal values have width 0.
+    Sums are rounded once, so the order of the values does not matter. Equal values have width 0.
 
     Source: Student, The Probable Error of a Mean, Biometrika 1908.
 
@@ -33,8 +34,13 @@ def estimate(values: Sequence[float]) -> Estimate:
     if not values:
         raise DataError("There is no mean of no values: no seed has finished.")
     n = len(values)
-    half_width = _quantile(n - 1) * stdev(values) / n**0.5 if n > 1 else None
-    return Estimate(mean(values), half_width, n)
+    if n == 1:
+        return Estimate(values[0], None, 1)
+    if min(values) == max(values):  # rounding could make their mean another number
+        return Estimate(values[0], 0.0, n)
+    mean = fmean(values)
+    variance = fsum((value - mean) ** 2 for value in values) / (n - 1)
+    return Estimate(mean, _quantile(n - 1) * sqrt(variance / n), n)
 
 
 @lru_cache

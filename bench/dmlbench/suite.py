@@ -1,12 +1,16 @@
 """Suites: which datasets, components and seeds to run. A TOML file, or the command's options."""
 
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from dmlbench.protocol import Section, read_toml
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What NumPy and scikit-learn take as a seed."""
 
 
 class Suite(Section):
@@ -27,9 +31,15 @@ class Suite(Section):
     """None: the protocol's."""
     backbone: str | None = None
     """None: the protocol's."""
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0, 1, 2), min_length=1)
     settings: dict[str, Any] = {}
     """``loss.margin``: a hyper-parameter; ``protocol.length.epochs``: a field of the protocol."""
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _dotted(cls, settings: Any) -> Any:
+        """Read TOML's ``loss.margin = 0.3``, which is a table in a table, as one key."""
+        return dict(_flat(settings)) if isinstance(settings, dict) else settings
 
 
 def load_suite(path: Path) -> Suite:
@@ -44,3 +54,11 @@ def load_suite(path: Path) -> Suite:
 def default_suite() -> Suite:
     """Return what ``dmlbench run --all`` runs; it ships as ``suites/all.toml``."""
     return read_toml(Suite, files("dmlbench") / "suites" / "all.toml")
+
+
+def _flat(table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{inner}", one) for inner, one in _flat(value))
+        else:
+            yield key, value

@@ -52,7 +52,8 @@ class RadialKernelPCA(KernelPCA):
         X = np.asarray(X, dtype=np.float64)  # noqa: N806
         asked = self.gamma
         if asked == "scale":
-            self.gamma = float(1 / (X.shape[-1] * X.var())) if X.var() > 0 else None
+            variance = X.var()
+            self.gamma = float(1 / (X.shape[-1] * variance)) if variance > 0 else None
         try:
             return super().fit(X)
         finally:

@@ -1,4 +1,4 @@
-"""The user's own images: ``folder:PATH``, one folder a class, split into disjoint classes by seed."""
+"""The user's own images: ``folder:PATH``, one folder a class, split into disjoint classes."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import numpy as np
-
 from dmlbench import ConfigError, DataError, Dataset, IntUniform, Uniform
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """IDX, the file format of MNIST: a magic number, the sizes, then the bytes.
 
-The magic number is two zero bytes, a type code (8: uint8) and the number of dimensions; each size is
-a big-endian 32-bit integer (Y. LeCun, C. Cortes and C. Burges, THE MNIST DATABASE, 1998).
+The magic number is two zero bytes, a type code (8: uint8) and the number of dimensions; each size
+is a big-endian 32-bit integer (Y. LeCun, C. Cortes and C. Burges, THE MNIST DATABASE, 1998).
 """
 
 import gzip
@@ -11,7 +11,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-
 from dmlbench import DataError
 
 UINT8 = 8

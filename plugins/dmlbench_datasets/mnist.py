@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
-
 from dmlbench import Choice, Dataset
+
 from dmlbench_datasets import mnist_source
 from dmlbench_datasets.arrays import image_dataset
 

@@ -21,6 +21,7 @@ Our choice: 2, 50 and 0.5, the paper's miner, divided by the batch size.
 from typing import Annotated
 
 import torch
+import torch.nn.functional as F
 from dmlbench import LogUniform, Loss, Pairs, Selection, Uniform, as_pair_mask
 from torch import Tensor
 
@@ -64,6 +65,5 @@ class MultiSimilarity(Loss):
 
 
 def _log_one_plus_sum_exp(values: Tensor, mask: Tensor) -> Tensor:
-    # The lowest finite number, since the gradient of a sum over nothing but -inf is NaN.
-    chosen = values.masked_fill(~mask, torch.finfo(values.dtype).min)
-    return torch.logaddexp(chosen.logsumexp(1), values.new_zeros(()))
+    # The column of zeros is the one, and keeps the sum of a row without a pair above 0.
+    return F.pad(values.masked_fill(~mask, -torch.inf), (0, 1)).logsumexp(1)

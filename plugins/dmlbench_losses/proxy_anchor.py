@@ -63,14 +63,13 @@ class ProxyAnchor(Loss):
         """Return the sum of both means, a scalar."""
         similarity = F.normalize(self.proxies) @ pairs.anchors.T
         own = pairs.labels[None]
-        present = pairs.labels.unique()
-        # The lowest finite number, since the gradient of a sum over nothing but -inf is NaN.
-        nothing = torch.finfo(similarity.dtype).min
+        present = pairs.labels.unique(sorted=False)
         positive = -self.alpha * (similarity.gather(0, own) - self.delta)
-        positive = positive.masked_fill(own != present[:, None], nothing)
-        negative = (self.alpha * (similarity + self.delta)).scatter(0, own, nothing)
+        positive = positive.masked_fill(own != present[:, None], -torch.inf)
+        negative = (self.alpha * (similarity + self.delta)).scatter(0, own, -torch.inf)
         return _log_one_plus_sum_exp(positive).mean() + _log_one_plus_sum_exp(negative).mean()
 
 
 def _log_one_plus_sum_exp(values: Tensor) -> Tensor:
-    return torch.logaddexp(values.logsumexp(1), values.new_zeros(()))
+    # The column of zeros is the one, and keeps the sum of a row without an item above 0.
+    return F.pad(values, (0, 1)).logsumexp(1)

@@ -53,27 +53,29 @@ class Triplet(Loss):
         distance = pairs.distance
         with torch.no_grad():
             if isinstance(selection, PairMask):
-                as_positive, as_negative = _violations_of_mask(distance, selection, self.margin)
+                weight, violated = _violations_in_mask(distance, selection, self.margin)
             else:
-                as_positive, as_negative = _violations_of_list(distance, selection, self.margin)
-            weight = as_positive - as_negative
-            violated = as_negative.sum()
+                weight, violated = _violations_in_list(distance, selection, self.margin)
         return ((weight * distance).sum() + self.margin * violated) / violated.clamp_min(1)
 
 
-def _violations_of_list(
+def _violations_in_list(
     distance: Tensor, triplets: Triplets, margin: float
 ) -> tuple[Tensor, Tensor]:
-    """Count for each pair ``[B, M]`` the violated triplets it is the positive, the negative of."""
+    """Count the violated triplets: for each pair ``[B, M]``, and all of them.
+
+    A pair counts +1 where it is the positive, -1 where it is the negative.
+    """
     ap, an = (triplets.anchor, triplets.positive), (triplets.anchor, triplets.negative)
     violated = (distance[ap] + margin > distance[an]).to(distance.dtype)
-    as_positive = torch.zeros_like(distance).index_put_(ap, violated, accumulate=True)
-    as_negative = torch.zeros_like(distance).index_put_(an, violated, accumulate=True)
-    return as_positive, as_negative
+    weight = torch.zeros_like(distance)
+    weight.index_put_(ap, violated, accumulate=True)
+    weight.index_put_(an, -violated, accumulate=True)
+    return weight, violated.sum()
 
 
-def _violations_of_mask(distance: Tensor, chosen: PairMask, margin: float) -> tuple[Tensor, Tensor]:
-    """Count as `_violations_of_list`, for every selected positive with every selected negative.
+def _violations_in_mask(distance: Tensor, chosen: PairMask, margin: float) -> tuple[Tensor, Tensor]:
+    """Count as `_violations_in_list`, for every selected positive with every selected negative.
 
     A triplet is violated if the negative lies nearer than the positive's bound, its distance plus
     the margin. With the bounds of an anchor sorted, a binary search counts those below each
@@ -89,10 +91,10 @@ def _violations_of_mask(distance: Tensor, chosen: PairMask, margin: float) -> tu
     # At infinity, what is no negative lies above all bounds and so counts for none.
     negative_distance = distance.masked_fill(~chosen.negative, torch.inf)
     not_above = torch.searchsorted(bounds, negative_distance, right=True)
-    as_negative = (positives[:, None] - not_above).clamp_min(0).to(distance.dtype)
     histogram = order.new_zeros(len(bounds), bounds.shape[1] + 1)
     histogram.scatter_add_(1, not_above, torch.ones_like(not_above))
     nearer = torch.empty_like(order).scatter_(1, order, histogram.cumsum(1)[:, :-1])
-    as_positive = torch.zeros_like(distance)
-    as_positive[anchor, positive] = nearer[anchor, column].to(distance.dtype)
-    return as_positive, as_negative
+    violated = nearer[anchor, column].to(distance.dtype)
+    weight = (not_above - positives[:, None]).clamp_max_(0).to(distance.dtype)
+    weight[anchor, positive] = violated
+    return weight, violated.sum()

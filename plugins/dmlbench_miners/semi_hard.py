@@ -5,8 +5,7 @@
 Schroff, Kalenichenko and Philbin, FaceNet: A Unified Embedding for Face Recognition and Clustering,
 CVPR 2015, arXiv 1503.03832. They measure by the squared distance and take their negatives from
 large batches; here d is the Euclidean distance itself, as in most code since, and every semi-hard
-triplet of the batch is taken. So a margin of 0.2 is not FaceNet's 0.2: at distance d it is about
-0.2 / (2 d) of theirs.
+triplet of the batch is taken. Their margin of 0.2 is one of about 0.2 / (2 d) here.
 """
 
 from typing import Annotated

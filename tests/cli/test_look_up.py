@@ -46,7 +46,7 @@ def test_show_protocol_prints_every_field(dmlbench):
 def test_doctor_reports_versions_devices_and_data(dmlbench):
     result = dmlbench("doctor")
     assert result.code == 0, result
-    for word in ("torch", "cpu", "glyphs: ready", "mnist:", "--data-dir"):
+    for word in ("torch", "cpu", "glyphs: ready", "mnist:", "IDX files"):
         assert word in result.out
 
 

@@ -168,13 +168,16 @@ def glyphs_records() -> list[Record]:
 def cross_validated(record: MakeRecord) -> list[Record]:
     """Return records of iris: three deep linear rows and two baselines, scored by neighbours."""
     made = []
-    for name, accuracy in {"contrastive": 0.96, "triplet": 0.94, "pixels": 0.973, "pca": 0.967}.items():
+    for name, accuracy in {
+        "contrastive": 0.96,
+        "triplet": 0.94,
+        "pixels": 0.973,
+        "pca": 0.967,
+    }.items():
         for seed in range(3):
             value = {"knn_accuracy": accuracy + 0.002 * seed * (name == "triplet")}
             which = {"baseline": name} if name in BASELINES else {"loss": name, "miner": None}
             fields = {"metrics": value, "last_epoch_metrics": value, "selection": "last epoch"}
             vectors = load_protocol("vectors")
-            made.append(
-                record(**which, seed=seed, dataset="iris", protocol=vectors, **fields)
-            )
+            made.append(record(**which, seed=seed, dataset="iris", protocol=vectors, **fields))
     return made

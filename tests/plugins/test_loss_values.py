@@ -1,4 +1,4 @@
-"""Values and gradients of the losses: against their formulas in plain loops, and against a peer."""
+"""Values and gradients of the losses, against their formulas in plain loops."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 import torch.nn.functional as F
-from dmlbench import Loss, PairMask, Pairs, Selection, Triplets
+from dmlbench import PairMask, Pairs, Selection, Triplets
 from dmlbench_losses.arcface import ArcFace
 from dmlbench_losses.contrastive import Contrastive
 from dmlbench_losses.margin import Margin
@@ -18,7 +18,6 @@ from dmlbench_losses.proxy_anchor import ProxyAnchor
 from dmlbench_losses.proxy_nca import ProxyNCA
 from dmlbench_losses.supcon import SupCon
 from dmlbench_losses.triplet import Triplet
-from pytorch_metric_learning import losses as peer
 from torch import Tensor
 
 C, D = 6, 5
@@ -39,7 +38,7 @@ class Batch:
         return (self.pairs.anchors[i] - self.pairs.references[j]).square().sum().sqrt()
 
     def s(self, i: int, j: int) -> Tensor:
-        return sum(a * b for a, b in zip(self.pairs.anchors[i], self.pairs.references[j]))
+        return (self.pairs.anchors[i] * self.pairs.references[j]).sum()
 
 
 def unit(*shape: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -78,7 +77,7 @@ def make_selection(kind: str, pairs: Pairs) -> Selection:
 def triplets_of(selection: Selection) -> list[tuple[int, int, int]]:
     if isinstance(selection, Triplets):
         indices = (selection.anchor, selection.positive, selection.negative)
-        return list(zip(*(index.tolist() for index in indices)))
+        return list(zip(*(index.tolist() for index in indices), strict=True))
     positive, negative = selection.positive.tolist(), selection.negative.tolist()
     columns = range(len(positive[0]))
     return [
@@ -128,7 +127,7 @@ def margin(loss: Margin, batch: Batch, selection: Selection) -> Tensor:
 
 def multi_similarity(loss: MultiSimilarity, batch: Batch, selection: Selection) -> Tensor:
     terms = []
-    for a, (positives, negatives) in enumerate(zip(*pairs_of(selection))):
+    for a, (positives, negatives) in enumerate(zip(*pairs_of(selection), strict=True)):
         pull = sum(torch.exp(-loss.alpha * (batch.s(a, p) - loss.base)) for p in positives)
         push = sum(torch.exp(loss.beta * (batch.s(a, n) - loss.base)) for n in negatives)
         for total, sharpness in ((pull, loss.alpha), (push, loss.beta)):
@@ -139,7 +138,7 @@ def multi_similarity(loss: MultiSimilarity, batch: Batch, selection: Selection) 
 
 def nt_xent(loss: NTXent, batch: Batch, selection: Selection) -> Tensor:
     terms = []
-    for a, (positives, negatives) in enumerate(zip(*pairs_of(selection))):
+    for a, (positives, negatives) in enumerate(zip(*pairs_of(selection), strict=True)):
         against = sum(torch.exp(batch.s(a, n) / loss.temperature) for n in negatives)
         for p in positives:
             own = torch.exp(batch.s(a, p) / loss.temperature)
@@ -149,7 +148,7 @@ def nt_xent(loss: NTXent, batch: Batch, selection: Selection) -> Tensor:
 
 def supcon(loss: SupCon, batch: Batch, selection: Selection) -> Tensor:
     terms = []
-    for a, (positives, negatives) in enumerate(zip(*pairs_of(selection))):
+    for a, (positives, negatives) in enumerate(zip(*pairs_of(selection), strict=True)):
         others = [torch.exp(batch.s(a, k) / loss.temperature) for k in positives + negatives]
         log_shares = [
             torch.log(torch.exp(batch.s(a, p) / loss.temperature) / sum(others)) for p in positives
@@ -205,25 +204,23 @@ def proxy_nca(loss: ProxyNCA, batch: Batch, selection: None) -> Tensor:
 def proxy_anchor(loss: ProxyAnchor, batch: Batch, selection: None) -> Tensor:
     pull, push = [], []
     for c in range(C):
-        s = [cosine(batch.anchor(i), loss.proxies[c]) for i in range(len(LABELS))]
-        own = [
-            torch.exp(-loss.alpha * (s[i] - loss.delta)) for i in range(len(s)) if LABELS[i] == c
-        ]
-        rest = [
-            torch.exp(loss.alpha * (s[i] + loss.delta)) for i in range(len(s)) if LABELS[i] != c
-        ]
-        pull += [torch.log(1 + sum(own))] if own else []
-        push += [torch.log(1 + sum(rest))]
+        own, rest = [], []
+        for i, label in enumerate(LABELS.tolist()):
+            s = cosine(batch.anchor(i), loss.proxies[c])
+            if label == c:
+                own.append(torch.exp(-loss.alpha * (s - loss.delta)))
+            else:
+                rest.append(torch.exp(loss.alpha * (s + loss.delta)))
+        if own:
+            pull.append(torch.log(1 + sum(own)))
+        push.append(torch.log(1 + sum(rest)))
     return mean(pull) + mean(push)
 
 
 SIZES = {"num_classes": C, "embedding_dim": D}
 ON_PAIRS = {
     "contrastive": (Contrastive, contrastive),
-    "contrastive, other margins": (
-        lambda: Contrastive(pos_margin=0.8, neg_margin=1.5),
-        contrastive,
-    ),
+    "contrastive, wide": (lambda: Contrastive(pos_margin=0.8, neg_margin=1.5), contrastive),
     "triplet": (Triplet, triplet),
     "triplet, no margin": (lambda: Triplet(margin=0.0), triplet),
     "margin": (Margin, margin),
@@ -330,63 +327,18 @@ def test_triplet_on_unnormalised_embeddings_agrees_with_plain_loops():
     )
 
 
-PEERS: dict[str, tuple[Callable[[], Loss], Callable[[], torch.nn.Module]]] = {
-    "contrastive": (Contrastive, peer.ContrastiveLoss),
-    "triplet": (Triplet, lambda: peer.TripletMarginLoss(margin=0.2)),
-    "margin": (Margin, lambda: peer.MarginLoss(learn_beta=True)),
-    "multi-similarity": (MultiSimilarity, peer.MultiSimilarityLoss),
-    "nt-xent": (NTXent, peer.NTXentLoss),
-    "supcon": (SupCon, peer.SupConLoss),
-}
-PEERS_WITH_PROXIES = {
-    "normalized-softmax": (NormalizedSoftmax, peer.NormalizedSoftmaxLoss, "W"),
-    "arcface": (ArcFace, peer.ArcFaceLoss, "W"),
-    "proxy-anchor": (ProxyAnchor, peer.ProxyAnchorLoss, "proxies"),
-}
-
-
-@pytest.mark.parametrize("name", PEERS)
-def test_pair_and_triplet_losses_agree_with_pytorch_metric_learning(name):
-    ours, theirs = (build() for build in PEERS[name])
-    labels = torch.arange(40) % 8
-    raw, embeddings = unit(40, 16, seed=8)
-    pairs = Pairs(embeddings, labels)
-    actual = ours.double()(pairs, PairMask(pairs.positive, pairs.negative))
-    assert_same(actual, theirs.double()(embeddings, labels), [raw], tolerance=1e-7)
-
-
-@pytest.mark.parametrize("name", PEERS)
-def test_losses_against_a_memory_agree_with_pytorch_metric_learning(name):
-    ours, theirs = (build() for build in PEERS[name])
-    labels, memory_labels = torch.arange(16) % 4, torch.arange(40) % 5
-    raw, embeddings = unit(16, 16, seed=8)
-    memory_raw, memory = unit(40, 16, seed=9)
-    pairs = Pairs(embeddings, labels, memory, memory_labels, torch.full((16,), -1))
-    actual = ours.double()(pairs, PairMask(pairs.positive, pairs.negative))
-    expected = theirs.double()(embeddings, labels, ref_emb=memory, ref_labels=memory_labels)
-    assert_same(actual, expected, [raw, memory_raw], tolerance=1e-7)
-
-
-@pytest.mark.parametrize("name", PEERS_WITH_PROXIES)
-def test_classification_losses_agree_with_pytorch_metric_learning(name):
-    build, build_peer, attribute = PEERS_WITH_PROXIES[name]
-    ours = build(num_classes=8, embedding_dim=16).double()
-    theirs = build_peer(num_classes=8, embedding_size=16).double()
-    weights = next(ours.parameters()).detach()
-    getattr(theirs, attribute).data.copy_(weights.T if attribute == "W" else weights)
-    labels = torch.arange(40) % 7
-    raw, embeddings = unit(40, 16, seed=8)
-    actual = ours(Pairs(embeddings, labels), None)
-    assert_same(actual, theirs(embeddings, labels), [raw], tolerance=1e-7)
-
-
-def test_proxy_nca_of_pytorch_metric_learning_is_the_softplus_of_ours():
-    """It has the own proxy in the denominator, the paper has not."""
-    ours = ProxyNCA(num_classes=8, embedding_dim=16).double()
-    theirs = peer.ProxyNCALoss(8, 16, softmax_scale=9).double()
-    theirs.proxies.data.copy_(ours.proxies.detach())
-    labels = torch.arange(12) % 8
-    raw, embeddings = unit(12, 16, seed=8)
-    single = [ours(Pairs(embeddings[i : i + 1], labels[i : i + 1]), None) for i in range(12)]
-    actual = torch.log1p(torch.stack(single).exp()).mean()
-    assert_same(actual, theirs(embeddings, labels), [raw], tolerance=1e-7)
+@pytest.mark.parametrize("case", ON_PAIRS)
+def test_single_precision_is_enough(case):
+    build, _ = ON_PAIRS[case]
+    labels = torch.arange(96) % 12
+    raw, _ = unit(96, 32, seed=7)
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        vectors = raw.detach().to(dtype).requires_grad_()
+        pairs = Pairs(F.normalize(vectors), labels)
+        value = build().to(dtype)(pairs, PairMask(pairs.positive, pairs.negative))
+        assert value.dtype == dtype
+        results.append((value.double(), torch.autograd.grad(value, vectors)[0].double()))
+    (value, gradient), (exact_value, exact_gradient) = results
+    assert value.item() == pytest.approx(exact_value.item(), rel=1e-5)
+    assert (gradient - exact_gradient).norm() < 1e-4 * exact_gradient.norm()

@@ -181,6 +181,14 @@ def test_selections_without_a_triplet_have_finite_gradients(name, kind):
 
 
 @every_loss
+def test_diverged_embeddings_give_nan_not_a_number_that_looks_fine(name):
+    pairs = Pairs(torch.full((6, 4), torch.nan), torch.tensor([0, 0, 1, 1, 2, 2]))
+    loss = build(name)
+    for selection in selections(loss, pairs):
+        assert torch.isnan(loss(pairs, selection))
+
+
+@every_loss
 def test_constant_memory_is_compared_with_but_gets_no_gradient(name):
     memory = F.normalize(torch.randn(9, 4, generator=torch.Generator().manual_seed(3)))
     memory.requires_grad_(False)

@@ -118,9 +118,6 @@ def mine(miner, pairs: Pairs):
         return miner.select(pairs)
 
 
-# What each miner chooses
-
-
 @every_batch
 @every_seed
 def test_all_pairs_are_all_pairs(make_pairs, seed):
@@ -198,9 +195,6 @@ def test_random_miners_give_each_positive_pair_one_negative_of_its_anchor(miner,
     triplets = triplets_of(mine(miner(), pairs))
     assert [triplet[:2] for triplet in triplets] == loops.positive_pairs_with_a_negative()
     assert all(n in loops.negatives[a] for a, _, n in triplets)
-
-
-# The probabilities of the random ones
 
 
 def at_distances(distances: list[float], dimension: int, positives: int) -> Pairs:
@@ -297,9 +291,6 @@ def test_miners_without_chance_leave_the_generator_alone(miner):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-# Odd batches
-
-
 @pytest.mark.parametrize("make_pairs", EMPTY_BATCHES)
 @pytest.mark.parametrize("miner", TRIPLET_MINERS)
 def test_no_triplets_come_from_a_batch_without_positives_or_without_negatives(miner, make_pairs):
@@ -366,9 +357,6 @@ def test_defaults_lie_within_their_search_spaces(miner):
     for parameter in inspect.signature(miner).parameters.values():
         (space,) = parameter.annotation.__metadata__
         assert parameter.default in space
-
-
-# pytorch-metric-learning, where it defines the same thing
 
 
 PEERS = {

@@ -7,12 +7,13 @@ import pytest
 from dmlbench import ConfigError, DataError
 from dmlbench_samplers.m_per_class import MPerClass
 from dmlbench_samplers.shuffled import Shuffled
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 SAMPLERS = [MPerClass(m=2), Shuffled()]
 
+unhurried = settings(deadline=None)  # a loaded machine is no failure
 seeds = st.integers(0, 2**32 - 1)
 steps = st.integers(1, 12)
 class_sizes = st.lists(st.integers(1, 7), min_size=1, max_size=12)
@@ -47,6 +48,7 @@ def assert_well_formed(batches: list[np.ndarray], labels: np.ndarray, batch_size
 # M per class
 
 
+@unhurried
 @given(class_sizes, st.integers(1, 5), st.integers(1, 8), steps, seeds)
 def test_m_per_class_fills_every_batch_with_balanced_classes(sizes, m, groups, steps, seed):
     labels, batch_size = labels_of(sizes, seed), m * groups
@@ -61,6 +63,7 @@ def test_m_per_class_fills_every_batch_with_balanced_classes(sizes, m, groups, s
             assert spread(items_of_class, items_of_class) <= 1
 
 
+@unhurried
 @given(class_sizes, st.integers(1, 5), st.integers(1, 8), steps, seeds)
 def test_m_per_class_repeats_an_item_only_where_its_class_is_too_small(
     sizes, m, groups, steps, seed
@@ -77,6 +80,7 @@ def test_m_per_class_repeats_an_item_only_where_its_class_is_too_small(
                 assert spread(copies, members) <= 1
 
 
+@unhurried
 @given(class_sizes, st.integers(1, 5), st.integers(1, 8), steps, seeds)
 def test_m_per_class_visits_all_classes_and_all_their_items_in_turn(sizes, m, groups, steps, seed):
     labels = labels_of(sizes, seed)
@@ -114,6 +118,7 @@ def test_m_per_class_refuses_a_batch_size_that_is_no_multiple_of_m(batch_size, m
 # Shuffled
 
 
+@unhurried
 @given(st.integers(1, 40), st.integers(1, 50), steps, seeds)
 def test_shuffled_uses_every_item_equally_often(items, batch_size, steps, seed):
     labels = np.arange(items) // 3

@@ -41,10 +41,11 @@ def _seeds(context: click.Context, option: click.Parameter, value: str | None) -
         numbers = [int(part) for part in value.split(",") if part]
     except ValueError:
         numbers = []
-    seeds = numbers if "," in value else range(*numbers[:1])
-    if not seeds or min(seeds) < 0:
+    if numbers and "," not in value:
+        numbers = list(range(numbers[0]))
+    if not numbers or min(numbers) < 0:
         raise click.BadParameter(f"{value!r} is neither a number of seeds nor a list such as 3,7.")
-    return tuple(seeds)
+    return tuple(numbers)
 
 
 def _settings(
@@ -132,6 +133,7 @@ def command(
 def _suite(path: Path | None, asked: dict[str, Any]) -> "Suite":
     """Return the suite that the options describe: changes to that of ``--suite`` or ``--all``."""
     from dmlbench.errors import ConfigError
+    from dmlbench.protocol import validate
     from dmlbench.suite import Suite, default_suite, load_suite
 
     chosen = {kind: asked[kind] for kind in ("losses", "miners", "baselines") if asked[kind]}
@@ -157,7 +159,7 @@ def _suite(path: Path | None, asked: dict[str, Any]) -> "Suite":
         changes["baselines"] = _baselines(chosen)
         if "miners" in chosen and "losses" not in chosen:
             raise ConfigError("--miner needs a --loss to go with, such as --loss triplet.")
-    return Suite.model_validate({**base.model_dump(), **changes})
+    return validate(Suite, {**base.model_dump(), **changes}, "The request")
 
 
 def _all_or(names: tuple[str, ...]) -> Any:

@@ -21,6 +21,7 @@ from dmlbench.records import Epoch, Record, Store
 from dmlbench.trial import Trial
 
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_GRACE_SECONDS = 5.0
 _SPAWN = multiprocessing.get_context("spawn")  # a fork of a process that used torch may hang
 
 
@@ -87,7 +88,10 @@ class _Worker:
         return Store(self.site.records).keep(record)
 
     def stop(self) -> None:
+        """End the process: in its own time if it is idle, at once if it is at a trial."""
         self.pipe.close()
+        if self.trial is None:
+            self.process.join(_GRACE_SECONDS)
         self.process.terminate()
         self.process.join()
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from dmlbench.leaderboard.curves import Curve, distance_curves
 from dmlbench.leaderboard.escaping import plain
@@ -20,12 +22,17 @@ from dmlbench.leaderboard.metrics import display_name
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 
-MOST_ROWS = 60
+MOST_ROWS = 40
 """More rows than this are not drawn: the best are."""
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers.
-_TRAINED, _BASELINE = "#0072B2", "#D55E00"
-_INK, _PALE = "#333333", "#D0D0D0"
+_BLUE, _VERMILLION, _INK = "#0072B2", "#D55E00", "#333333"
+_POSITIVE, _NEGATIVE = _BLUE, _VERMILLION
+_TRAINED: dict[str, Any] = {"color": _BLUE, "marker": "o", "ms": 5}
+_BASELINE: dict[str, Any] = {"color": _VERMILLION, "marker": "D", "ms": 5}
+_FLOOR: dict[str, Any] = {"color": _VERMILLION, "ls": (0, (4, 3)), "lw": 0.9}
+_LANE: dict[str, Any] = {"ha": "right", "va": "center", "style": "italic"}
+_LINES: dict[str, Any] = {"train": (0, (4, 2)), "test": "-"}
 _STYLE = {
     "axes.edgecolor": _INK,
     "axes.grid": True,
@@ -34,10 +41,13 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
+    "axes.titleweight": "bold",
     "font.size": 9,
     "grid.color": "#E8E8E8",
     "grid.linewidth": 0.8,
+    "legend.borderaxespad": 0.2,
     "legend.frameon": False,
+    "legend.handletextpad": 0.5,
     "svg.fonttype": "path",
     "svg.hashsalt": "dmlbench",
     "text.color": _INK,
@@ -49,11 +59,10 @@ _STYLE = {
 
 def ranking_svg(table: Table) -> str | None:
     """Return mean and interval of every row by the table's headline metric, or None without any."""
-    groups = [rows for rows in (*table.lanes.values(), table.baselines) if rows]
-    if table.headline is None or not groups:
+    if table.headline is None:
         return None
     with _own_style():
-        return _svg(_ranking(table, table.headline, groups))
+        return _svg(_ranking(table, table.headline))
 
 
 def distances_svg(row: Row) -> str | None:
@@ -65,80 +74,92 @@ def distances_svg(row: Row) -> str | None:
         return _svg(_distances(row, curves))
 
 
-def _ranking(table: Table, metric: str, groups: Sequence[Sequence[Row]]) -> Figure:
-    drawn = [row for rows in groups for row in rows[:MOST_ROWS]]
+def _ranking(table: Table, metric: str) -> Figure:
+    ranked = [
+        (name, [row for row in rows if metric in row.metrics][:MOST_ROWS])
+        for name, rows in (*table.lanes.items(), ("baselines", table.baselines))
+    ]
+    names, groups = zip(*((name, rows) for name, rows in ranked if rows), strict=True)
     places = _places(groups)
-    figure = Figure(figsize=(8, 1.3 + 0.24 * (max(places) + 1)), layout="constrained")
+    bottom = places[-1][-1]
+    figure = Figure(figsize=(8, 1.4 + 0.24 * (bottom + 1)), layout="constrained")
     axes = figure.add_subplot()
-    for place, row in zip(places, drawn, strict=True):
-        value = row.metrics.get(metric)
-        if value is not None:
-            axes.errorbar(
-                100 * value.mean,
-                place,
-                xerr=100 * (value.half_width or 0),
-                fmt="D" if row.is_baseline else "o",
-                markersize=5,
-                capsize=3 if value.half_width else 0,
-                color=_BASELINE if row.is_baseline else _TRAINED,
-            )
+    for rows, heights in zip(groups, places, strict=True):
+        values = [row.metrics[metric] for row in rows]
+        axes.errorbar(
+            [100 * value.mean for value in values],
+            heights,
+            xerr=[100 * (value.half_width or 0) for value in values],
+            capsize=3,
+            ls="",
+            **(_BASELINE if rows[0].is_baseline else _TRAINED),
+        )
     for floor in table.floors:
         if metric in floor.metrics:
-            axes.axvline(100 * floor.metrics[metric].mean, color=_BASELINE, ls=(0, (4, 3)), lw=0.9)
-    axes.set_yticks(places, [plain(row.label, 48) for row in drawn])
-    axes.set_ylim(max(places) + 0.7, -0.7)
+            axes.axvline(100 * floor.metrics[metric].mean, **_FLOOR)
+    labels = [plain(row.label, 48) for rows in groups for row in rows]
+    axes.set_yticks([height for heights in places for height in heights], labels)
+    axes.set_ylim(bottom + 0.7, -0.7)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(f"{display_name(metric)} in percent")
-    axes.set_title(plain(table.title, 80), pad=22)
-    axes.legend(
-        handles=[
-            Line2D([], [], color=_TRAINED, marker="o", ms=5, label="trained by a loss"),
-            Line2D([], [], color=_BASELINE, marker="D", ms=5, label="baseline"),
-            Line2D([], [], color=_BASELINE, ls=(0, (4, 3)), lw=0.9, label="floor"),
-        ],
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=3,
-        borderaxespad=0.2,
-        handletextpad=0.5,
-    )
+    cut = f" (the {MOST_ROWS} best of a group)" if MOST_ROWS in map(len, groups) else ""
+    axes.set_xlabel(f"{display_name(metric)} in percent{cut}")
+    axes.set_title(f"{plain(table.title, 70)}: mean and 95 % interval over seeds", pad=22)
+    _explain(axes, table)
+    if len(table.lanes) > 1:
+        across = axes.get_yaxis_transform()
+        for name, heights in zip(names, places, strict=True):
+            axes.text(0.995, heights[0] - 0.75, plain(name), transform=across, **_LANE)
     return figure
 
 
-def _places(groups: Sequence[Sequence[Row]]) -> list[float]:
-    """Return the vertical place of each drawn row, with a gap between groups."""
-    places: list[float] = []
-    for rows in groups:
-        start = places[-1] + 1.6 if places else 0.0
-        places += [start + offset for offset in range(len(rows[:MOST_ROWS]))]
-    return places
+def _explain(axes: Axes, table: Table) -> None:
+    """Put a legend above the rows."""
+    handles = [Line2D([], [], **_TRAINED, label="trained by a loss")] if table.trained else []
+    if table.baselines:
+        handles.append(Line2D([], [], **_BASELINE, label="baseline"))
+    if table.floors:
+        floors = plain(", ".join(row.label for row in table.floors), 50)
+        handles.append(Line2D([], [], **_FLOOR, label=f"to be beaten: {floors}"))
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(handles))
+
+
+def _places(groups: Sequence[Sequence[Row]]) -> list[list[float]]:
+    """Return the vertical places of each group's rows, with a gap between groups."""
+    starts = [sum(map(len, groups[:place])) + 0.8 * place for place in range(len(groups))]
+    return [
+        [start + offset for offset in range(len(rows))]
+        for start, rows in zip(starts, groups, strict=True)
+    ]
 
 
 def _distances(row: Row, curves: Sequence[Curve]) -> Figure:
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for curve in curves:
-        line = "-" if curve.split == "test" else (0, (4, 2))
-        both = (("positive", curve.positive, _TRAINED), ("negative", curve.negative, _BASELINE))
-        for name, values, colour in both:
-            left.plot(curve.epochs, values, color=colour, ls=line, label=f"{name}, {curve.split}")
-        right.plot(curve.epochs, curve.ratio, color=_INK, ls=line, label=curve.split)
-    left.set_title("Mean cosine distance")
-    right.set_title("Ratio positive / negative")
+        line = _LINES[curve.split]
+        left.plot(curve.epochs, curve.positive, color=_POSITIVE, ls=line)
+        left.plot(curve.epochs, curve.negative, color=_NEGATIVE, ls=line)
+        right.plot(curve.epochs, curve.ratio, color=_INK, ls=line)
+    left.set_title("Mean cosine distance", weight="normal")
+    right.set_title("Ratio positive / negative", weight="normal")
     for axes in (left, right):
         axes.set_xlabel("epoch (0: untrained)")
         axes.set_ylim(bottom=0)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.02)
-        axes.legend(title="classes" if axes is right else None)
+    handles = [
+        Line2D([], [], color=_POSITIVE, label="positive pairs"),
+        Line2D([], [], color=_NEGATIVE, label="negative pairs"),
+        *(
+            Line2D([], [], color=_INK, ls=_LINES[curve.split], label=f"{curve.split} classes")
+            for curve in curves
+        ),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     seeds = len(row.finished)
-    figure.suptitle(
-        f"{plain(row.label)}, {'mean over ' if seeds > 1 else ''}{seeds} seed{'s' * (seeds > 1)}",
-        x=0.01,
-        ha="left",
-        fontsize=11,
-    )
+    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
+    figure.suptitle(f"{plain(row.label, 70)}, {over}", x=0.01, ha="left", size=11, weight="bold")
     return figure
 
 

@@ -17,20 +17,23 @@ def facts(table: Table) -> dict[str, str]:
     protocol, optimiser = table.protocol, table.protocol.optimiser
     length, augmentation = protocol.length, protocol.augmentation
     steps = length.epochs * length.steps_per_epoch
-    flip = ", mirrored at random" if augmentation.flip else ""
+    seeds = sorted({record.trial.seed for record in table.records})
+    moves = f", each moved by up to {augmentation.shift} px" if augmentation.shift else ""
+    flips = ", half of them mirrored" if augmentation.flip else ""
     return {
         "Dataset": _dataset(table),
         "Network": f"{_names(table, 'backbone', protocol.backbone)}, embedding size "
         f"{protocol.embedding_dim}, {protocol.precision}",
-        "Batches": f"{protocol.batch_size} items by {_names(table, 'sampler', protocol.sampler)}; "
-        f"moved by up to {augmentation.shift} pixels{flip}",
+        "Batches": f"{protocol.batch_size} items by {_names(table, 'sampler', protocol.sampler)}"
+        f"{moves}{flips}",
         "Training": f"{length.epochs} epochs x {length.steps_per_epoch} steps = {steps:,} steps; "
         f"{optimiser.name}, learning rate {optimiser.lr:g} ({optimiser.schedule}, "
         f"{optimiser.warmup_steps} steps of warm-up), weight decay {optimiser.weight_decay:g}"
         + (f", gradients clipped at {optimiser.clip_norm:g}" if optimiser.clip_norm else ""),
         "Epoch that counts": _selection(table),
         **_measure(table),
-        "Floors": ", ".join(map(plain, protocol.baselines.floors)) or "none",
+        "Seeds": ", ".join(map(str, seeds)),
+        "To be beaten": ", ".join(map(plain, protocol.baselines.floors)) or "nothing",
         "Protocol": f"{plain(protocol.name)}; source: {plain(protocol.source, 200)}",
     }
 
@@ -51,7 +54,7 @@ def _dataset(table: Table) -> str:
     text = plain(str(table.dataset))
     if table.dataset.distribution:
         text += f" (of {plain(table.dataset.distribution)} {plain(table.dataset.version)})"
-    text += f", fingerprint {plain(table.fingerprint, 64) or 'unknown'}"
+    text += f", fingerprint {plain(table.fingerprint[:16]) or 'unknown'}"
     if items:
         text += f", {items} test items"
     if lone not in ("", "0"):

@@ -1,5 +1,6 @@
 """A table's figures at full precision, for spreadsheets and scripts."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -63,7 +64,7 @@ def _line(row: Row) -> dict[str, Any]:
     }
 
 
-def _estimates(metrics: dict[str, Estimate], prefix: str) -> dict[str, float | None]:
+def _estimates(metrics: Mapping[str, Estimate], prefix: str) -> dict[str, float | None]:
     cells: dict[str, float | None] = {}
     for name, value in metrics.items():
         cells[f"{prefix}{name}"] = value.mean

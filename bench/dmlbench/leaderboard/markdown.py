@@ -18,12 +18,12 @@ _NOTHING = "–"
 
 _READING = (
     "Mean ± half of the Student-t 95 % interval over the finished seeds, in percent; one seed has "
-    "no interval. Rows stand in the order of their means. With so few seeds the order is no claim "
-    "that a row is better than the next: where intervals overlap or nearly so, take them as equal."
+    "no interval. Rows stand in the order of their means; with so few seeds the order is no claim "
+    "that one row is better than another."
 )
 _BELOW = (
-    "*Below* names the floors (what a trained network must beat) whose mean is higher, and on "
-    "which metric. Collapsed seeds, whose test embeddings are all alike, count in the mean; failed "
+    "*Below* names what a trained network must beat and did not, and on which metric the mean is "
+    "lower. Collapsed seeds, whose test embeddings are all alike, count in the mean; failed "
     "ones have no figures and are listed."
 )
 
@@ -68,38 +68,36 @@ def page(table: Table, csv_name: str, pictures: Pictures) -> str:
 
 
 def index(pages: Sequence[tuple[str, Table]]) -> str:
-    """Return the index of all tables.
+    """Return the index of all tables, a line for each backbone.
 
     Args:
         pages: path of each page, from the index's folder, and its table.
     """
-    headings = ["Dataset", "Protocol", "Data", "Highest mean", "", "Rows", "Baselines", "Seeds"]
+    headings = ["Dataset", "Data", "Protocol", "Backbone", "Highest mean", "", "Rows"]
     lines = []
     for path, table in pages:
-        top = next(iter(table.trained), None)
-        figure = percent(top.metrics.get(table.headline)) if top and table.headline else _NOTHING
-        name = f"{display_name(table.headline)} " if table.headline else ""
-        finished = sum(len(row.finished) for row in table.rows)
         failed = sum(len(row.failed) for row in table.rows)
-        lines.append(
-            [
-                f"[{markdown(plain(str(table.dataset)))}]({path})",
-                markdown(plain(table.protocol.name)),
-                f"`{table.fingerprint[:8]}`" if table.fingerprint.isalnum() else _NOTHING,
-                markdown(top.label) if top else _NOTHING,
-                name + figure,
-                str(len(table.trained))
-                + (f" + {len(table.failed)} failed" if table.failed else ""),
+        trials = f"{len(table.records)}" + (f", {failed} failed" if failed else "")
+        for backbone, rows in (table.lanes or {"": []}).items():
+            top, metric = (rows[0], table.headline) if rows and table.headline else (None, "")
+            mean = percent(top.metrics.get(metric)) if top else ""
+            cells = [
+                table.fingerprint[:8],
+                plain(table.protocol.name),
+                backbone,
+                top.label if top else "",
+                f"{display_name(metric)} {mean}" if metric else "",
+                str(len(rows)),
                 str(len(table.baselines)),
-                f"{finished}" + (f" + {failed} failed" if failed else ""),
+                trials,
             ]
-        )
+            link = f"[{markdown(plain(str(table.dataset)))}]({path})"
+            lines.append([link, *(markdown(plain(cell)) or _NOTHING for cell in cells)])
     parts = [
         _MADE,
         "# Leaderboards",
-        "Each table is made from the records of its trials alone. *Seeds* counts trials. "
-        + _READING,
-        _table(headings, lines, numeric=()),
+        f"Each table is made from the records of its trials alone. {_READING}",
+        _table([*headings, "Baselines", "Trials"], lines),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -135,7 +133,7 @@ def _ranking(table: Table, rows: Sequence[Row]) -> str:
         for row in rows
     ]
     numeric = range(len(kinds), len(headings))
-    return _table([*headings, "Seeds", "Below"], lines, numeric=numeric)
+    return _table([*headings, "Seeds", "Below"], lines, numeric)
 
 
 def seeds(row: Row) -> str:
@@ -186,7 +184,7 @@ def _details(table: Table) -> str:
             *(row.extra.get(heading, "") for heading in extra),
         ]
         lines.append([markdown(cell) or _NOTHING for cell in cells])
-    return _table([*headings, *map(markdown, extra)], lines, numeric=())
+    return _table([*headings, *map(markdown, extra)], lines)
 
 
 def _multiple(row: Row) -> str:
@@ -249,7 +247,7 @@ def _bullets(texts: Mapping[str, str]) -> str:
 
 
 def _table(
-    headings: Sequence[str], lines: Sequence[Sequence[str]], *, numeric: Iterable[int]
+    headings: Sequence[str], lines: Sequence[Sequence[str]], numeric: Iterable[int] = ()
 ) -> str:
     right = set(numeric)
     return tabulate(

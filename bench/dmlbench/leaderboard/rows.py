@@ -23,6 +23,10 @@ class Row:
     """What the table calls each part, by kind; no two rows of a table have the same."""
     label: str
     """The shortest text that names the row."""
+    metrics: Mapping[str, Estimate]
+    """Test metrics of the selected epoch over the finished seeds."""
+    last_epoch_metrics: Mapping[str, Estimate]
+    """Test metrics of the last epoch over the finished seeds."""
     below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Metrics that it loses to a floor, by the floor's label."""
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -57,16 +61,6 @@ class Row:
     def collapsed(self) -> tuple[Record, ...]:
         """Return the records of the seeds whose embeddings are all the same."""
         return tuple(record for record in self.records if record.collapsed)
-
-    @cached_property
-    def metrics(self) -> dict[str, Estimate]:
-        """Return the test metrics of the selected epoch over the finished seeds."""
-        return average(record.metrics for record in self.finished)
-
-    @cached_property
-    def last_epoch_metrics(self) -> dict[str, Estimate]:
-        """Return the test metrics of the last epoch over the finished seeds."""
-        return average(record.last_epoch_metrics for record in self.finished)
 
     @property
     def seconds(self) -> float | None:
@@ -144,7 +138,14 @@ def named_rows(groups: Iterable[Sequence[Record]]) -> list[Row]:
         for i in same:
             names[i]["baseline" if "baseline" in names[i] else "loss"] += f" #{trials[i].row[:7]}"
     named = zip(seeds, names, _labels(names), strict=True)
-    return [Row(records, own, label) for records, own, label in named]
+    return [_row(records, own, label) for records, own, label in named]
+
+
+def _row(records: tuple[Record, ...], names: Mapping[str, str], label: str) -> Row:
+    finished = [record for record in records if record.status == "finished"]
+    selected = average(record.metrics for record in finished)
+    last = average(record.last_epoch_metrics for record in finished)
+    return Row(records, names, label, selected, last)
 
 
 def _names(trial: Trial) -> dict[str, str]:

@@ -187,17 +187,22 @@ def _comparable(floor: Trial, trial: Trial) -> bool:
 
 
 def _missing_floors(table: Table) -> list[str]:
-    parts = [row.trial.parts["baseline"] for row in table.floors]
-    there = {part.name for part in parts} | {part.reference for part in parts}
-    missing = [name for name in table.protocol.baselines.floors if name not in there]
-    if not missing or not table.lanes:
-        return []
-    names = ", ".join(plain(name) for name in missing)
-    return [f"No finished trial of {names}: no row can be marked as below it."]
+    notes = []
+    for backbone, rows in table.lanes.items():
+        floors = [floor for floor in table.floors if _comparable(floor.trial, rows[0].trial)]
+        parts = [floor.trial.parts["baseline"] for floor in floors]
+        there = {part.name for part in parts} | {part.reference for part in parts}
+        for name in table.protocol.baselines.floors:
+            if name not in there:
+                rows_of = f" of {backbone}" if len(table.lanes) > 1 else ""
+                notes.append(
+                    f"{plain(name)} has not finished: no row{rows_of} can be marked below it."
+                )
+    return notes
 
 
 def _uneven_seeds(table: Table) -> list[str]:
     seeds = {tuple(record.trial.seed for record in row.finished) for row in table.rows}
     if len(seeds - {()}) < 2:
         return []
-    return ["The rows do not all have the same finished seeds; the column Seeds says which."]
+    return ["The rows do not all have the same finished seeds; the CSV file says which."]

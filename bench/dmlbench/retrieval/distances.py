@@ -132,7 +132,7 @@ class Matusita(Distance):
 class Bhattacharyya(Matusita):
     """Bhattacharyya distance of distributions: -log sum(sqrt(p q)).
 
-    On normalised distributions it falls with the same affinity as Matusita's, so the two rank alike.
+    On normalised distributions it falls with the same affinity as Matusita's: the two rank alike.
     """
 
     name = "bhattacharyya"
@@ -241,7 +241,8 @@ def _distribution(rows: np.ndarray, epsilon: float = 0.0) -> np.ndarray:
 
 
 def _root_of_distribution(rows: np.ndarray) -> np.ndarray:
-    return np.sqrt(_distribution(rows))
+    roots: np.ndarray = np.sqrt(_distribution(rows))
+    return roots
 
 
 def _check_distributions(queries: np.ndarray, gallery: np.ndarray, name: str) -> None:

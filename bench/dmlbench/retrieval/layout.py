@@ -30,7 +30,8 @@ class ClassLayout:
     @cached_property
     def class_end(self) -> np.ndarray:
         """One past the last gallery position of each class ``[C]``."""
-        return self.class_start + self.class_size
+        end: np.ndarray = self.class_start + self.class_size
+        return end
 
 
 def lay_out(inputs: Inputs) -> ClassLayout:

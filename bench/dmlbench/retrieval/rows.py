@@ -6,6 +6,7 @@ parted from the rest, then sorted together with the positives: a positive's plac
 
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def rank_by_rows(task: Task) -> Figures:
 
 def _runs_of_one_class(classes: np.ndarray) -> Iterator[slice]:
     edges = [0, *(np.flatnonzero(np.diff(classes)) + 1).tolist(), len(classes)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         for first in range(start, end, _ROWS_SORTED_AT_ONCE):
             yield slice(first, min(first + _ROWS_SORTED_AT_ONCE, end))
 

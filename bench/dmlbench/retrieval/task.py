@@ -17,7 +17,7 @@ class Task:
     queries: MappedVectors
     gallery: MappedVectors
     symmetric: bool
-    """Whether queries and gallery are the same, and so are similarity(a, b) and similarity(b, a)."""
+    """Whether queries and gallery are one set and similarity(a, b) is similarity(b, a)."""
     tolerance: float
     precision_at: tuple[int, ...]
     whole_ranking: bool
@@ -29,7 +29,8 @@ class Task:
     @property
     def depth(self) -> np.ndarray:
         """Rank down to which each query's positives are wanted exactly ``[Q']``."""
-        return np.maximum(self.layout.relevant, max(self.precision_at, default=0))
+        deepest: np.ndarray = np.maximum(self.layout.relevant, max(self.precision_at, default=0))
+        return deepest
 
 
 @dataclass(frozen=True)

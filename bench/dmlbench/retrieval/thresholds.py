@@ -40,7 +40,8 @@ def unsortable(integers: np.ndarray) -> np.ndarray:
 def pack(query: np.ndarray, similarity: np.ndarray) -> np.ndarray:
     """Return uint64 keys that sort by query (below 2^32), then by similarity (float32)."""
     high: np.ndarray = query.astype(np.uint64) << np.uint64(32)
-    return high | sortable(similarity)
+    keys: np.ndarray = high | sortable(similarity)
+    return keys
 
 
 def packed_query(keys: np.ndarray) -> np.ndarray:

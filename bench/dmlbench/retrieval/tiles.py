@@ -7,7 +7,7 @@ tiles, two sets that are the same need one half, each tile serving its rows and 
 
 import threading
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -97,7 +97,7 @@ def _class_edges(start: np.ndarray, size: np.ndarray, edge: int) -> np.ndarray:
 
 
 def _own_tiles(columns: np.ndarray, group: np.ndarray, edge: int) -> Iterator[Tile]:
-    for number, (left, right) in enumerate(zip(columns, columns[1:], strict=False)):
+    for number, (left, right) in enumerate(pairwise(columns)):
         top, bottom = np.searchsorted(group, [number, number + 1])
         for first in range(top, bottom, edge):
             yield Tile(first, min(first + edge, bottom), left, right)
@@ -107,9 +107,9 @@ def _other_tiles(
     columns: np.ndarray, group: np.ndarray, edge: int, symmetric: bool
 ) -> Iterator[Tile]:
     rows = columns if symmetric else np.append(np.arange(0, len(group), edge), len(group))
-    for number, (top, bottom) in enumerate(zip(rows, rows[1:], strict=False)):
+    for number, (top, bottom) in enumerate(pairwise(rows)):
         rest = columns[number + 1 :] if symmetric else columns
-        for left, right in zip(rest, rest[1:], strict=False):
+        for left, right in pairwise(rest):
             yield Tile(top, bottom, left, right)
 
 
@@ -217,9 +217,11 @@ def _sweep_columns(
 def _count_rows(mask: np.ndarray) -> np.ndarray:
     """Count the true entries of each row ``[n, 8 m]``, m below 256: eight bytes added at a time."""
     words = np.add.reduce(mask.view(np.uint64), axis=1)
-    return words[:, None].view(np.uint8).sum(axis=1, dtype=np.int64)
+    counts: np.ndarray = words[:, None].view(np.uint8).sum(axis=1, dtype=np.int64)
+    return counts
 
 
 def _count_columns(mask: np.ndarray) -> np.ndarray:
     """Count the true entries of each column of up to 255 rows, in bytes."""
-    return np.add.reduce(mask.view(np.uint8), axis=0, dtype=np.uint8)
+    counts: np.ndarray = np.add.reduce(mask.view(np.uint8), axis=0, dtype=np.uint8)
+    return counts
