@@ -126,15 +126,37 @@ class Catalogue:
             + " A class of your own is named as 'module:Class' or './file.py:Class'."
         )
 
+    def meant(self, kind: str, name: str, home: str) -> str:
+        """Return the reference to what the distribution `home` means by `name`: first its own.
+
+        So what a loss calls its default miner, or a file that ships its backbone, stays the same
+        when another package offers something of that name.
+        """
+        own = f"{home}:{name}"
+        return own if name not in (known := self.references(kind)) and own in known else name
+
     def load(self, kind: str, reference: str) -> tuple[Found, Any]:
         """Return what `reference` names and the imported class.
 
         Raises:
             ConfigError: nothing of that name.
-            PluginError: it can't be imported, or is not a component of this kind.
+            PluginError: it can't be imported, is not a component of this kind, or is a loss whose
+                default miner is not there.
         """
         found = self.find(kind, reference)
-        return found, load_entry(found.entry)
+        component = load_entry(found.entry)
+        if kind == "loss" and component.default_miner is not None:
+            try:
+                self.find(
+                    "miner",
+                    self.meant("miner", component.default_miner, found.entry.distribution),
+                )
+            except ConfigError as error:
+                raise PluginError(
+                    f"The loss {found.entry.name!r} {_origin(found.entry)} has no usable "
+                    f"default_miner: {error}"
+                ) from error
+        return found, component
 
 
 def load_entry(entry: Entry) -> Any:

@@ -89,5 +89,6 @@ def embed(
     parts = []
     for inputs in torch.split(torch.from_numpy(items.inputs), _EVALUATION_BATCH):
         with autocast(device, precision):
-            parts.append(model(inputs.to(device)).float())
+            # A copy: a network may work in place, and the items are used again.
+            parts.append(model(inputs.to(device, copy=True)).float())
     return torch.cat(parts)

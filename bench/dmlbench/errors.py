@@ -1,6 +1,7 @@
 """The errors a user meets. The command line prints them as one paragraph, without a traceback."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -22,6 +23,20 @@ class DataError(DmlbenchError):
 
 class TrialError(DmlbenchError):
     """A trial went wrong while it ran: a NaN loss, an exception in a plugin, a full disk."""
+
+
+@contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Turn anything that a plugin raises inside into a `PluginError` that says `what` failed.
+
+    Errors raised on purpose pass as they are.
+    """
+    try:
+        yield
+    except DmlbenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{what} failed: {type(error).__name__}: {error}") from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

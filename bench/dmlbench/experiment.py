@@ -35,7 +35,8 @@ def run_trial(trial: Trial, workplace: Workplace, on_epoch: OnEpoch = lambda epo
             outcome = {"status": "finished", **_measure(trial, workplace, on_epoch)}
         except DmlbenchError as error:
             outcome = {"status": "failed", "reason": str(error)}
-        except Exception as error:  # a plugin may raise anything; it costs only this trial
+        # A plugin may raise anything, SystemExit included; it costs only this trial.
+        except (Exception, SystemExit) as error:
             outcome = {"status": "failed", "reason": _reason(error)}
     return Record(
         id=trial.id,
@@ -84,7 +85,7 @@ def _measure(trial: Trial, workplace: Workplace, on_epoch: OnEpoch) -> dict[str,
     return retrieve(trial, data, dataset.recall_at, learn_items, on_epoch)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception | SystemExit) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(frame.filename)}:{frame.lineno}, in {frame.name}"
     return f"{type(error).__name__}: {error} ({where})"

@@ -14,8 +14,8 @@ from dmlbench.data.items import Items, with_consecutive_labels
 from dmlbench.device import seed_everything
 from dmlbench.discovery import Catalogue
 from dmlbench.embedder import Embedder, embed
-from dmlbench.errors import DmlbenchError, TrialError
-from dmlbench.hyperparameters import injections
+from dmlbench.errors import TrialError, guarded
+from dmlbench.hyperparameters import injections, resolve
 from dmlbench.training import (
     FIT_STREAM,
     LOSS_STREAM,
@@ -39,19 +39,13 @@ class Workplace:
         """Return the component that `part` describes, given what it asks for by name.
 
         Raises:
-            ConfigError, PluginError: it can't be found or imported.
-            TrialError: its constructor failed.
+            ConfigError, PluginError: it can't be found, imported or made.
         """
         found, component = self.catalogue.load(kind, part.reference)
         argument = [] if found.argument is None else [found.argument]
-        try:
-            return component(*argument, **part.settings, **injections(component, available))
-        except DmlbenchError:
-            raise
-        except Exception as error:  # whatever a plugin's constructor raises
-            raise TrialError(
-                f"The {kind} {part} can't be made: {type(error).__name__}: {error}"
-            ) from error
+        settings = resolve(component, kind, part.settings)
+        with guarded(f"Making the {kind} {part}"):
+            return component(*argument, **settings, **injections(component, available))
 
 
 @dataclass(frozen=True)
@@ -99,8 +93,8 @@ def _train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator
     details = {
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "loss_parameters": sum(weight.numel() for weight in loss.parameters()),
-        "reducer": loss.reducer,
-        "own_lr_multiple": loss.own_lr_multiple,
+        "reducer": str(loss.reducer),
+        "own_lr_multiple": float(loss.own_lr_multiple),
         "train_items": len(items),
     }
     yield State(0, None, embed_items, details)

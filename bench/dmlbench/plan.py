@@ -1,6 +1,7 @@
 """From a suite to its trials. Whatever is wrong with a request is found here, before a run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ from dmlbench.contracts import Dataset, Sampler
 from dmlbench.data.items import Data, load_data
 from dmlbench.discovery import KINDS, Catalogue, source_hash
 from dmlbench.embedder import check_input
-from dmlbench.errors import ConfigError, PluginError, nearest
+from dmlbench.errors import ConfigError, DataError, PluginError, guarded, nearest
 from dmlbench.hyperparameters import check_argument, family_argument, resolve
 from dmlbench.protocol import Protocol, load_protocol
 from dmlbench.suite import Suite
 from dmlbench.trial import Part, Trial
+
+HOME = "dmlbench"
+"""The distribution whose components are meant where a file that ships names one."""
 
 Settings = Mapping[str, Mapping[str, Any]]
 """By kind of component, or ``protocol``: what ``--set`` sets."""
@@ -44,15 +48,21 @@ class Planner:
 
         Raises:
             ConfigError: an unknown name, an impossible combination, a wrong setting.
-            DataError: a dataset asked for by name is missing or damaged.
+            DataError, PluginError: a dataset asked for by name is missing, damaged or broken.
         """
         settings = _by_kind(suite.settings)
         references, left_out = self._datasets(suite.datasets)
         trials: dict[str, Trial] = {}
         for reference in references:
-            part, dataset = self._dataset(reference, settings)
-            protocol = self._protocol(suite.protocol or dataset.protocol, settings)
-            data = load_data(dataset, self.data_dir, protocol.image_size)
+            try:
+                part, dataset = self._dataset(reference, settings)
+                protocol = self._protocol(suite.protocol or dataset.protocol, settings)
+                data = load_data(dataset, self.data_dir, protocol.image_size)
+            except (DataError, PluginError) as error:
+                if suite.datasets != ("all",):
+                    raise
+                left_out.append(f"{reference}: {error}")
+                continue
             for row in self._rows(suite, protocol):
                 parts = {kind: self._part(kind, name, settings) for kind, name in row.items()}
                 self._rehearse(parts, protocol, data)
@@ -65,6 +75,7 @@ class Planner:
                         seed=seed,
                     )
                     trials[trial.id] = trial
+        _check_used(settings, trials.values())
         return Plan(tuple(trials.values()), tuple(left_out))
 
     def _datasets(self, asked: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
@@ -75,12 +86,15 @@ class Planner:
         for reference in self.catalogue.references("dataset"):
             try:
                 _, component = self.catalogue.load("dataset", reference)
+                with guarded(f"The dataset {reference!r}"):
+                    family = family_argument(component)
+                    missing = None if family else component().missing(self.data_dir)
             except PluginError as error:
                 left_out.append(str(error))
                 continue
-            if family_argument(component):
+            if family:
                 left_out.append(f"{reference}: name your own data, as --dataset {reference}:PATH.")
-            elif missing := component().missing(self.data_dir):
+            elif missing:
                 left_out.append(f"{reference}: {missing}")
             else:
                 ready.append(reference)
@@ -93,7 +107,8 @@ class Planner:
     def _make(self, kind: str, part: Part) -> Any:
         found, component = self.catalogue.load(kind, part.reference)
         argument = [] if found.argument is None else [found.argument]
-        return component(*argument, **part.settings)
+        with guarded(f"The {kind} {part.reference!r}"):
+            return component(*argument, **part.settings)
 
     def _protocol(self, name: str, settings: Settings) -> Protocol:
         protocol = load_protocol(name)
@@ -104,6 +119,8 @@ class Planner:
     def _rehearse(self, parts: Mapping[str, Part], protocol: Protocol, data: Data) -> None:
         """Make the sampler and the backbone of a row, to find out whether they fit the data.
 
+        One that is broken fails in its trials.
+
         Raises:
             ConfigError: they don't: a batch can't be filled, or images meet a network for vectors.
         """
@@ -111,19 +128,21 @@ class Planner:
         for kind in ("sampler", "backbone"):
             if kind not in parts or not parts[kind].source:
                 continue
-            component = self._make(kind, parts[kind])
-            if isinstance(component, Sampler):
-                size = protocol.batch_size
-                rng = np.random.default_rng(0)
-                next(iter(component.batches(items.labels, batch_size=size, steps=1, rng=rng)))
-            else:
-                check_input(component, items)
+            with suppress(PluginError), guarded(f"The {kind} {parts[kind].reference!r}"):
+                component = self._make(kind, parts[kind])
+                if isinstance(component, Sampler):
+                    size = protocol.batch_size
+                    rng = np.random.default_rng(0)
+                    next(iter(component.batches(items.labels, batch_size=size, steps=1, rng=rng)))
+                else:
+                    check_input(component, items)
 
     def _rows(self, suite: Suite, protocol: Protocol) -> Iterator[dict[str, str]]:
         """Yield the references of each row's components by kind."""
+        meant = self.catalogue.meant
         common = {
-            "sampler": suite.sampler or protocol.sampler,
-            "backbone": suite.backbone or protocol.backbone,
+            "sampler": suite.sampler or meant("sampler", protocol.sampler, HOME),
+            "backbone": suite.backbone or meant("backbone", protocol.backbone, HOME),
         }
         for chosen in (*self._loss_rows(suite), *self._probe_rows(suite)):
             yield {**chosen, **common}
@@ -131,7 +150,8 @@ class Planner:
         if baselines == "all":
             baselines = tuple(self.catalogue.references("baseline"))
         elif baselines == "floors":
-            baselines = protocol.baselines.floors
+            floors = protocol.baselines.floors
+            baselines = tuple(meant("baseline", floor, HOME) for floor in floors)
         for baseline in baselines:
             yield {"baseline": baseline, **self._network_of(baseline, common)}
 
@@ -151,22 +171,32 @@ class Planner:
             elif component is None:
                 yield {"loss": reference}
             else:
-                yield {"loss": reference, "miner": component.default_miner}
+                yield {"loss": reference, "miner": self._default_miner(reference, component)}
 
     def _probe_rows(self, suite: Suite) -> Iterator[dict[str, str]]:
         if suite.miners != "all":
             return
-        probes = {reference: self._try("loss", reference) for reference in suite.probes}
+        names = [self.catalogue.meant("loss", probe, HOME) for probe in suite.probes]
+        probes = {name: self._try("loss", name) for name in names}
+        if not probes or any(loss and loss.takes == "labels" for loss in probes.values()):
+            raise ConfigError(
+                f"miners = 'all' needs probes: losses that take a miner, not {suite.probes}. "
+                f"There are: {', '.join(self._mined())}."
+            )
         for miner in self.catalogue.references("miner"):
             component = self._try("miner", miner)
             for reference, loss in probes.items():
                 if loss is None or component is None or loss.takes != component.makes:
                     continue
-                if loss.default_miner != miner:
+                if self._default_miner(reference, loss) != miner:
                     yield {"loss": reference, "miner": miner}
                 break
             else:
-                yield {"loss": suite.probes[0], "miner": miner}
+                yield {"loss": names[0], "miner": miner}
+
+    def _default_miner(self, reference: str, loss: Any) -> str:
+        home = self.catalogue.find("loss", reference).entry.distribution
+        return self.catalogue.meant("miner", loss.default_miner, home)
 
     def _mined(self) -> list[str]:
         losses = {name: self._try("loss", name) for name in self.catalogue.references("loss")}
@@ -230,3 +260,17 @@ def _by_kind(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             )
         sorted_out.setdefault(kind, {})[name] = value
     return sorted_out
+
+
+def _check_used(settings: Settings, trials: Collection[Trial]) -> None:
+    """Check that every setting is of a kind of component that takes part.
+
+    Raises:
+        ConfigError: one is not, and so would change nothing.
+    """
+    used = {"protocol", "dataset"}.union(*(trial.parts for trial in trials))
+    for kind in settings:
+        if trials and kind not in used:
+            raise ConfigError(
+                f"--set {kind}.{next(iter(settings[kind]))}: no {kind} takes part in this run."
+            )

@@ -170,13 +170,16 @@ def read_record(path: Path) -> Record:
     """
     try:
         record = Record.model_validate_json(path.read_bytes())
+        fits = record.id == record.trial.id
     except OSError as error:
         raise DataError(f"{path} can't be read: {error.strerror}.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise DataError(f"{path} is not a record: {where} {first['msg']}".strip() + ".") from None
-    if record.id != record.trial.id:
+    except ValueError as error:  # a setting is NaN: JSON has no such number, but parsers take it
+        raise DataError(f"{path} is not a record: {error}.") from error
+    if not fits:
         raise DataError(f"{path} was changed: its id {record.id} does not fit its content.")
     return record
 

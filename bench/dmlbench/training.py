@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ def train(
         device: where to compute.
 
     Raises:
-        TrialError: the loss or a gradient is not finite.
+        TrialError: the loss is not finite, or the sampler made other batches than it was to.
     """
     optimiser = _optimiser(recipe.protocol.optimiser, model, recipe.loss)
     total = recipe.protocol.length.epochs * recipe.protocol.length.steps_per_epoch
@@ -75,14 +76,14 @@ def train(
             optimiser.step()
             schedule.step()
             values.append(value.detach())
-        mean = torch.stack(values).mean().item()
-        if not math.isfinite(mean):
-            first = next(i for i, value in enumerate(values) if not math.isfinite(value))
-            raise TrialError(
-                f"The loss became {values[first].item()} at epoch {epoch}, step {first + 1}. "
-                "Lower the learning rate, or look for a division by zero in the loss."
-            )
-        yield mean
+        losses = torch.stack(values).tolist()
+        for step, value in enumerate(losses, start=1):
+            if not math.isfinite(value):
+                raise TrialError(
+                    f"The loss became {value} at epoch {epoch}, step {step}. "
+                    "Lower the learning rate, or look for a division by zero in the loss."
+                )
+        yield sum(losses) / len(losses)
 
 
 def step_loss(loss: Loss, miner: Miner | None, embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -112,12 +113,15 @@ def _batches(
     generator.manual_seed(
         int(np.random.SeedSequence((recipe.seed, IMAGE_STREAM, epoch)).generate_state(1)[0])
     )
-    for index in recipe.sampler.batches(
-        labels,
-        batch_size=recipe.protocol.batch_size,
-        steps=recipe.protocol.length.steps_per_epoch,
-        rng=rng,
-    ):
+    size, steps = recipe.protocol.batch_size, recipe.protocol.length.steps_per_epoch
+    batches = recipe.sampler.batches(labels, batch_size=size, steps=steps, rng=rng)
+    made = list(islice(batches, steps + 1))
+    if [len(index) for index in made] != [size] * steps:
+        raise TrialError(
+            f"{type(recipe.sampler).__name__} made {len(made)} batches of "
+            f"{sorted({len(index) for index in made})} items, not {steps} of {size}."
+        )
+    for index in made:
         yield torch.from_numpy(index), generator
 
 

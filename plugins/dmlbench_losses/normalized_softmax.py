@@ -56,5 +56,5 @@ class NormalizedSoftmax(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection | None = None) -> Tensor:
         """Return the mean cross entropy of the anchors, a scalar."""
-        cosine = pairs.anchors @ F.normalize(self.weight).T
-        return F.cross_entropy(cosine / self.temperature, pairs.labels)
+        logits = (pairs.anchors / self.temperature) @ F.normalize(self.weight).T
+        return F.cross_entropy(logits, pairs.labels)

@@ -68,7 +68,7 @@ class ProxyNCA(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection | None = None) -> Tensor:
         """Return the mean over the anchors, a scalar that may be negative."""
-        logits = 2 * self.scale**2 * (pairs.anchors @ F.normalize(self.proxies).T)
+        logits = (2 * self.scale**2 * pairs.anchors) @ F.normalize(self.proxies).T
         own = pairs.labels[:, None]
         others = logits.scatter(1, own, -torch.inf).logsumexp(1)
         return (others - logits.gather(1, own).squeeze(1)).mean()

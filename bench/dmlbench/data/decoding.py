@@ -34,25 +34,30 @@ def decode_images(table: "datasets.Dataset", image_size: int) -> np.ndarray:
     if not isinstance(feature, datasets.Image):
         raise PluginError(f"The column 'image' holds {feature}; Image, Array2D or Array3D may be.")
     undecoded = table.cast_column("image", datasets.Image(decode=False))
-    photos = [_decode(source["image"], image_size) for source in undecoded]
+    photos = [
+        _decode(source["image"] or {}, image_size, place) for place, source in enumerate(undecoded)
+    ]
     if all(len(photo) == 1 for photo in photos):
         return np.stack(photos)
     return np.stack([np.broadcast_to(photo, (3, image_size, image_size)) for photo in photos])
 
 
-def _decode(source: dict[str, Any], size: int) -> np.ndarray:
+def _decode(source: dict[str, Any], size: int, place: int) -> np.ndarray:
     from io import BytesIO
 
     from PIL import Image, ImageOps
 
+    path, content = source.get("path"), source.get("bytes")
+    if not path and not content:
+        raise DataError(f"Item {place} of the dataset has no image.")
     try:
-        with Image.open(BytesIO(source["bytes"]) if source["bytes"] else source["path"]) as file:
+        with Image.open(BytesIO(content) if content else path) as file:
             image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I;16"):  # Pillow would cut off all above 255
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             image = image.convert("L" if image.mode in _GREY_MODES else "RGB")
             square = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"The image {source['path'] or 'in the dataset'} is damaged: {error}"
-        ) from error
+        raise DataError(f"The image {path or f'number {place}'} is damaged: {error}") from error
     pixels = np.asarray(square)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from dmlbench.contracts import Dataset
 from dmlbench.data.decoding import decode_images
-from dmlbench.errors import DataError, PluginError
+from dmlbench.errors import DataError, PluginError, guarded
 
 if TYPE_CHECKING:
     import datasets
@@ -37,9 +37,9 @@ class Items:
         return Items(self.inputs[index], self.labels[index])
 
     def flat(self) -> np.ndarray:
-        """Return each item as one row ``[N, D]`` float32: pixels in 0-1, or the vector itself."""
-        rows = self.inputs.reshape(len(self), -1)
-        return rows.astype(np.float32) / 255 if self.inputs.dtype == np.uint8 else rows
+        """Return a copy of each item as one row ``[N, D]`` float32: pixels in 0-1, or the vector."""
+        rows = self.inputs.reshape(len(self), -1).astype(np.float32)
+        return rows / 255 if self.inputs.dtype == np.uint8 else rows
 
 
 @dataclass(frozen=True)
@@ -64,37 +64,85 @@ def load_data(dataset: Dataset, data_dir: Path | None, image_size: int) -> Data:
         DataError: data are missing, damaged, or other than the dataset promises.
         PluginError: the dataset breaks its contract.
     """
-    missing = dataset.missing(data_dir)
-    if missing:
-        raise DataError(missing)
-    tables = dataset.load(data_dir)
+    with guarded(f"Loading {type(dataset).__name__}"):
+        missing = dataset.missing(data_dir)
+        if missing:
+            raise DataError(missing)
+        tables = dataset.load(data_dir)
     names = _SPLITS[dataset.evaluation]
     if set(tables) != set(names):
         raise PluginError(
             f"{type(dataset).__name__}.load returned the splits {sorted(tables)}; a dataset for "
             f"{dataset.evaluation} has {' and '.join(names)}."
         )
+    class_names = _class_names(dataset, tables)
     splits = {name: _items(dataset, tables[name], image_size) for name in names}
+    splits = _of_one_shape(dataset, splits)
     for name, items in splits.items():
         _check_counts(dataset, name, items)
+        _check_classes(dataset, name, items)
     if dataset.evaluation == "retrieval":
-        _check_classes(dataset, splits)
-    class_names = tuple(tables[names[0]].features["label"].names)
+        _check_disjoint(dataset, splits)
     return Data(splits, class_names, _fingerprint(splits, class_names))
 
 
+def _class_names(dataset: Dataset, tables: "Mapping[str, datasets.Dataset]") -> tuple[str, ...]:
+    """Return the class names, which all splits must share: a label means the same in each."""
+    import datasets
+
+    found = set()
+    for name, table in tables.items():
+        feature = table.features.get("label")
+        if not isinstance(feature, datasets.ClassLabel):
+            raise PluginError(
+                f"{type(dataset).__name__}: the split {name} has no column 'label' of the type "
+                f"ClassLabel; its columns are {', '.join(table.column_names)}."
+            )
+        found.add(tuple(feature.names))
+    if len(found) > 1:
+        raise PluginError(
+            f"{type(dataset).__name__}: the splits name their classes differently; each must name "
+            "all classes, in one order."
+        )
+    return found.pop()
+
+
 def _items(dataset: Dataset, table: "datasets.Dataset", image_size: int) -> Items:
-    column = dataset.modality
-    for needed in (column, "label"):
-        if needed not in table.column_names:
-            raise PluginError(f"{type(dataset).__name__} has no column {needed!r}.")
-    labels = np.asarray(table.with_format("numpy")["label"][:], dtype=np.int64)
+    column, name = dataset.modality, type(dataset).__name__
+    if column not in table.column_names:
+        raise PluginError(f"{name} has no column {column!r}.")
+    if not len(table):
+        raise DataError(f"{name} has a split without items.")
+    labels = table.data.column("label").to_numpy()
+    if labels.dtype.kind != "i" or labels.min() < 0:
+        raise DataError(f"{name} has items without a label.")
+    labels = labels.astype(np.int64)
     if column == "image":
         return Items(decode_images(table, image_size), labels)
-    vectors = np.asarray(table.with_format("numpy")["vector"][:], dtype=np.float32)
+    try:
+        vectors = np.asarray(table.with_format("numpy")["vector"][:], dtype=np.float32)
+    except (TypeError, ValueError) as error:  # of several lengths, or not of numbers
+        raise DataError(f"The vectors of {name} are not numbers [N, D]: {error}.") from error
     if vectors.ndim != 2 or not np.isfinite(vectors).all():
-        raise DataError(f"The vectors of {type(dataset).__name__} are not finite numbers [N, D].")
+        raise DataError(f"The vectors of {name} are not finite numbers [N, D].")
     return Items(vectors, labels)
+
+
+def _of_one_shape(dataset: Dataset, splits: dict[str, Items]) -> dict[str, Items]:
+    """Return the splits with grey images as colour ones if another split has colour."""
+    shapes = {items.inputs.shape[1:] for items in splits.values()}
+    if dataset.modality == "image" and {shape[0] for shape in shapes} == {1, 3}:
+        splits = {
+            name: Items(np.repeat(some.inputs, 3 // some.inputs.shape[1], axis=1), some.labels)
+            for name, some in splits.items()
+        }
+        shapes = {items.inputs.shape[1:] for items in splits.values()}
+    if len(shapes) > 1:
+        raise DataError(
+            f"{type(dataset).__name__}: the items of its splits differ in shape: "
+            f"{' and '.join(str(list(shape)) for shape in sorted(shapes))}."
+        )
+    return splits
 
 
 def _check_counts(dataset: Dataset, split: str, items: Items) -> None:
@@ -107,20 +155,27 @@ def _check_counts(dataset: Dataset, split: str, items: Items) -> None:
         )
 
 
-def _check_classes(dataset: Dataset, splits: Mapping[str, Items]) -> None:
-    train, test = (np.unique(splits[name].labels) for name in ("train", "test"))
-    shared = np.intersect1d(train, test)
+def _check_classes(dataset: Dataset, split: str, items: Items) -> None:
+    sizes = np.unique(items.labels, return_counts=True)[1]
+    if len(sizes) < 2:
+        raise DataError(
+            f"{type(dataset).__name__}: the split {split} has {len(sizes)} class(es); at least two "
+            "are needed to tell apart."
+        )
+    if sizes.max() < 2:
+        raise DataError(
+            f"{type(dataset).__name__}: the split {split} has one item a class; at least one class "
+            "needs two."
+        )
+
+
+def _check_disjoint(dataset: Dataset, splits: Mapping[str, Items]) -> None:
+    shared = np.intersect1d(*(splits[name].labels for name in ("train", "test")))
     if len(shared) and not dataset.closed_set:
         raise DataError(
             f"{type(dataset).__name__}: {len(shared)} classes are in train and in test; retrieval "
             "of unseen classes needs them disjoint."
         )
-    for name, classes in (("train", train), ("test", test)):
-        if len(classes) < 2:
-            raise DataError(
-                f"{type(dataset).__name__}: the split {name} has {len(classes)} class(es); "
-                "at least two are needed to tell apart."
-            )
 
 
 def _fingerprint(splits: Mapping[str, Items], class_names: tuple[str, ...]) -> str:
@@ -144,10 +199,10 @@ def hold_out_classes(
         rng: chooses the classes.
 
     Returns:
-        The items to learn from, and the validation items or None.
+        The items to learn from, of two classes at least, and the validation items or None.
     """
     classes = np.unique(items.labels)
-    held_out = round(fraction * len(classes))
+    held_out = min(round(fraction * len(classes)), len(classes) - 2)
     if len(classes) < min_classes or held_out < 2:
         return items, None
     validation = np.isin(items.labels, rng.permutation(classes)[:held_out])

@@ -7,6 +7,7 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import nan
 from typing import Any
 
 import matplotlib as mpl
@@ -89,7 +90,7 @@ def _ranking(table: Table, metric: str) -> Figure:
         axes.errorbar(
             [100 * value.mean for value in values],
             heights,
-            xerr=[100 * (value.half_width or 0) for value in values],
+            xerr=[100 * (value.half_width or nan) for value in values],
             capsize=3,
             ls="",
             **(_BASELINE if rows[0].is_baseline else _TRAINED),

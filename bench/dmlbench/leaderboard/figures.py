@@ -23,9 +23,12 @@ def frame(table: Table) -> pd.DataFrame:
 
 def to_csv(table: Table) -> str:
     """Return the figures as CSV in which no text can be taken for a formula."""
-    figures = frame(table).rename(columns=csv_cell)
-    safe = figures.map(lambda cell: csv_cell(cell) if isinstance(cell, str) else cell)
-    text: str = safe.to_csv(index=False, lineterminator="\n")
+    figures = frame(table)
+    safe = {
+        csv_cell(name): [csv_cell(cell) if isinstance(cell, str) else cell for cell in figures[name]]
+        for name in figures.columns
+    }
+    text: str = pd.DataFrame(safe, dtype=object).to_csv(index=False, lineterminator="\n")
     return text
 
 
@@ -56,7 +59,7 @@ def _line(row: Row) -> dict[str, Any]:
         **{f"plugin: {heading}": text for heading, text in row.extra.items()},
         "reason": "; ".join(reasons) or None,
         "dataset": plain(str(trial.dataset)),
-        "fingerprint": plain(trial.fingerprint),
+        "fingerprint": plain(trial.fingerprint, 100),
         "protocol": plain(trial.protocol.name),
         "row_id": row.id,
         "trial_ids": " ".join(record.id for record in row.records),

@@ -18,12 +18,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dmlbench.retrieval.distances import Cosine as Cosine
+    from dmlbench.retrieval.distances import Distance as Distance
+    from dmlbench.retrieval.distances import Euclidean as Euclidean
     from dmlbench.retrieval.evaluation import evaluate as evaluate
     from dmlbench.retrieval.mean_distance import mean_distances as mean_distances
     from dmlbench.retrieval.result import PerQuery as PerQuery
     from dmlbench.retrieval.result import RetrievalResult as RetrievalResult
 
 _PUBLIC = {
+    "distances": ("Cosine", "Distance", "Euclidean"),
     "evaluation": ("evaluate",),
     "mean_distance": ("mean_distances",),
     "result": ("PerQuery", "RetrievalResult"),

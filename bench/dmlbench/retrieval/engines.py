@@ -22,14 +22,14 @@ _BYTES_A_TILE_ENTRY = 5
 _BYTES_A_LISTED_NEGATIVE = 64
 
 
-def rank(task: Task, device: "torch.device", precision: str) -> Figures:
+def rank(task: Task, device: "str | torch.device", precision: str) -> Figures:
     """Return the figures of every query of the layout, in the way that suits task and device."""
-    if device.type != "cpu" or precision == "float64":
+    if str(device) != "cpu" or precision == "float64":
         import torch
 
         from dmlbench.retrieval.torch_blocks import rank_on_device
 
-        return rank_on_device(task, device, getattr(torch, precision))
+        return rank_on_device(task, torch.device(device), getattr(torch, precision))
     edge = min(LARGEST_TILE, int((task.memory / (4 * _BYTES_A_TILE_ENTRY)) ** 0.5))
     depth = task.depth
     if (

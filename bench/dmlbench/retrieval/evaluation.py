@@ -1,25 +1,26 @@
 """`evaluate`: exact Recall@k, R-Precision, MAP@R and more of embeddings."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from dmlbench.errors import ConfigError
 from dmlbench.retrieval.distances import Distance, as_distance
+from dmlbench.retrieval.engines import rank
 from dmlbench.retrieval.inputs import Inputs, read_inputs
-from dmlbench.retrieval.layout import lay_out
+from dmlbench.retrieval.layout import ClassLayout, lay_out
 from dmlbench.retrieval.products import Products, multiplier
 from dmlbench.retrieval.result import PerQuery, RetrievalResult, summarise
-from dmlbench.retrieval.rows import rank_by_rows
 from dmlbench.retrieval.task import Figures, Task
-from dmlbench.retrieval.tiles import LARGEST_TILE, rank_by_tiles
 from dmlbench.retrieval.vectors import MappedVectors
 
 if TYPE_CHECKING:
     import torch
 
     from dmlbench.retrieval.inputs import Embeddings, Labels
+
+Precision = Literal["float32", "float64"]
 
 
 def evaluate(
@@ -37,11 +38,12 @@ def evaluate(
     memory_budget: int = 256 * 2**20,
     device: "str | torch.device | None" = None,
     products: Products = "numpy",
+    precision: Precision = "float32",
 ) -> RetrievalResult:
     """Return the retrieval metrics of queries ``[Q, D]`` in a gallery ``[G, D]``.
 
-    The result repeats to the bit for the same inputs and the same `memory_budget` on the same
-    machine, however many threads work.
+    For the same inputs, `memory_budget` and machine the result is the same to the bit, however many
+    threads work.
 
     Args:
         embeddings: the queries; without a gallery each searches all the others.
@@ -55,9 +57,11 @@ def evaluate(
         distance: how embeddings are compared: a name or a `Distance`.
         tolerance: negatives that are less similar than a positive by no more than this count as
             more similar. The default is above the float32 error of a product of unit vectors.
-        memory_budget: bytes to use besides the inputs and about 200 bytes an item.
+        memory_budget: bytes to use besides the inputs and about 200 bytes an item. (A GPU takes
+            1 GiB and the gallery's vectors of its own memory.)
         device: where products are made; None means where the embeddings are.
-        products: whose matrix products to use on a CPU.
+        products: whose matrix products to use on a CPU; which is faster depends on the machine.
+        precision: of the similarities. float64 is for a check: exact, and many times slower.
 
     Raises:
         DataError: see `read_inputs`; or no query has a positive.
@@ -68,59 +72,61 @@ def evaluate(
             raise ConfigError(f"{name} must name ranks of 1 or more, not {list(ranks)}.")
     if not 0 <= tolerance < np.inf:
         raise ConfigError(f"tolerance must be 0 or more, not {tolerance}.")
+    for name, value, known in (
+        ("products", products, Products),
+        ("precision", precision, Precision),
+    ):
+        if value not in get_args(known):
+            raise ConfigError(f"{name} must be one of {get_args(known)}, not {value!r}.")
+
     inputs = read_inputs(embeddings, labels, gallery, gallery_labels, self_index)
-    maps = as_distance(distance).fit(inputs.queries, inputs.gallery)
     layout = lay_out(inputs)
-    symmetric = inputs.symmetric and maps.symmetric
-    kept = memory_budget // 4
-    queries = MappedVectors(inputs.queries, layout.query_order, maps.query, kept)
-    gallery_rows = (
-        queries
-        if symmetric and maps.query is maps.gallery
-        else MappedVectors(inputs.gallery, layout.gallery_order, maps.gallery, kept)
-    )
+    vectors = _map(inputs, layout, as_distance(distance), memory_budget // 2, np.dtype(precision))
     task = Task(
         layout=layout,
-        queries=queries,
-        gallery=gallery_rows,
-        symmetric=symmetric,
+        queries=vectors[0],
+        gallery=vectors[1],
+        symmetric=vectors[2],
         tolerance=tolerance,
         precision_at=tuple(precision_at),
         whole_ranking=mean_average_precision,
         multiply=multiplier(products),
         memory=memory_budget // 2,
     )
-    figures = _choose_engine(task)
-    return summarise(
-        _in_order(inputs, layout.query_order, layout.relevant, figures), inputs.labels, recall_at
-    )
+    where = getattr(embeddings, "device", "cpu") if device is None else device
+    figures = rank(task, where, precision)
+    return summarise(_in_order(inputs, layout, figures), inputs.labels, recall_at)
 
 
-def _choose_engine(task: Task) -> Figures:
-    largest = int(task.layout.class_size.max())
-    edge = min(LARGEST_TILE, int((task.memory // 20) ** 0.5))
-    listed = int(task.depth.sum())
-    if task.whole_ranking or largest > edge or listed > task.memory // 64:
-        return rank_by_rows(task)
-    return rank_by_tiles(task, edge)
+def _map(
+    inputs: Inputs, layout: ClassLayout, distance: Distance, memory: int, dtype: np.dtype
+) -> tuple[MappedVectors, MappedVectors, bool]:
+    """Return mapped queries, the mapped gallery, and whether similarities are symmetric."""
+    maps = distance.fit(inputs.queries, inputs.gallery)
+    symmetric = inputs.symmetric and maps.symmetric
+    one = symmetric and maps.query is maps.gallery
+    share = memory if one else memory // 2
+    queries = MappedVectors(inputs.queries, layout.query_order, maps.query, share, dtype)
+    if one:
+        return queries, queries, symmetric
+    gallery = MappedVectors(inputs.gallery, layout.gallery_order, maps.gallery, share, dtype)
+    return queries, gallery, symmetric
 
 
-def _in_order(
-    inputs: Inputs, order: np.ndarray, relevant: np.ndarray, figures: Figures
-) -> PerQuery:
+def _in_order(inputs: Inputs, layout: ClassLayout, figures: Figures) -> PerQuery:
     """Return the figures in the order in which the queries were given."""
 
     def placed(values: np.ndarray) -> np.ndarray:
         result = np.zeros(len(inputs.labels), values.dtype)
-        result[order] = values
+        result[layout.query_order] = values
         return result
 
-    own = inputs.self_index >= 0
-    all_relevant = placed(relevant)
+    relevant = placed(layout.relevant)
+    others = len(inputs.gallery) - (inputs.self_index >= 0) - relevant
     whole = figures.whole_average_precision
     return PerQuery(
-        relevant=all_relevant,
-        negatives=np.where(all_relevant > 0, len(inputs.gallery) - own - all_relevant, 0),
+        relevant=relevant,
+        negatives=np.where(relevant > 0, others, 0),
         best_rank=placed(figures.best_rank),
         hits=placed(figures.hits),
         average_precision=placed(figures.average_precision),
