@@ -3,9 +3,10 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy import stats
+
 from dmlbench.errors import DataError
 from dmlbench.statistics import estimate
-from scipy import stats
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 50])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dmlbench.errors import DmlbenchError as DmlbenchError
     from dmlbench.errors import PluginError as PluginError
     from dmlbench.errors import TrialError as TrialError
+    from dmlbench.errors import nearest as nearest
     from dmlbench.hooks import hookimpl as hookimpl
     from dmlbench.pairs import PairMask as PairMask
     from dmlbench.pairs import Pairs as Pairs
@@ -43,7 +44,14 @@ _PUBLIC = {
         "Miner",
         "Sampler",
     ),
-    "errors": ("ConfigError", "DataError", "DmlbenchError", "PluginError", "TrialError"),
+    "errors": (
+        "ConfigError",
+        "DataError",
+        "DmlbenchError",
+        "PluginError",
+        "TrialError",
+        "nearest",
+    ),
     "hooks": ("hookimpl",),
     "pairs": (
         "PairMask",

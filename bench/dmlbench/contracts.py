@@ -149,7 +149,7 @@ class Dataset(ABC):
     """Whether its data ships with an installed package."""
     paper: ClassVar[str] = ""
     licence: ClassVar[str] = ""
-    expected: ClassVar[Mapping[str, tuple[int, int]]] = {}
+    expected: Mapping[str, tuple[int, int]] = {}
     """Items and classes each split must have; checked on load."""
 
     def missing(self, data_dir: Path | None) -> str | None:

@@ -139,4 +139,4 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 def active_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Return the mean of the values above 0 where `mask` is true ("mean over non-zero")."""
-    return masked_mean(values, mask & (values.detach() > 0))
+    return masked_mean(values, mask & ~(values.detach() <= 0))  # keeps NaN, to be noticed

@@ -11,8 +11,9 @@ Without the standardisation, the unit that a feature is measured in would decide
 learned.
 """
 
-from dmlbench import Backbone, ConfigError
 from torch import nn
+
+from dmlbench import Backbone, ConfigError
 
 
 class Linear(Backbone):

@@ -11,8 +11,9 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from dmlbench import Backbone, ConfigError, ImageFormat, IntUniform
 from torch import Tensor, nn
+
+from dmlbench import Backbone, ConfigError, ImageFormat, IntUniform
 
 _SMALLEST_SIDE = 8
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
-from dmlbench import Backbone, ConfigError, DataError, ImageFormat
 from safetensors import SafetensorError
 from torch import nn
+
+from dmlbench import Backbone, ConfigError, DataError, ImageFormat
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import numpy as np
+
 from dmlbench import ConfigError, DataError, Dataset, IntUniform, Uniform
 
 if TYPE_CHECKING:

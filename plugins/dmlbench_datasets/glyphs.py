@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from dmlbench import DataError, Dataset
 
+from dmlbench import DataError, Dataset
 from dmlbench_datasets.arrays import image_dataset
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+
 from dmlbench import DataError
 
 UINT8 = 8

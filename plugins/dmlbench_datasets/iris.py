@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from dmlbench import Dataset
-
 from dmlbench_datasets.arrays import vector_dataset
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from dmlbench import DataError
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from dmlbench import DataError
 
 TRAIN = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghijkmnpqrtuy"
 TEST = (

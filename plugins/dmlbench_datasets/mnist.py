@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
-from dmlbench import Choice, Dataset
 
+from dmlbench import Choice, Dataset
 from dmlbench_datasets import mnist_source
 from dmlbench_datasets.arrays import image_dataset
 
@@ -31,7 +31,7 @@ class MNISTClosed(Dataset):
         "Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, Gradient-based learning applied to "
         "document recognition, Proceedings of the IEEE 86(11), 1998"
     )
-    licence = "CC BY-SA 3.0 as Keras states it, MIT on the Hugging Face hub"
+    licence = "CC BY-SA 3.0, as the documentation of Keras states it"
     expected: ClassVar = {"train": (60_000, 10), "test": (10_000, 10)}
 
     def missing(self, data_dir: Path | None) -> str | None:

@@ -7,8 +7,8 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from dmlbench import DataError
 
+from dmlbench import DataError
 from dmlbench_datasets.idx import parse_idx, read_bytes, to_idx
 
 FILES = {

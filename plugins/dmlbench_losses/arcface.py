@@ -25,8 +25,9 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from dmlbench import LogUniform, Loss, Pairs, Selection, Uniform
 from torch import Tensor, nn
+
+from dmlbench import LogUniform, Loss, Pairs, Selection, Uniform
 
 
 class ArcFace(Loss):

@@ -20,8 +20,9 @@ Our choice: distances, unsquared, margins 0 and 1, all pairs, mean over non-zero
 
 from typing import Annotated
 
-from dmlbench import Loss, Pairs, Selection, Uniform, as_pair_mask, masked_mean
 from torch import Tensor
+
+from dmlbench import Loss, Pairs, Selection, Uniform, active_mean, as_pair_mask
 
 
 class Contrastive(Loss):
@@ -53,11 +54,6 @@ class Contrastive(Loss):
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the loss of the selected pairs, a scalar; 0 if none is selected."""
         chosen = as_pair_mask(selection, pairs)
-        positive = _mean_over_non_zero(pairs.distance - self.pos_margin, chosen.positive)
-        negative = _mean_over_non_zero(self.neg_margin - pairs.distance, chosen.negative)
+        positive = active_mean(pairs.distance - self.pos_margin, chosen.positive)
+        negative = active_mean(self.neg_margin - pairs.distance, chosen.negative)
         return positive + negative
-
-
-def _mean_over_non_zero(values: Tensor, mask: Tensor) -> Tensor:
-    # Asked this way round, NaN stays in and shows that the training has diverged.
-    return masked_mean(values, mask & ~(values.detach() <= 0))

@@ -21,8 +21,9 @@ learning rate (Roth et al.), no weight decay.
 from typing import Annotated
 
 import torch
-from dmlbench import Loss, PairMask, Pairs, Selection, Uniform
 from torch import Tensor, nn
+
+from dmlbench import Loss, PairMask, Pairs, Selection, Uniform
 
 
 class Margin(Loss):

@@ -22,8 +22,9 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from dmlbench import LogUniform, Loss, Pairs, Selection, Uniform, as_pair_mask
 from torch import Tensor
+
+from dmlbench import LogUniform, Loss, Pairs, Selection, Uniform, as_pair_mask
 
 
 class MultiSimilarity(Loss):

@@ -20,8 +20,9 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from dmlbench import LogUniform, Loss, Pairs, Selection
 from torch import Tensor, nn
+
+from dmlbench import LogUniform, Loss, Pairs, Selection
 
 
 class NormalizedSoftmax(Loss):

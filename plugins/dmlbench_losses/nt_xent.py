@@ -21,8 +21,9 @@ Our choice: 0.07, one term a positive pair, as in pytorch-metric-learning.
 from typing import Annotated
 
 import torch
-from dmlbench import LogUniform, Loss, Pairs, Selection, as_pair_mask
 from torch import Tensor
+
+from dmlbench import LogUniform, Loss, Pairs, Selection, as_pair_mask
 
 
 class NTXent(Loss):

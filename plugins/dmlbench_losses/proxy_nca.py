@@ -24,8 +24,9 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from dmlbench import ConfigError, LogUniform, Loss, Pairs, Selection
 from torch import Tensor, nn
+
+from dmlbench import ConfigError, LogUniform, Loss, Pairs, Selection
 
 
 class ProxyNCA(Loss):

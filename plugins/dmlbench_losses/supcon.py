@@ -20,8 +20,9 @@ Our choice: one view, 0.1, mean over the anchors that have a positive.
 from typing import Annotated
 
 import torch
-from dmlbench import LogUniform, Loss, Pairs, Selection, as_pair_mask, masked_mean
 from torch import Tensor
+
+from dmlbench import LogUniform, Loss, Pairs, Selection, as_pair_mask, masked_mean
 
 
 class SupCon(Loss):

@@ -23,8 +23,9 @@ O(B M) with P positives an anchor.
 from typing import Annotated
 
 import torch
-from dmlbench import Loss, PairMask, Pairs, Selection, Triplets, Uniform
 from torch import Tensor
+
+from dmlbench import Loss, PairMask, Pairs, Selection, Triplets, Uniform
 
 
 class Triplet(Loss):

@@ -9,6 +9,7 @@ the triplet loss stays at exactly its margin.
 """
 
 import torch
+
 from dmlbench import Miner, Pairs, Triplets
 
 

@@ -19,8 +19,9 @@ negatives become equally likely: the positive pairs go on teaching, the far nega
 from typing import Annotated
 
 import torch
-from dmlbench import ConfigError, Miner, Pairs, Triplets, Uniform
 from torch import Tensor
+
+from dmlbench import ConfigError, Miner, Pairs, Triplets, Uniform
 
 _WHOLE = 2**32  # Weights as integers: their running sums are exact, so deterministic on GPUs too.
 

@@ -12,6 +12,7 @@ here the anchor is left out by its index.
 from typing import Annotated
 
 import torch
+
 from dmlbench import Miner, PairMask, Pairs, Uniform
 
 

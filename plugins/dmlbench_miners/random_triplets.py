@@ -4,6 +4,7 @@ The floor under every other choice of triplets: what a miner gains, it gains ove
 """
 
 import torch
+
 from dmlbench import Miner, Pairs, Triplets
 
 

@@ -11,6 +11,7 @@ triplet of the batch is taken. Their margin of 0.2 is one of about 0.2 / (2 d) h
 from typing import Annotated
 
 import torch
+
 from dmlbench import Miner, Pairs, Triplets, Uniform
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import numpy as np
-from dmlbench import ConfigError, DataError, IntUniform, Sampler
 
+from dmlbench import ConfigError, DataError, IntUniform, Sampler
 from dmlbench_samplers.shuffled import Rounds
 
 

@@ -116,8 +116,10 @@ def test_a_failing_loss_costs_only_its_own_trials(dmlbench, tiny, tmp_path):
     result = dmlbench("run", *DIGITS, "--loss", losses, "--protocol", tiny, "--seeds", 1)
     assert result.code == 1
     assert "step 1" in result.err
-    status = {record["trial"]["parts"].get("loss", {}).get("name"): record["status"]
-              for record in records(tmp_path / "runs")}
+    status = {
+        record["trial"]["parts"].get("loss", {}).get("name"): record["status"]
+        for record in records(tmp_path / "runs")
+    }
     assert status == {"./broken.py:Broken": "failed", "contrastive": "finished", None: "finished"}
     assert "Broken" in (tmp_path / "leaderboards" / "digits-closed" / "tiny.md").read_text()
 

@@ -106,8 +106,13 @@ def test_folders_that_are_no_dataset(dmlbench, tmp_path):
     (mixed / "bee" / "notes.txt").write_text("no image")
     broken = photos(tmp_path / "broken", {"ant": 3, "bee": 3, "cat": 3, "dog": 3})
     (broken / "cat" / "0.png").write_bytes(b"")
-    words = {"single": "dog", "alone": "class", "empty": "class", "mixed": "notes.txt",
-             "broken": "0.png"}
+    words = {
+        "single": "dog",
+        "alone": "class",
+        "empty": "class",
+        "mixed": "notes.txt",
+        "broken": "0.png",
+    }
     before = sorted(tmp_path.rglob("*"))
     for name, word in words.items():
         result = dmlbench("run", "--dataset", f"folder:{name}", "--loss", "triplet")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from dmlbench.protocol import Protocol, load_protocol
 from dmlbench.records import Array, Distances, Epoch, Record
 from dmlbench.trial import Part, Trial

@@ -3,8 +3,9 @@
 import shlex
 
 import pytest
-from dmlbench.leaderboard.escaping import code_block, csv_cell, markdown, plain, shell, slug
 from markdown_it import MarkdownIt
+
+from dmlbench.leaderboard.escaping import code_block, csv_cell, markdown, plain, shell, slug
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import nn
+
 from dmlbench import ConfigError, DataError, ImageFormat
 from dmlbench_backbones.linear import Linear
 from dmlbench_backbones.small_conv import SmallConv
 from dmlbench_backbones.timm_models import TimmModel
-from safetensors.torch import load_file, save_file
-from torch import nn
 
 DATA = Path(os.environ.get("DMLBENCH_DATA") or Path(__file__).parents[2] / "../shared/data")
 LITE0 = DATA / "weights" / "tf_efficientnet_lite0.in1k.safetensors"

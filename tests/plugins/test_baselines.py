@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.decomposition import PCA, KernelPCA
+
 from dmlbench_baselines.kernel_pca import RadialKernelPCA
 from dmlbench_baselines.untrained import Untrained
 from dmlbench_baselines.whitened_pca import WhitenedPCA
-from sklearn.base import clone
-from sklearn.decomposition import PCA, KernelPCA
 
 BASELINES = [RadialKernelPCA, Untrained, WhitenedPCA]
 

@@ -3,6 +3,7 @@
 import datasets
 import numpy as np
 import pytest
+
 from dmlbench_datasets.arrays import image_dataset, vector_dataset
 
 NAMES = ("ant", "bee", "cat")

@@ -5,9 +5,10 @@ from collections import Counter
 import datasets
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits, load_iris
+
 from dmlbench_datasets.digits import Digits, DigitsClosed
 from dmlbench_datasets.iris import Iris
-from sklearn.datasets import load_digits, load_iris
 
 
 def columns(table: datasets.Dataset) -> tuple[np.ndarray, np.ndarray]:

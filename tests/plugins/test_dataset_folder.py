@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from dmlbench import ConfigError, DataError
 from dmlbench_datasets.folder import Folder
-from PIL import Image
 
 CLASSES = ("ant", "bee", "cat", "dog", "elk", "fox")
 

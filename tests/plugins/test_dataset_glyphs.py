@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fontTools.ttLib import TTFont
+from matplotlib import get_data_path
+
 from dmlbench import DataError
 from dmlbench_datasets import glyphs, make_glyphs
 from dmlbench_datasets.glyphs import Glyphs
-from fontTools.ttLib import TTFont
-from matplotlib import get_data_path
 
 
 def test_every_letter_comes_once_in_each_of_16_faces() -> None:

@@ -11,11 +11,12 @@ import datasets
 import numpy as np
 import pytest
 from datasets.packaged_modules.parquet.parquet import Parquet
+from PIL import Image
+
 from dmlbench import DataError, Dataset
 from dmlbench_datasets import mnist_source
 from dmlbench_datasets.idx import parse_idx, read_bytes, to_idx
 from dmlbench_datasets.mnist import MNIST, NAMES, MNISTClosed
-from PIL import Image
 
 IMAGES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 LABELS = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"}

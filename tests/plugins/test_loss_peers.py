@@ -5,6 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from pytorch_metric_learning import losses as peer
+from torch import Tensor
+
 from dmlbench import Loss, PairMask, Pairs
 from dmlbench_losses.arcface import ArcFace
 from dmlbench_losses.contrastive import Contrastive
@@ -16,8 +19,6 @@ from dmlbench_losses.proxy_anchor import ProxyAnchor
 from dmlbench_losses.proxy_nca import ProxyNCA
 from dmlbench_losses.supcon import SupCon
 from dmlbench_losses.triplet import Triplet
-from pytorch_metric_learning import losses as peer
-from torch import Tensor
 
 
 def unit(count: int, seed: int) -> tuple[Tensor, Tensor]:

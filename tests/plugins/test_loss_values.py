@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from dmlbench import PairMask, Pairs, Selection, Triplets
 from dmlbench_losses.arcface import ArcFace
 from dmlbench_losses.contrastive import Contrastive
@@ -18,7 +20,6 @@ from dmlbench_losses.proxy_anchor import ProxyAnchor
 from dmlbench_losses.proxy_nca import ProxyNCA
 from dmlbench_losses.supcon import SupCon
 from dmlbench_losses.triplet import Triplet
-from torch import Tensor
 
 C, D = 6, 5
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 3, 4, 4])

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from dmlbench import ConfigError, Loss, PairMask, Pairs, Triplets
-from dmlbench.hyperparameters import hyperparameters, resolve
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from dmlbench import ConfigError, Loss, PairMask, Pairs, Triplets
+from dmlbench.hyperparameters import hyperparameters, resolve
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 ENTRY_POINTS = PROJECT["entry-points"]

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pytorch_metric_learning import miners as peer
+from scipy.stats import chisquare
+
 from dmlbench import ConfigError, PairMask, Pairs, Triplets, as_pair_mask
 from dmlbench_miners.all_pairs import AllPairs
 from dmlbench_miners.batch_hard import BatchHard
@@ -15,8 +18,6 @@ from dmlbench_miners.distance_weighted import DistanceWeighted
 from dmlbench_miners.multi_similarity import MultiSimilarity
 from dmlbench_miners.random_triplets import RandomTriplets
 from dmlbench_miners.semi_hard import SemiHard
-from pytorch_metric_learning import miners as peer
-from scipy.stats import chisquare
 
 MINERS = [AllPairs, BatchHard, DistanceWeighted, MultiSimilarity, RandomTriplets, SemiHard]
 TRIPLET_MINERS = [miner for miner in MINERS if miner.makes == "triplets"]

@@ -4,12 +4,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from dmlbench import ConfigError, DataError
-from dmlbench_samplers.m_per_class import MPerClass
-from dmlbench_samplers.shuffled import Shuffled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
+
+from dmlbench import ConfigError, DataError
+from dmlbench_samplers.m_per_class import MPerClass
+from dmlbench_samplers.shuffled import Shuffled
 
 SAMPLERS = [MPerClass(m=2), Shuffled()]
 

@@ -47,6 +47,7 @@ def _decode(source: dict[str, Any], size: int, place: int) -> np.ndarray:
 
     from PIL import Image, ImageOps
 
+    damaged = (OSError, SyntaxError, ValueError, NotImplementedError, Image.DecompressionBombError)
     path, content = source.get("path"), source.get("bytes")
     if not path and not content:
         raise DataError(f"Item {place} of the dataset has no image.")
@@ -57,7 +58,7 @@ def _decode(source: dict[str, Any], size: int, place: int) -> np.ndarray:
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             image = image.convert("L" if image.mode in _GREY_MODES else "RGB")
             square = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except damaged as error:
         raise DataError(f"The image {path or f'number {place}'} is damaged: {error}") from error
     pixels = np.asarray(square)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

@@ -37,7 +37,7 @@ class Items:
         return Items(self.inputs[index], self.labels[index])
 
     def flat(self) -> np.ndarray:
-        """Return a copy of each item as one row ``[N, D]`` float32: pixels in 0-1, or the vector."""
+        """Return each item as one row ``[N, D]`` float32, a copy: pixels in 0-1, or the vector."""
         rows = self.inputs.reshape(len(self), -1).astype(np.float32)
         return rows / 255 if self.inputs.dtype == np.uint8 else rows
 
@@ -65,9 +65,6 @@ def load_data(dataset: Dataset, data_dir: Path | None, image_size: int) -> Data:
         PluginError: the dataset breaks its contract.
     """
     with guarded(f"Loading {type(dataset).__name__}"):
-        missing = dataset.missing(data_dir)
-        if missing:
-            raise DataError(missing)
         tables = dataset.load(data_dir)
     names = _SPLITS[dataset.evaluation]
     if set(tables) != set(names):

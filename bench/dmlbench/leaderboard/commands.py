@@ -1,10 +1,9 @@
 """The commands that make a table or a row again."""
 
 from collections.abc import Collection
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
-from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.escaping import shell
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
@@ -55,41 +54,25 @@ def _settings(kind: str, part: Part) -> list[str]:
 def _protocol(protocol: Protocol) -> tuple[str, ...]:
     """Return the options that name a protocol: one that ships, with the fields that differ.
 
-    One's own protocol is named by its file, which must be at hand.
+    One's own protocol is named by its file, which must be at hand; what was changed in it stands
+    in its name, ``mine+epochs=20``.
     """
-    base = protocol.name.partition("+")[0]
-    if base not in protocol_names():
-        return ("--protocol", f"{base}.toml", *_changes_by_name(protocol))
-    shipped, fields = _flat(load_protocol(base)), _flat(protocol)
-    changed = {name: value for name, value in fields.items() if value != shipped[name]}
-    return ("--protocol", base, *_set_fields(protocol, changed))
-
-
-def _changes_by_name(protocol: Protocol) -> tuple[str, ...]:
-    """Return the changes that the protocol's name tells, ``mine+epochs=20``."""
-    ends = {change.partition("=")[0] for change in protocol.name.split("+")[1:]}
-    fields = _flat(protocol)
-    changed = {name: fields[name] for name in fields if name.rpartition(".")[2] in ends}
-    return _set_fields(protocol, changed)
-
-
-def _set_fields(protocol: Protocol, changed: dict[str, Any]) -> tuple[str, ...]:
-    words: list[str] = []
-    for name, value in changed.items():
-        try:
-            protocol.change(name, _spelt(value))
-        except ConfigError:  # a list of names can't be set from the command line
-            continue
-        words += ["--set", f"protocol.{name}={_spelt(value)}"]
+    base, *changes = protocol.name.split("+")
+    if base in protocol_names():
+        shipped = load_protocol(base)
+        names = [n for n in protocol.fields() if _value(protocol, n) != _value(shipped, n)]
+    else:
+        base += ".toml"
+        ends = {change.partition("=")[0] for change in changes}
+        names = [name for name in protocol.fields() if name.rpartition(".")[2] in ends]
+    words = ["--protocol", base]
+    for name in names:
+        words += ["--set", f"protocol.{name}={_spelt(_value(protocol, name))}"]
     return tuple(words)
 
 
-def _flat(protocol: Protocol) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, value in protocol.identity().items():
-        inner = value.items() if isinstance(value, dict) else ()
-        values |= {f"{key}.{name}": each for name, each in inner} or {key: value}
-    return values
+def _value(protocol: Protocol, field: str) -> Any:
+    return reduce(getattr, field.split("."), protocol)
 
 
 def _spelt(value: Any) -> str:

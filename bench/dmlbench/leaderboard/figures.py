@@ -25,7 +25,9 @@ def to_csv(table: Table) -> str:
     """Return the figures as CSV in which no text can be taken for a formula."""
     figures = frame(table)
     safe = {
-        csv_cell(name): [csv_cell(cell) if isinstance(cell, str) else cell for cell in figures[name]]
+        csv_cell(name): [
+            csv_cell(cell) if isinstance(cell, str) else cell for cell in figures[name]
+        ]
         for name in figures.columns
     }
     text: str = pd.DataFrame(safe, dtype=object).to_csv(index=False, lineterminator="\n")

@@ -156,10 +156,10 @@ def _details(table: Table) -> str:
     rows = [row for row in table.rows if row.finished]
     if not rows:
         return "No trial has finished."
-    last = [metric for metric in ("recall@1", table.headline) if metric in table.metrics]
+    last = [metric for metric in table.metrics if metric in ("recall@1", table.headline)]
     extra = list(dict.fromkeys(heading for row in table.rows for heading in row.extra))
     headings = ["Row", "Hyper-parameters", "Sampler", "Backbone", "Reducer", "Own LR", "Epoch"]
-    headings += [f"Last epoch: {display_name(metric)}" for metric in last if metric]
+    headings += [f"Last epoch: {display_name(metric)}" for metric in last]
     headings += ["Tied queries", "Parameters", "Learnt from", "Seconds", "From"]
     lines = []
     for row in rows:
@@ -171,7 +171,7 @@ def _details(table: Table) -> str:
             row.text("reducer"),
             _multiple(row),
             "" if row.is_baseline else _span(row.selected_epochs),
-            *(percent(row.last_epoch_metrics.get(metric)) for metric in last if metric),
+            *(percent(row.last_epoch_metrics.get(metric)) for metric in last),
             f"{100 * row.metrics['tied'].mean:.2f} %" if "tied" in row.metrics else "",
             " + ".join(
                 _span(row.numbers(d))

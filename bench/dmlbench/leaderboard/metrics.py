@@ -44,12 +44,12 @@ def display_name(metric: str) -> str:
     return f"Recall@{rank}" if rank else _NAMES.get(metric, metric)
 
 
-def percent(value: Estimate | None, *, sign: str = "±", none: str = "–") -> str:
-    """Return ``64.21 ± 0.35``: mean and half of the interval in percent."""
+def percent(value: Estimate | None) -> str:
+    """Return ``64.21 ± 0.35``: mean and half of the interval in percent; ``–`` where there's none."""
     if value is None:
-        return none
-    width = none if value.half_width is None else f"{100 * value.half_width:.2f}"
-    return f"{100 * value.mean:.2f} {sign} {width}"
+        return "–"
+    width = "–" if value.half_width is None else f"{100 * value.half_width:.2f}"
+    return f"{100 * value.mean:.2f} ± {width}"
 
 
 def _recall_rank(metric: str) -> int:

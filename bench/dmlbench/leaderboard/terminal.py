@@ -13,8 +13,9 @@ from dmlbench.leaderboard.tables import Table, make_tables
 from dmlbench.records import Record
 
 WIDTH = 100
+_IN_ASCII = {"±": "+/-", "–": "-", "·": "-", "…": "..."}
 _FOOTNOTE = (
-    "Mean {sign} half of the 95 % interval over seeds (Student-t), in percent; the order of the "
+    "Mean ± half of the 95 % interval over seeds (Student-t), in percent; the order of the "
     "means is no claim. Below: what a trained network must beat and did not."
 )
 
@@ -27,12 +28,11 @@ def print_tables(records: Iterable[Record], console: Console | None = None) -> N
     if not tables:
         console.print("There are no records, so there is no table.")
         return
-    sign = "±" if "utf" in console.encoding.lower() else "+/-"
     for table in tables:
-        console.print(_grid(table, sign), width=width)
+        console.print(_grid(table, console.encoding), width=width)
         for note in table.notes:
-            console.print(Text(note), width=width)
-    console.print(Text(_FOOTNOTE.format(sign=sign)), width=width)
+            console.print(_text(note, console.encoding), width=width)
+    console.print(_text(_FOOTNOTE, console.encoding), width=width)
 
 
 def _console() -> Console:
@@ -41,29 +41,31 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=WIDTH)
 
 
-def _grid(table: Table, sign: str) -> Grid:
-    metrics = [metric for metric in ("recall@1", table.headline) if metric in table.metrics]
+def _grid(table: Table, encoding: str) -> Grid:
+    metrics = [metric for metric in table.metrics if metric in ("recall@1", table.headline)]
     grid = Grid(
-        title=Text(table.title, style="bold"),
+        title=_text(table.title, encoding),
+        title_style="bold",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    grid.add_column("Row", overflow="ellipsis", no_wrap=True, min_width=16)
+    unicode = "utf" in encoding.lower()
+    grid.add_column("Row", overflow="ellipsis" if unicode else "crop", no_wrap=True, min_width=16)
     for metric in metrics:
-        figures = [percent(row.metrics.get(metric or ""), sign=sign) for row in table.rows]
-        name, width = display_name(metric or ""), max(map(len, figures))
-        grid.add_column(name, justify="right", no_wrap=True, min_width=width)
+        figures = [_text(percent(row.metrics.get(metric)), encoding) for row in table.rows]
+        width = max(map(len, figures))
+        grid.add_column(display_name(metric), justify="right", no_wrap=True, min_width=width)
     grid.add_column("Below", min_width=9)
     grid.add_column("Seeds", min_width=9)
 
     def add(title: str, rows: Iterable[Row], style: str = "") -> None:
         if len(table.lanes) > 1:
-            grid.add_row(Text(f"[{title}]"), style=style)
+            grid.add_row(_text(f"[{title}]", encoding), style=style)
         for row in rows:
-            figures = [percent(row.metrics.get(m or ""), sign=sign, none="-") for m in metrics]
+            figures = [percent(row.metrics.get(metric)) for metric in metrics]
             texts = [row.label, *figures, ", ".join(row.below), _seeds(row)]
-            grid.add_row(*map(Text, texts), style=style)
+            grid.add_row(*(_text(text, encoding) for text in texts), style=style)
         grid.add_section()
 
     for backbone, rows in table.lanes.items():
@@ -80,3 +82,12 @@ def _seeds(row: Row) -> str:
     total = f" of {len(row.records)}" if row.failed else ""
     collapsed = f", {len(row.collapsed)} collapsed" if row.collapsed else ""
     return f"{len(row.finished)}{total}{collapsed}"
+
+
+def _text(text: str, encoding: str) -> Text:
+    """Return `text` with only the characters that the terminal has, and no markup."""
+    if "utf" not in encoding.lower():
+        for character, spelt in _IN_ASCII.items():
+            text = text.replace(character, spelt)
+        text = text.encode(encoding, "replace").decode(encoding)
+    return Text(text)

@@ -18,19 +18,49 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dmlbench.retrieval.approximate import ApproximateResult as ApproximateResult
+    from dmlbench.retrieval.approximate import evaluate_approximately as evaluate_approximately
+    from dmlbench.retrieval.clustering import ClusteringResult as ClusteringResult
+    from dmlbench.retrieval.clustering import clustering as clustering
+    from dmlbench.retrieval.distances import Bhattacharyya as Bhattacharyya
     from dmlbench.retrieval.distances import Cosine as Cosine
     from dmlbench.retrieval.distances import Distance as Distance
     from dmlbench.retrieval.distances import Euclidean as Euclidean
+    from dmlbench.retrieval.distances import KullbackLeibler as KullbackLeibler
+    from dmlbench.retrieval.distances import Mahalanobis as Mahalanobis
+    from dmlbench.retrieval.distances import Maps as Maps
+    from dmlbench.retrieval.distances import Matusita as Matusita
     from dmlbench.retrieval.evaluation import evaluate as evaluate
+    from dmlbench.retrieval.knn import knn_accuracy as knn_accuracy
+    from dmlbench.retrieval.mean_distance import MeanDistances as MeanDistances
     from dmlbench.retrieval.mean_distance import mean_distances as mean_distances
+    from dmlbench.retrieval.neighbours import Neighbours as Neighbours
+    from dmlbench.retrieval.neighbours import nearest_neighbours as nearest_neighbours
+    from dmlbench.retrieval.result import Averages as Averages
     from dmlbench.retrieval.result import PerQuery as PerQuery
     from dmlbench.retrieval.result import RetrievalResult as RetrievalResult
+    from dmlbench.retrieval.verification import VerificationResult as VerificationResult
+    from dmlbench.retrieval.verification import verification as verification
 
 _PUBLIC = {
-    "distances": ("Cosine", "Distance", "Euclidean"),
+    "approximate": ("ApproximateResult", "evaluate_approximately"),
+    "clustering": ("ClusteringResult", "clustering"),
+    "distances": (
+        "Bhattacharyya",
+        "Cosine",
+        "Distance",
+        "Euclidean",
+        "KullbackLeibler",
+        "Mahalanobis",
+        "Maps",
+        "Matusita",
+    ),
     "evaluation": ("evaluate",),
-    "mean_distance": ("mean_distances",),
-    "result": ("PerQuery", "RetrievalResult"),
+    "knn": ("knn_accuracy",),
+    "mean_distance": ("MeanDistances", "mean_distances"),
+    "neighbours": ("Neighbours", "nearest_neighbours"),
+    "result": ("Averages", "PerQuery", "RetrievalResult"),
+    "verification": ("VerificationResult", "verification"),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from dmlbench.retrieval.distances import unit_length
 from dmlbench.retrieval.inputs import read_embeddings, read_labels
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ class MeanDistances(NamedTuple):
 def mean_distances(embeddings: "Embeddings", labels: "Labels") -> MeanDistances:
     """Return the mean cosine distances of positive and of negative pairs, each pair once.
 
-    The sum of all similarities within a class is the squared length of the sum of its unit vectors,
-    so O(N D) additions in float64 do for the N (N - 1) / 2 pairs. A vector of zeros has similarity
-    0 to everything. Where there is no pair of a kind its mean is 0, as an empty sum is.
+    The similarities within a class sum to the squared length of the sum of its unit vectors, so
+    O(N D) additions in float64 do for the N (N - 1) / 2 pairs. A vector of zeros has similarity 0
+    to everything. Where there is no pair of a kind its mean is 0, as that of an empty sum.
 
     Args:
         embeddings: ``[N, D]``.
@@ -40,11 +41,7 @@ def mean_distances(embeddings: "Embeddings", labels: "Labels") -> MeanDistances:
     class_sum = np.zeros((len(classes), vectors.shape[1]))
     own_similarity = 0.0
     for start in range(0, len(vectors), _ROWS_AT_ONCE):
-        unit = vectors[start : start + _ROWS_AT_ONCE].astype(np.float64)
-        largest = np.abs(unit).max(axis=1, keepdims=True)
-        unit /= np.where(largest > 0, largest, 1)
-        length = np.linalg.norm(unit, axis=1, keepdims=True)
-        unit /= np.where(length > 0, length, 1)
+        unit = unit_length(vectors[start : start + _ROWS_AT_ONCE])
         own_similarity += float((unit * unit).sum())
         np.add.at(class_sum, member_of[start : start + _ROWS_AT_ONCE], unit)
     within = float((class_sum**2).sum())

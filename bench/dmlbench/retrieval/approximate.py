@@ -1,0 +1,140 @@
+"""Approximate search for galleries past memory or patience, with its own error stated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dmlbench.errors import ConfigError, DataError
+from dmlbench.retrieval.distances import unit_length
+from dmlbench.retrieval.inputs import Inputs, read_inputs
+from dmlbench.retrieval.layout import lay_out
+from dmlbench.retrieval.neighbours import check_k, nearest_neighbours
+from dmlbench.retrieval.thresholds import at_least
+
+if TYPE_CHECKING:
+    from dmlbench.retrieval.inputs import Embeddings, Labels
+
+_ROWS_AT_ONCE = 4096
+_ITEMS_A_LIST = 39  # fewer, and faiss warns that its lists are poorly trained
+
+
+@dataclass(frozen=True)
+class ApproximateResult:
+    """Recall@k among the neighbours that an index found, and how many it missed."""
+
+    recall_at: dict[int, float]
+    """k -> share of the scored queries with a positive among the first k found."""
+    neighbour_recall: float
+    """Share of the exact nearest neighbours that the index found too, on a sample of queries."""
+    sampled_queries: int
+    queries: int
+    lone_queries: int
+    index: str
+    """The index in the words of faiss, and its search effort."""
+
+
+def evaluate_approximately(
+    embeddings: "Embeddings",
+    labels: "Labels",
+    gallery: "Embeddings | None" = None,
+    gallery_labels: "Labels | None" = None,
+    *,
+    recall_at: Sequence[int] = (1, 10),
+    self_index: "Labels | None" = None,
+    method: Literal["ivf", "hnsw"] = "ivf",
+    effort: int = 32,
+    sample: int = 1000,
+    tolerance: float = 1e-6,
+    seed: int = 0,
+) -> ApproximateResult:
+    """Return Recall@k by cosine from an approximate faiss index, together with its error.
+
+    Args:
+        embeddings: queries ``[Q, D]``; without a gallery each searches all the others.
+        labels: their classes ``[Q]``.
+        gallery: what is searched ``[G, D]``.
+        gallery_labels: its classes ``[G]``.
+        recall_at: the k of Recall@k.
+        self_index: each query's own row in the gallery ``[Q]``, -1 if it is not there.
+        method: inverted lists, or a navigable small-world graph.
+        effort: lists probed (there are about 4 sqrt(G)), or width of the search in the graph.
+        sample: queries on which the index is compared with an exact search.
+        tolerance: see `evaluate`; ties are seen only among the neighbours that the index found.
+        seed: chooses the sample.
+
+    Raises:
+        DataError: see `read_inputs`; or no query has a positive.
+        ConfigError: an argument is out of range.
+    """
+    if not recall_at or min(recall_at) < 1 or effort < 1 or sample < 1:
+        raise ConfigError("recall_at, effort and sample must all be 1 or more.")
+    inputs = read_inputs(embeddings, labels, gallery, gallery_labels, self_index)
+    check_k(max(recall_at), inputs)
+    layout = lay_out(inputs)
+    scored = layout.query_order[layout.relevant > 0]
+    if not len(scored):
+        raise DataError("No query has a positive in the gallery: there is nothing to retrieve.")
+    index, description = _build(unit_length(inputs.gallery).astype(np.float32), method, effort)
+    similarity, found = _search(index, inputs, max(recall_at) + 1)
+    rank = _best_rank(inputs, similarity, found, tolerance)[scored]
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(found))[:sample])
+    return ApproximateResult(
+        recall_at={k: float(np.mean(rank <= k)) for k in recall_at},
+        neighbour_recall=_neighbour_recall(inputs, found, chosen, max(recall_at)),
+        sampled_queries=len(chosen),
+        queries=len(found),
+        lone_queries=len(found) - len(scored),
+        index=description,
+    )
+
+
+def _build(vectors: np.ndarray, method: str, effort: int) -> tuple[Any, str]:
+    """Return a trained faiss index of unit vectors ``[G, D]`` and its description."""
+    import faiss
+
+    lists = max(1, min(int(4 * len(vectors) ** 0.5), len(vectors) // _ITEMS_A_LIST))
+    known = {"ivf": f"IVF{lists},Flat", "hnsw": "HNSW32,Flat"}
+    if method not in known:
+        raise ConfigError(f"method must be one of {sorted(known)}, not {method!r}.")
+    index = faiss.index_factory(vectors.shape[1], known[method], faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
+    index.add(vectors)
+    if method == "ivf":
+        index.nprobe = min(effort, lists)
+        return index, f"{known[method]}, nprobe {index.nprobe}"
+    index.hnsw.efSearch = effort
+    return index, f"{known[method]}, efSearch {effort}"
+
+
+def _search(index: Any, inputs: Inputs, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return similarities and rows of `k` neighbours ``[Q, k]``; row -1 for none and for itself."""
+    parts = [
+        index.search(
+            unit_length(inputs.queries[start : start + _ROWS_AT_ONCE]).astype(np.float32), k
+        )
+        for start in range(0, len(inputs.queries), _ROWS_AT_ONCE)
+    ]
+    similarity = np.concatenate([part[0] for part in parts])
+    found = np.concatenate([part[1] for part in parts])
+    return similarity, np.where(found == inputs.self_index[:, None], -1, found)
+
+
+def _best_rank(
+    inputs: Inputs, similarity: np.ndarray, found: np.ndarray, tolerance: float
+) -> np.ndarray:
+    """Return the rank of each query's best positive ``[Q]``, past every k if it was not found."""
+    same = inputs.gallery_labels[found] == inputs.labels[:, None]
+    best = np.where(same & (found >= 0), similarity, -np.inf).max(axis=1)
+    ahead = (similarity >= at_least(best, tolerance)[:, None]) & ~same & (found >= 0)
+    missed = np.iinfo(np.int64).max
+    return np.where(np.isfinite(best), ahead.sum(axis=1) + 1, missed)
+
+
+def _neighbour_recall(inputs: Inputs, found: np.ndarray, chosen: np.ndarray, k: int) -> float:
+    exact = nearest_neighbours(
+        inputs.queries[chosen], inputs.gallery, k=k, self_index=inputs.self_index[chosen]
+    )
+    shared = (exact.index[:, :, None] == found[chosen][:, None, :]).any(axis=2)
+    return float(shared.mean())

@@ -1,0 +1,62 @@
+"""Accuracy of the k-nearest-neighbour vote."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmlbench.retrieval.blocks import similarity_blocks
+from dmlbench.retrieval.distances import Distance, as_distance
+from dmlbench.retrieval.inputs import read_inputs
+from dmlbench.retrieval.neighbours import check_k, largest
+from dmlbench.retrieval.thresholds import at_least
+
+if TYPE_CHECKING:
+    from dmlbench.retrieval.inputs import Embeddings, Labels
+
+
+def knn_accuracy(
+    embeddings: "Embeddings",
+    labels: "Labels",
+    gallery: "Embeddings | None" = None,
+    gallery_labels: "Labels | None" = None,
+    *,
+    k: int = 5,
+    self_index: "Labels | None" = None,
+    distance: str | Distance = "cosine",
+    tolerance: float = 1e-6,
+    memory_budget: int = 256 * 2**20,
+) -> float:
+    """Return the share of all queries whose class wins the vote of their `k` nearest neighbours.
+
+    Among classes with equally many votes the one with the nearest neighbour wins. Neighbours of the
+    query's own class come after others that are as similar within `tolerance`, so a constant
+    embedding gains nothing. With k = 1 this is Recall@1 with lone queries counted as wrong.
+
+    Args:
+        embeddings: queries ``[Q, D]``; without a gallery each asks all the others.
+        labels: their classes ``[Q]``.
+        gallery: the labelled items that vote ``[G, D]``.
+        gallery_labels: their classes ``[G]``.
+        k: neighbours that vote.
+        self_index: each query's own row in the gallery ``[Q]``, -1 if it is not there.
+        distance: how embeddings are compared: a name or a `Distance`.
+        tolerance: see `evaluate`.
+        memory_budget: bytes to use besides the inputs.
+
+    Raises:
+        DataError: see `read_inputs`.
+        ConfigError: the gallery has fewer than `k` items to ask.
+    """
+    inputs = read_inputs(embeddings, labels, gallery, gallery_labels, self_index)
+    check_k(k, inputs)
+    right = 0
+    for rows, block in similarity_blocks(inputs, as_distance(distance), memory_budget):
+        own_class = inputs.labels[rows, None]
+        positive = (inputs.gallery_labels == own_class) & np.isfinite(block)
+        lowered = np.nextafter(at_least(block[positive], tolerance), np.float32(-np.inf))
+        block[positive] = lowered
+        voters = inputs.gallery_labels[largest(block, k)]
+        votes = (voters[:, :, None] == voters[:, None, :]).sum(axis=2)
+        winner = np.take_along_axis(voters, votes.argmax(axis=1)[:, None], axis=1)
+        right += int((winner == own_class).sum())
+    return right / len(inputs.labels)

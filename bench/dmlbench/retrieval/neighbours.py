@@ -1,0 +1,86 @@
+"""Nearest neighbours themselves, for pictures and votes."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dmlbench.errors import ConfigError
+from dmlbench.retrieval.blocks import similarity_blocks
+from dmlbench.retrieval.distances import Distance, as_distance
+from dmlbench.retrieval.inputs import Inputs, read_embeddings, read_inputs
+
+if TYPE_CHECKING:
+    from dmlbench.retrieval.inputs import Embeddings, Labels
+
+
+class Neighbours(NamedTuple):
+    """The nearest gallery items of each query, nearest first."""
+
+    index: np.ndarray
+    """Rows of the gallery ``[Q, k]`` (int64)."""
+    similarity: np.ndarray
+    """Their similarities ``[Q, k]`` (float32), larger is nearer; cosines, by default."""
+
+
+def nearest_neighbours(
+    embeddings: "Embeddings",
+    gallery: "Embeddings | None" = None,
+    *,
+    k: int = 10,
+    self_index: "Labels | None" = None,
+    distance: str | Distance = "cosine",
+    memory_budget: int = 256 * 2**20,
+) -> Neighbours:
+    """Return the `k` nearest gallery items of each query, exactly; equal ones by their row.
+
+    Args:
+        embeddings: queries ``[Q, D]``; without a gallery each searches all the others.
+        gallery: what is searched ``[G, D]``.
+        k: neighbours of each query.
+        self_index: each query's own row in the gallery ``[Q]``, -1 if it is not there.
+        distance: how embeddings are compared: a name or a `Distance`.
+        memory_budget: bytes to use besides inputs and result.
+
+    Raises:
+        DataError: see `read_inputs`.
+        ConfigError: the gallery has fewer than `k` items to find.
+    """
+    queries = read_embeddings(embeddings, "embeddings")
+    no_labels = np.zeros(len(queries), np.int64)
+    if gallery is None:
+        inputs = read_inputs(queries, no_labels, self_index=self_index)
+    else:
+        items = read_embeddings(gallery, "gallery")
+        inputs = read_inputs(queries, no_labels, items, np.zeros(len(items), int), self_index)
+    check_k(k, inputs)
+    index = np.empty((len(queries), k), np.int64)
+    similarity = np.empty((len(queries), k), np.float32)
+    for rows, block in similarity_blocks(inputs, as_distance(distance), memory_budget):
+        index[rows] = largest(block, k)
+        similarity[rows] = np.take_along_axis(block, index[rows], axis=1)
+    return Neighbours(index, similarity)
+
+
+def check_k(k: int, inputs: Inputs) -> None:
+    """Refuse a `k` for which some query has too few gallery items.
+
+    Raises:
+        ConfigError: as said.
+    """
+    available = len(inputs.gallery) - int((inputs.self_index >= 0).any())
+    if not 1 <= k <= available:
+        raise ConfigError(f"k must be from 1 to {available}, the items to be found, not {k}.")
+
+
+def largest(similarity: np.ndarray, k: int) -> np.ndarray:
+    """Return the columns of the `k` largest entries of each row, largest first, equal ones by column.
+
+    Args:
+        similarity: ``[b, G]``.
+        k: entries a row.
+    """
+    limit = np.partition(similarity, similarity.shape[1] - k, axis=1)[:, -k]
+    row, column = np.nonzero(similarity >= limit[:, None])
+    order = np.lexsort((column, -similarity[row, column], row))
+    first = np.searchsorted(row, np.arange(len(similarity)))
+    return column[order][first[:, None] + np.arange(k)]
