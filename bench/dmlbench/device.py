@@ -7,7 +7,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
+import scipy.linalg  # noqa: F401 - its BLAS must be loaded to be told how many threads to use
 import torch
+from threadpoolctl import threadpool_limits
 
 from dmlbench.errors import ConfigError
 
@@ -40,6 +42,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
         torch.are_deterministic_algorithms_enabled(),
         torch.backends.cudnn.benchmark,
         torch.get_float32_matmul_precision(),
+        torch.backends.cudnn.allow_tf32,
     )
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is random without it
     if device.type == "cpu":
@@ -47,13 +50,16 @@ def repeatable(device: torch.device) -> Iterator[None]:
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
     torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False  # convolutions have a switch of their own
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
         torch.backends.cudnn.benchmark = before[2]
         torch.set_float32_matmul_precision(before[3])
+        torch.backends.cudnn.allow_tf32 = before[4]
 
 
 def describe(device: torch.device, precision: str) -> dict[str, Any]:

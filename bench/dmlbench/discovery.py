@@ -165,10 +165,12 @@ def load_entry(entry: Entry) -> Any:
     Raises:
         PluginError: naming the component, its distribution and the reason.
     """
-    module_name, _, attribute = entry.value.rpartition(":")
+    module_name, colon, attribute = entry.value.rpartition(":")
+    if not colon:  # hooks may be a whole module
+        module_name, attribute = attribute, ""
     try:
-        component: Any = _import(module_name or attribute)
-        for part in attribute.split(".") if module_name else ():  # hooks may be a whole module
+        component: Any = _import(module_name)
+        for part in filter(None, attribute.split(".")):
             component = getattr(component, part)
     # A plugin may raise anything at all while it is imported, SystemExit included.
     except (Exception, SystemExit) as error:

@@ -45,15 +45,18 @@ def retrieve(
     epochs: list[Epoch] = []
     best: tuple[float, int, np.ndarray] | None = None
     for state in learn(learning):
+        embedded = {name: state.embed(some) for name, some in watched.items()}
+        distances = {
+            name: Distances(**mean_distances(embedded[name], some.labels)._asdict())
+            for name, some in watched.items()
+        }
         scores = {}
         if validation is not None:
             scores = _metrics(evaluate(state.embed(validation), validation.labels, recall_at=(1,)))
             if best is None or scores["map_at_r"] > best[0]:
-                best = (scores["map_at_r"], state.epoch, state.embed(test))
-        distances = {
-            name: Distances(**mean_distances(state.embed(some), some.labels)._asdict())
-            for name, some in watched.items()
-        }
+                whole = watched["test"] is test
+                found = embedded["test"] if whole else state.embed(test)
+                best = (scores["map_at_r"], state.epoch, found)
         epochs.append(
             Epoch(epoch=state.epoch, loss=state.loss, distances=distances, validation=scores)
         )

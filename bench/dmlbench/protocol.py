@@ -44,7 +44,7 @@ class Length(Section):
 class Augmentation(Section):
     """Random changes of each training image."""
 
-    shift: int = Field(ge=0, description="most pixels moved in each direction, edges repeated")
+    shift: float = Field(ge=0, le=0.5, description="farthest move, as a share of the side")
     flip: bool = Field(description="mirror half of the images left to right")
 
 

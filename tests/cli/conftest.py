@@ -32,7 +32,7 @@ epochs = 1
 steps_per_epoch = 2
 
 [augmentation]
-shift = 0
+shift = 0.0
 flip = false
 
 [validation]

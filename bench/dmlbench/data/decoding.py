@@ -52,7 +52,7 @@ def _decode(source: dict[str, Any], size: int, place: int) -> np.ndarray:
     if not path and not content:
         raise DataError(f"Item {place} of the dataset has no image.")
     try:
-        with Image.open(BytesIO(content) if content else path) as file:
+        with Image.open(BytesIO(content) if content else str(path)) as file:
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I;16"):  # Pillow would cut off all above 255
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

@@ -110,7 +110,7 @@ def _items(dataset: Dataset, table: "datasets.Dataset", image_size: int) -> Item
         raise PluginError(f"{name} has no column {column!r}.")
     if not len(table):
         raise DataError(f"{name} has a split without items.")
-    labels = table.data.column("label").to_numpy()
+    labels = table.with_format("arrow")["label"][:].to_numpy()
     if labels.dtype.kind != "i" or labels.min() < 0:
         raise DataError(f"{name} has items without a label.")
     labels = labels.astype(np.int64)
@@ -167,7 +167,7 @@ def _check_classes(dataset: Dataset, split: str, items: Items) -> None:
 
 
 def _check_disjoint(dataset: Dataset, splits: Mapping[str, Items]) -> None:
-    shared = np.intersect1d(*(splits[name].labels for name in ("train", "test")))
+    shared = np.intersect1d(splits["train"].labels, splits["test"].labels)
     if len(shared) and not dataset.closed_set:
         raise DataError(
             f"{type(dataset).__name__}: {len(shared)} classes are in train and in test; retrieval "

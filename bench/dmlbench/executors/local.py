@@ -35,7 +35,9 @@ def run_local(trials: Sequence[Trial], site: Site, jobs: int) -> Iterator[Event]
     workers = [_Worker(site) for _ in range(min(jobs, len(trials)))]
     try:
         while waiting or any(worker.trial for worker in workers):
-            workers = [_Worker(site) if worker.died else worker for worker in workers]
+            workers = [
+                _Worker(site) if waiting and worker.is_dead() else worker for worker in workers
+            ]
             for worker in workers:
                 if worker.trial is None and waiting:
                     worker.start(waiting.popleft())
@@ -61,6 +63,10 @@ class _Worker:
         with _one_thread():
             self.process.start()
         theirs.close()  # so that this end sees it when the worker dies
+
+    def is_dead(self) -> bool:
+        """Return whether it must be replaced; one that died at a trial first has its last words."""
+        return self.died or (self.trial is None and not self.process.is_alive())
 
     def start(self, trial: Trial) -> None:
         self.trial = trial

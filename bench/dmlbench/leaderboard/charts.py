@@ -12,7 +12,6 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.style
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -41,8 +40,7 @@ _STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
+    "axes.titlesize": 10,
     "font.size": 9,
     "grid.color": "#E8E8E8",
     "grid.linewidth": 0.8,
@@ -105,8 +103,8 @@ def _ranking(table: Table, metric: str) -> Figure:
     axes.tick_params(axis="y", length=0)
     cut = f" (the {MOST_ROWS} best of a group)" if MOST_ROWS in map(len, groups) else ""
     axes.set_xlabel(f"{display_name(metric)} in percent{cut}")
-    axes.set_title(f"{plain(table.title, 70)}: mean and 95 % interval over seeds", pad=22)
-    _explain(axes, table)
+    _title(figure, f"{plain(table.title, 40)}: mean and 95 % interval over seeds")
+    _legend(figure, _marks(table))
     if len(table.lanes) > 1:
         across = axes.get_yaxis_transform()
         for name, heights in zip(names, places, strict=True):
@@ -114,15 +112,15 @@ def _ranking(table: Table, metric: str) -> Figure:
     return figure
 
 
-def _explain(axes: Axes, table: Table) -> None:
-    """Put a legend above the rows."""
+def _marks(table: Table) -> list[Line2D]:
+    """Return what the legend of a ranking explains."""
     handles = [Line2D([], [], **_TRAINED, label="trained by a loss")] if table.trained else []
     if table.baselines:
         handles.append(Line2D([], [], **_BASELINE, label="baseline"))
     if table.floors:
-        floors = plain(", ".join(row.label for row in table.floors), 50)
+        floors = plain(", ".join(row.label for row in table.floors), 35)
         handles.append(Line2D([], [], **_FLOOR, label=f"to be beaten: {floors}"))
-    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(handles))
+    return handles
 
 
 def _places(groups: Sequence[Sequence[Row]]) -> list[list[float]]:
@@ -142,8 +140,8 @@ def _distances(row: Row, curves: Sequence[Curve]) -> Figure:
         left.plot(curve.epochs, curve.positive, color=_POSITIVE, ls=line)
         left.plot(curve.epochs, curve.negative, color=_NEGATIVE, ls=line)
         right.plot(curve.epochs, curve.ratio, color=_INK, ls=line)
-    left.set_title("Mean cosine distance", weight="normal")
-    right.set_title("Ratio positive / negative", weight="normal")
+    left.set_title("Mean cosine distance")
+    right.set_title("Ratio positive / negative")
     for axes in (left, right):
         axes.set_xlabel("epoch (0: untrained)")
         axes.set_ylim(bottom=0)
@@ -157,11 +155,19 @@ def _distances(row: Row, curves: Sequence[Curve]) -> Figure:
             for curve in curves
         ),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    _legend(figure, handles)
     seeds = len(row.finished)
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
-    figure.suptitle(f"{plain(row.label, 70)}, {over}", x=0.01, ha="left", size=11, weight="bold")
+    _title(figure, f"{plain(row.label, 55)}, {over}")
     return figure
+
+
+def _title(figure: Figure, text: str) -> None:
+    figure.suptitle(text, x=0.01, ha="left", size=11, weight="bold")
+
+
+def _legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from dmlbench.leaderboard.commands import table_command
+from dmlbench.leaderboard.details import details
 from dmlbench.leaderboard.escaping import REASON_LENGTH, code_block, markdown, plain
 from dmlbench.leaderboard.facts import facts, provenance
 from dmlbench.leaderboard.metrics import display_name, percent
@@ -153,65 +154,11 @@ def below(row: Row) -> str:
 
 
 def _details(table: Table) -> str:
-    rows = [row for row in table.rows if row.finished]
-    if not rows:
+    headings, lines = details(table)
+    if not lines:
         return "No trial has finished."
-    last = [metric for metric in table.metrics if metric in ("recall@1", table.headline)]
-    extra = list(dict.fromkeys(heading for row in table.rows for heading in row.extra))
-    headings = ["Row", "Hyper-parameters", "Sampler", "Backbone", "Reducer", "Own LR", "Epoch"]
-    headings += [f"Last epoch: {display_name(metric)}" for metric in last]
-    headings += ["Tied queries", "Parameters", "Learnt from", "Seconds", "From"]
-    lines = []
-    for row in rows:
-        cells = [
-            row.label,
-            row.hyperparameters,
-            row.names.get("sampler", ""),
-            row.names.get("backbone", ""),
-            row.text("reducer"),
-            _multiple(row),
-            "" if row.is_baseline else _span(row.selected_epochs),
-            *(percent(row.last_epoch_metrics.get(metric)) for metric in last),
-            f"{100 * row.metrics['tied'].mean:.2f} %" if "tied" in row.metrics else "",
-            " + ".join(
-                _span(row.numbers(d))
-                for d in ("parameters", "loss_parameters")
-                if any(row.numbers(d))
-            ),
-            _learnt_from(row),
-            "" if row.seconds is None else f"{row.seconds:.1f}",
-            row.origin,
-            *(row.extra.get(heading, "") for heading in extra),
-        ]
-        lines.append([markdown(cell) or _NOTHING for cell in cells])
-    return _table([*headings, *map(markdown, extra)], lines)
-
-
-def _multiple(row: Row) -> str:
-    """Return the learning rate of the loss's own parameters, if it has any."""
-    if not any(row.numbers("loss_parameters")):
-        return ""
-    return ", ".join(f"{value:g}x" for value in sorted(set(row.numbers("own_lr_multiple"))))
-
-
-def _learnt_from(row: Row) -> str:
-    """Return how many items the row learnt from: ``3,000 of 30,596`` if they were limited."""
-    train = row.numbers("train_items")
-    fitted = row.numbers("fit_items") or train
-    return _span(fitted) + (f" of {_span(train)}" if fitted != train and train else "")
-
-
-def _span(values: Iterable[float]) -> str:
-    """Return the value that all seeds share, or the least and the greatest."""
-    known = sorted(set(values))
-    return (
-        "–".join(
-            f"{value:,g}" if value % 1 else f"{int(value):,}"
-            for value in (known[0], known[-1])[: len(known)]
-        )
-        if known
-        else ""
-    )
+    cells = [[markdown(cell) or _NOTHING for cell in line] for line in lines]
+    return _table([markdown(heading) for heading in headings], cells)
 
 
 def _failures(table: Table) -> str:

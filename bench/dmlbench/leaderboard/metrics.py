@@ -45,7 +45,7 @@ def display_name(metric: str) -> str:
 
 
 def percent(value: Estimate | None) -> str:
-    """Return ``64.21 ± 0.35``: mean and half of the interval in percent; ``–`` where there's none."""
+    """Return ``64.21 ± 0.35``: mean and half of the interval in percent, ``–`` for none."""
     if value is None:
         return "–"
     width = "–" if value.half_width is None else f"{100 * value.half_width:.2f}"

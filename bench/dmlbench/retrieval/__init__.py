@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dmlbench.retrieval.approximate import ApproximateResult as ApproximateResult
     from dmlbench.retrieval.approximate import evaluate_approximately as evaluate_approximately
     from dmlbench.retrieval.clustering import ClusteringResult as ClusteringResult
-    from dmlbench.retrieval.clustering import clustering as clustering
+    from dmlbench.retrieval.clustering import evaluate_clustering as evaluate_clustering
     from dmlbench.retrieval.distances import Bhattacharyya as Bhattacharyya
     from dmlbench.retrieval.distances import Cosine as Cosine
     from dmlbench.retrieval.distances import Distance as Distance
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from dmlbench.retrieval.result import PerQuery as PerQuery
     from dmlbench.retrieval.result import RetrievalResult as RetrievalResult
     from dmlbench.retrieval.verification import VerificationResult as VerificationResult
-    from dmlbench.retrieval.verification import verification as verification
+    from dmlbench.retrieval.verification import evaluate_verification as evaluate_verification
 
 _PUBLIC = {
     "approximate": ("ApproximateResult", "evaluate_approximately"),
-    "clustering": ("ClusteringResult", "clustering"),
+    "clustering": ("ClusteringResult", "evaluate_clustering"),
     "distances": (
         "Bhattacharyya",
         "Cosine",
@@ -60,7 +60,7 @@ _PUBLIC = {
     "mean_distance": ("MeanDistances", "mean_distances"),
     "neighbours": ("Neighbours", "nearest_neighbours"),
     "result": ("Averages", "PerQuery", "RetrievalResult"),
-    "verification": ("VerificationResult", "verification"),
+    "verification": ("VerificationResult", "evaluate_verification"),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 

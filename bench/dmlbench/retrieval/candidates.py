@@ -17,6 +17,7 @@ from dmlbench.retrieval.thresholds import (
 )
 
 _NEVER = np.float32(np.inf)
+_BYTES_A_LISTED_NEGATIVE = 32  # its key twice, while it is sorted, and as much to build it
 
 
 class Candidates:
@@ -39,8 +40,7 @@ class Candidates:
         self._beyond = np.zeros(total, np.int64)
         self._listed: list[np.ndarray] = []
         self._listed_total = 0
-        # A list is sorted in a copy, and one round of tiles is added before it is checked again.
-        self._most_listed = task.memory // 32
+        self._most_listed = task.memory // _BYTES_A_LISTED_NEGATIVE
         self.bound = np.full(total, _NEVER)
         self.beyond = np.full(total, _NEVER)
         self.counting = np.zeros(total, dtype=bool)

@@ -157,17 +157,22 @@ class KullbackLeibler(Distance):
     def fit(self, queries: np.ndarray, gallery: np.ndarray) -> Maps:
         """Check the vectors, and scale by the longest mapped gallery vector.
 
-        As an inner product: (p, -sum p log p) . (log q, 1).
+        As an inner product: (p, -sum p (log p - m)) . (log q - m, 1), m the gallery's mean log q.
         """
         _check_distributions(queries, gallery, self.name)
 
+        total = sum(
+            np.log(_distribution(rows, self.epsilon)).sum(axis=0) for rows in _parts(gallery)
+        )
+        mean = total / len(gallery)
+
         def query_map(rows: np.ndarray) -> np.ndarray:
             p = _distribution(rows, self.epsilon)
-            return np.hstack([p, -(p * np.log(p)).sum(axis=1, keepdims=True)])
+            return np.hstack([p, -(p * (np.log(p) - mean)).sum(axis=1, keepdims=True)])
 
         def log_map(rows: np.ndarray) -> np.ndarray:
             logs = np.log(_distribution(rows, self.epsilon))
-            return np.hstack([logs, np.ones((len(rows), 1))])
+            return np.hstack([logs - mean, np.ones((len(rows), 1))])
 
         longest = max(
             float(np.linalg.norm(log_map(rows), axis=1).max()) for rows in _parts(gallery)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from dmlbench.retrieval.inputs import Embeddings, Labels
 
+_SMALLEST_BUDGET = 2**16
 Precision = Literal["float32", "float64"]
 
 
@@ -72,6 +73,8 @@ def evaluate(
             raise ConfigError(f"{name} must name ranks of 1 or more, not {list(ranks)}.")
     if not 0 <= tolerance < np.inf:
         raise ConfigError(f"tolerance must be 0 or more, not {tolerance}.")
+    if memory_budget < _SMALLEST_BUDGET:
+        raise ConfigError(f"memory_budget must be {_SMALLEST_BUDGET} bytes or more.")
     for name, value, known in (
         ("products", products, Products),
         ("precision", precision, Precision),

@@ -110,6 +110,8 @@ def read_labels(labels: "Labels", length: int, name: str) -> np.ndarray:
         )
     if array.dtype.kind not in "iu":
         raise DataError(f"{name} must be integers, not {array.dtype}.")
+    if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
+        raise DataError(f"{name} must fit into 64-bit signed integers.")
     return array.astype(np.int64, copy=False)
 
 

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from dmlbench.errors import DataError
 from dmlbench.retrieval.inputs import Inputs
 
 
@@ -35,7 +36,11 @@ class ClassLayout:
 
 
 def lay_out(inputs: Inputs) -> ClassLayout:
-    """Sort queries and gallery by class."""
+    """Sort queries and gallery by class.
+
+    Raises:
+        DataError: no query has a positive, so there is nothing to measure.
+    """
     classes, size = np.unique(inputs.gallery_labels, return_counts=True)
     gallery_order = np.argsort(inputs.gallery_labels, kind="stable")
     position = np.empty_like(gallery_order)
@@ -46,6 +51,11 @@ def lay_out(inputs: Inputs) -> ClassLayout:
     known = classes[number] == inputs.labels
     in_gallery = inputs.self_index >= 0
     relevant = np.where(known, size[number] - in_gallery, 0)
+    if not relevant.any():
+        raise DataError(
+            f"None of the {len(relevant)} queries has another item of its class in the gallery: "
+            "there is nothing to retrieve."
+        )
     if inputs.symmetric:
         query_order = gallery_order
     else:

@@ -1,6 +1,7 @@
 """Nearest neighbours themselves, for pictures and votes."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from dmlbench.retrieval.inputs import Embeddings, Labels
 
 
-class Neighbours(NamedTuple):
+@dataclass(frozen=True)
+class Neighbours:
     """The nearest gallery items of each query, nearest first."""
 
     index: np.ndarray
@@ -73,7 +75,7 @@ def check_k(k: int, inputs: Inputs) -> None:
 
 
 def largest(similarity: np.ndarray, k: int) -> np.ndarray:
-    """Return the columns of the `k` largest entries of each row, largest first, equal ones by column.
+    """Return the columns of each row's `k` largest entries, largest first, equal ones by column.
 
     Args:
         similarity: ``[b, G]``.
@@ -83,4 +85,5 @@ def largest(similarity: np.ndarray, k: int) -> np.ndarray:
     row, column = np.nonzero(similarity >= limit[:, None])
     order = np.lexsort((column, -similarity[row, column], row))
     first = np.searchsorted(row, np.arange(len(similarity)))
-    return column[order][first[:, None] + np.arange(k)]
+    columns: np.ndarray = column[order][first[:, None] + np.arange(k)]
+    return columns

@@ -41,6 +41,6 @@ def workers(most: int) -> Iterator[Callable[[Callable[[U], T], Iterable[U]], Ite
     allowed = max((pool["num_threads"] for pool in pools.info()), default=1)
     with (
         pools.limit(limits=1),
-        ThreadPoolExecutor(min(allowed, most), thread_name_prefix="retrieval") as executor,
+        ThreadPoolExecutor(max(1, min(allowed, most)), thread_name_prefix="retrieval") as executor,
     ):
         yield executor.map

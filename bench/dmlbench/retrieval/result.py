@@ -1,11 +1,9 @@
 """What an evaluation returns: averages, and the figures of every query."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-
-from dmlbench.errors import DataError
 
 _COLLAPSED_SHARE = 0.99
 
@@ -68,39 +66,35 @@ class RetrievalResult(Averages):
 
 
 def summarise(per_query: PerQuery, labels: np.ndarray, recall_at: Sequence[int]) -> RetrievalResult:
-    """Average the figures of single queries.
-
-    Raises:
-        DataError: no query has a positive, so there is nothing to measure.
-    """
+    """Average the figures of single queries, of which one at least has a positive."""
     scored = per_query.relevant > 0
-    if not scored.any():
-        raise DataError(
-            f"None of the {len(scored)} queries has another item of its class in the gallery: "
-            "there is nothing to retrieve."
-        )
     number, size = np.unique(labels[scored], return_inverse=True, return_counts=True)[1:]
-    by_query = np.full(len(number), 1 / len(number))
-    by_class = 1 / (size[number] * len(size))
+
+    def over_queries(values: np.ndarray) -> float:
+        return float(np.mean(values))
+
+    def over_classes(values: np.ndarray) -> float:
+        return float(np.mean(np.bincount(number, values) / size))
+
     ties, negatives = per_query.ties[scored], int(per_query.negatives[scored].sum())
     return RetrievalResult(
-        **vars(_average(per_query, scored, by_query, recall_at)),
+        **vars(_average(per_query, scored, over_queries, recall_at)),
         queries=len(scored),
         lone_queries=int(len(scored) - scored.sum()),
         tied=float(np.mean(ties > 0)),
         collapsed=bool(negatives > 0 and ties.sum() >= _COLLAPSED_SHARE * negatives),
-        per_class=_average(per_query, scored, by_class, recall_at),
+        per_class=_average(per_query, scored, over_classes, recall_at),
         per_query=per_query,
     )
 
 
 def _average(
-    per_query: PerQuery, scored: np.ndarray, weights: np.ndarray, recall_at: Sequence[int]
+    per_query: PerQuery,
+    scored: np.ndarray,
+    mean: Callable[[np.ndarray], float],
+    recall_at: Sequence[int],
 ) -> Averages:
     rank = per_query.best_rank[scored]
-
-    def mean(values: np.ndarray) -> float:
-        return float(np.dot(values, weights))
 
     whole = per_query.whole_average_precision
     return Averages(

@@ -1,4 +1,4 @@
-"""Verification: are two items of one class? Figures over all pairs of a query and a gallery item."""
+"""Verification: are two items of one class? Figures over all pairs of query and gallery item."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class VerificationResult:
     equal_error_rate: float
     """The lowest, over thresholds, of the larger of FAR and 1 - TAR."""
     roc_auc: float
-    """Share of (positive pair, negative pair) combinations in which the positive is more similar."""
+    """Share of all (positive pair, negative pair) in which the positive pair is more similar."""
     positive_pairs: int
     negative_pairs: int
     tar: np.ndarray = field(repr=False)
@@ -40,7 +40,7 @@ class VerificationResult:
     """FAR ``[T]`` of the same thresholds."""
 
 
-def verification(
+def evaluate_verification(
     embeddings: "Embeddings",
     labels: "Labels",
     gallery: "Embeddings | None" = None,

@@ -1,0 +1,64 @@
+"""How each row was made: what a reader needs to judge its figures."""
+
+from collections.abc import Iterable
+
+from dmlbench.leaderboard.metrics import display_name, percent
+from dmlbench.leaderboard.rows import Row
+from dmlbench.leaderboard.tables import Table
+
+
+def details(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Return headings and a line for each finished row; columns without a text are left out."""
+    last = [metric for metric in table.metrics if metric in ("recall@1", table.headline)]
+    extra = list(dict.fromkeys(heading for row in table.rows for heading in row.extra))
+    headings = ["Row", "Hyper-parameters", "Sampler", "Backbone", "Reducer", "Own LR", "Epoch"]
+    headings += [f"Last epoch: {display_name(metric)}" for metric in last]
+    headings += ["Tied queries", "Parameters", "Learnt from", "Seconds", "From", *extra]
+    lines = [
+        [
+            row.label,
+            row.hyperparameters,
+            row.names.get("sampler", ""),
+            row.names.get("backbone", ""),
+            row.text("reducer"),
+            _multiple(row),
+            "" if row.is_baseline else _span(row.selected_epochs),
+            *(percent(row.last_epoch_metrics.get(metric)) for metric in last),
+            f"{100 * row.metrics['tied'].mean:.2f} %" if "tied" in row.metrics else "",
+            _parameters(row),
+            _learnt_from(row),
+            "" if row.seconds is None else f"{row.seconds:.1f}",
+            row.origin,
+            *(row.extra.get(heading, "") for heading in extra),
+        ]
+        for row in table.rows
+        if row.finished
+    ]
+    used = [place for place in range(len(headings)) if any(line[place] for line in lines)]
+    return [headings[place] for place in used], [[line[place] for place in used] for line in lines]
+
+
+def _multiple(row: Row) -> str:
+    """Return the learning rate of the loss's own parameters over the network's, if it has any."""
+    if not any(row.numbers("loss_parameters")):
+        return ""
+    return ", ".join(f"{value:g}x" for value in sorted(set(row.numbers("own_lr_multiple"))))
+
+
+def _parameters(row: Row) -> str:
+    """Return the number of weights: of the network, and of the loss if it has any."""
+    counts = [row.numbers(detail) for detail in ("parameters", "loss_parameters")]
+    return " + ".join(_span(count) for count in counts if any(count))
+
+
+def _learnt_from(row: Row) -> str:
+    """Return how many items the row learnt from: ``3,000 of 30,596`` if they were limited."""
+    train = row.numbers("train_items")
+    fitted = row.numbers("fit_items") or train
+    return _span(fitted) + (f" of {_span(train)}" if fitted != train and train else "")
+
+
+def _span(counts: Iterable[float]) -> str:
+    """Return the count that all seeds share, or the least and the greatest."""
+    known = sorted(set(counts))
+    return "–".join(f"{count:,.0f}" for count in dict.fromkeys([*known[:1], *known[-1:]]))

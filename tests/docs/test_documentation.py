@@ -1,0 +1,130 @@
+"""Every command and code block of the documentation works, in the order in which it is read."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "CONTRIBUTING.md"])
+BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+def shell(command: str, folder: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user would, with pip installing into a folder beside."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder / "installed"),
+        "PIP_TARGET": str(folder / "installed"),
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip's own reading: 0 switches isolation off
+        **extra,
+    }
+    return subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+def blocks(page: Path) -> list[tuple[str, str, str]]:
+    return [match.groups(default="") for match in BLOCK.finditer(page.read_text())]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [ROOT / "docs" / "plugins.md"], ids=lambda page: page.name)
+def test_the_code_of_a_page_runs(page, tmp_path):
+    for language, title, text in blocks(page):
+        if title:
+            (tmp_path / title).write_text(text)
+        elif language == "console":
+            for line in text.splitlines():
+                command = line.removeprefix("$ ")
+                done = shell(command, tmp_path)
+                assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def test_no_code_block_escapes_the_tests():
+    ran = {"docs/plugins.md", "README.md", "CONTRIBUTING.md"}
+    for page in PAGES:
+        if str(page.relative_to(ROOT)) not in ran:
+            assert not blocks(page), f"{page} has code that no test runs"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page):
+    for target in LINK.findall(page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_protocol_table_says_what_the_protocols_say():
+    from dmlbench.protocol import load_protocol, protocol_names
+
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    for name in protocol_names():
+        protocol = load_protocol(name)
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+        length = protocol.length
+        assert f"`{protocol.backbone}`, {protocol.embedding_dim} dimensions" in line
+        batches = f"{length.epochs} epochs of {length.steps_per_epoch} batches"
+        assert f"{batches} of {protocol.batch_size}" in line
+    assert f"up to {load_protocol('small').baselines.fit_items:,} items" in text
+
+
+def test_the_dataset_table_says_what_the_datasets_say():
+    from dmlbench.discovery import Catalogue
+
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    catalogue = Catalogue.discover()
+    for entry in catalogue.of_kind("dataset"):
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| `{entry.name}")]
+        _, component = catalogue.load("dataset", entry.name)
+        for items, _ in component.expected.values():
+            assert f"{items:,}" in line, (entry.name, items)
+
+
+def test_every_public_name_is_documented():
+    import dmlbench
+
+    for name in dmlbench.__all__:
+        assert getattr(dmlbench, name).__doc__, name
+
+
+def copy_of_the_checkout(folder: Path) -> Path:
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout.split("\0")
+    for name in filter(None, names):
+        if not name.startswith("leaderboards/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    commands = [line.removeprefix("$ ") for _, _, text in blocks(ROOT / "README.md")
+                for line in text.splitlines() if line.startswith("$ ")]
+    assert commands[1] in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.slow
+def test_the_main_job_of_the_readme(tmp_path):
+    """In a checkout: install, run everything, and find that losses beat the untrained network."""
+    import csv
+
+    folder = copy_of_the_checkout(tmp_path)
+    _, _, text = next(block for block in blocks(ROOT / "README.md") if block[0] == "console")
+    command = text.splitlines()[0].removeprefix("$ ")
+    assert "dmlbench run --all" in command
+    done = shell(command, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for dataset in ("glyphs", "digits-closed"):
+        assert f"{dataset}/small.md" in done.stdout
+        with open(folder / "leaderboards" / dataset / "small.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) >= 21
+        assert all(row["seeds_failed"] == "0" for row in rows)

@@ -1,0 +1,132 @@
+"""An oracle of plain loops, and a way to have each engine at sizes where loops are quick."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from dmlbench.retrieval import Distance, Maps, PerQuery, engines, tiles
+
+
+@dataclass
+class Expected:
+    """What the definitions say of one query."""
+
+    relevant: int = 0
+    best_rank: int = 0
+    hits: int = 0
+    average_precision: float = 0.0
+    ties: int = 0
+    whole_average_precision: float = 0.0
+    ranks: tuple[int, ...] = ()
+
+
+def rank_by_loops(similarity, labels, gallery_labels, own, tolerance) -> list[Expected]:
+    """Apply the definitions, pair by pair, to given similarities ``[Q, G]`` in float64."""
+    result = []
+    for query, row in enumerate(np.asarray(similarity, np.float64)):
+        positive, negative = [], []
+        for item, value in enumerate(row):
+            if gallery_labels[item] != labels[query]:
+                negative.append(value)
+            elif item != own[query]:
+                positive.append(value)
+        positive.sort(reverse=True)
+        relevant = len(positive)
+        if relevant == 0:
+            result.append(Expected())
+            continue
+        ranks = [
+            j + sum(n >= value - tolerance for n in negative)
+            for j, value in enumerate(positive, start=1)
+        ]
+        result.append(
+            Expected(
+                relevant=relevant,
+                best_rank=ranks[0],
+                hits=sum(rank <= relevant for rank in ranks),
+                average_precision=sum(
+                    j / rank for j, rank in enumerate(ranks, 1) if rank <= relevant
+                )
+                / relevant,
+                ties=sum(positive[0] - tolerance <= n <= positive[0] + tolerance for n in negative),
+                whole_average_precision=sum(j / rank for j, rank in enumerate(ranks, 1)) / relevant,
+                ranks=tuple(ranks),
+            )
+        )
+    return result
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Callable[..., list[Expected]]:
+    return rank_by_loops
+
+
+class InnerProduct(Distance):
+    """Similarity x.y: exact in float32 for small dyadic vectors, so that oracles see the same."""
+
+    name = "inner-product"
+
+    def __init__(self, symmetric: bool = True) -> None:
+        self.symmetric = symmetric
+
+    def fit(self, queries, gallery):
+        def same(rows):
+            return rows.astype(np.float64)
+
+        return Maps(same, same, symmetric=self.symmetric)
+
+
+@pytest.fixture(scope="session")
+def inner_product() -> type[InnerProduct]:
+    return InnerProduct
+
+
+@contextmanager
+def forced_engine(name: str, *, edge: int = 2040, round_of: int = 128, listed: int = 32):
+    """Take one engine whatever the data; `edge`, `round_of` and `listed` make tiles tiny."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "LARGEST_TILE", edge)
+        patch.setattr(engines, "_DEEPEST_FOR_TILES", np.inf if name == "tiles" else -1)
+        patch.setattr(engines, "_BYTES_A_LISTED_NEGATIVE", 0)
+        patch.setattr(tiles, "_TILES_A_ROUND", round_of)
+        patch.setattr("dmlbench.retrieval.candidates._BYTES_A_LISTED_NEGATIVE", listed)
+        if name == "torch":
+            from dmlbench.retrieval.torch_blocks import rank_on_device
+
+            patch.setattr(
+                "dmlbench.retrieval.evaluation.rank",
+                lambda task, *_: rank_on_device(task, torch.device("cpu"), torch.float32),
+            )
+        yield
+
+
+@pytest.fixture(scope="session")
+def forced() -> Callable[..., Iterator[None]]:
+    return forced_engine
+
+
+def assert_equals_oracle(per_query: PerQuery, expected: list[Expected]) -> None:
+    for name in ("relevant", "best_rank", "hits", "ties"):
+        got = getattr(per_query, name).tolist()
+        assert got == [getattr(query, name) for query in expected], name
+    np.testing.assert_allclose(
+        per_query.average_precision, [q.average_precision for q in expected], rtol=0, atol=1e-12
+    )
+    for k, hits in per_query.hits_at.items():
+        assert hits.tolist() == [sum(rank <= k for rank in q.ranks) for q in expected]
+    if per_query.whole_average_precision is not None:
+        np.testing.assert_allclose(
+            per_query.whole_average_precision,
+            [q.whole_average_precision for q in expected],
+            rtol=0,
+            atol=1e-12,
+        )
+
+
+@pytest.fixture(scope="session")
+def assert_matches() -> Callable[[PerQuery, list[Expected]], None]:
+    return assert_equals_oracle

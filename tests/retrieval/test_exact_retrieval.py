@@ -1,0 +1,124 @@
+"""Every engine against plain loops over the very same similarities."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dmlbench import DataError, retrieval
+
+ENGINES = ["tiles", "rows", "torch"]
+
+
+@dataclass
+class Case:
+    """A query/gallery problem whose inner products are exact in float32."""
+
+    queries: np.ndarray
+    labels: np.ndarray
+    gallery: np.ndarray
+    gallery_labels: np.ndarray
+    own: np.ndarray
+    self_retrieval: bool
+    tolerance: float
+    edge: int
+    listed: int
+    products: str
+
+
+@st.composite
+def cases(draw) -> Case:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    dimension = draw(st.sampled_from([1, 2, 5, 16]))
+    classes = draw(st.integers(1, 12))
+    levels = draw(st.sampled_from([1, 2, 8, 64]))  # few levels: duplicates and ties everywhere
+    dtype = draw(st.sampled_from([np.float32, np.float64, np.float16, np.int8]))
+
+    def points(total):
+        values = rng.integers(-levels, levels + 1, (total, dimension))
+        return (values if dtype is np.int8 else values / 64).astype(dtype)
+
+    items = draw(st.integers(1, 50))
+    gallery = points(items)
+    if draw(st.booleans()):
+        gallery[:] = gallery[0]
+    gallery_labels = rng.integers(0, classes, items) * 7 - 3
+    self_retrieval = draw(st.booleans())
+    if self_retrieval:
+        queries, labels, own = gallery, gallery_labels, np.arange(items)
+    else:
+        total = draw(st.integers(1, 30))
+        queries, labels = points(total), rng.integers(0, classes + 1, total) * 7 - 3
+        own = np.full(total, -1)
+        for query in np.flatnonzero(rng.random(total) < draw(st.sampled_from([0, 0.7, 1]))):
+            own[query] = rng.integers(items)
+            queries[query], labels[query] = gallery[own[query]], gallery_labels[own[query]]
+    return Case(
+        queries,
+        labels,
+        gallery,
+        gallery_labels,
+        own,
+        self_retrieval,
+        tolerance=draw(st.sampled_from([0.0, 1e-6, 1 / 4096, 0.1])),
+        edge=draw(st.sampled_from([51, 24, 9])),
+        listed=draw(st.sampled_from([32, 2**24, 2**27])),
+        products=draw(st.sampled_from(["numpy", "torch"])),
+    )
+
+
+def check(case: Case, engine: str, forced, inner_product, oracle, assert_matches) -> None:
+    similarity = case.queries.astype(np.float64) @ case.gallery.astype(np.float64).T
+    expected = oracle(similarity, case.labels, case.gallery_labels, case.own, case.tolerance)
+    gallery = () if case.self_retrieval else (case.gallery, case.gallery_labels)
+    with forced(engine, edge=case.edge, round_of=2, listed=case.listed):
+        for symmetric in {True, not case.self_retrieval}:
+            arguments = {
+                "self_index": None if case.self_retrieval else case.own,
+                "precision_at": (1, 3),
+                "mean_average_precision": engine != "tiles",
+                "distance": inner_product(symmetric),
+                "tolerance": case.tolerance,
+                "products": case.products,
+            }
+            if not any(query.relevant for query in expected):
+                with pytest.raises(DataError, match="nothing to retrieve"):
+                    retrieval.evaluate(case.queries, case.labels, *gallery, **arguments)
+                return
+            result = retrieval.evaluate(case.queries, case.labels, *gallery, **arguments)
+            assert_matches(result.per_query, expected)
+
+    scored = [query for query in expected if query.relevant]
+    assert result.queries == len(expected)
+    assert result.lone_queries == len(expected) - len(scored)
+    for value, wanted in (
+        (result.recall_at[1], np.mean([q.best_rank <= 1 for q in scored])),
+        (result.recall_at[10], np.mean([q.best_rank <= 10 for q in scored])),
+        (result.r_precision, np.mean([q.hits / q.relevant for q in scored])),
+        (result.map_at_r, np.mean([q.average_precision for q in scored])),
+        (result.mean_reciprocal_rank, np.mean([1 / q.best_rank for q in scored])),
+        (result.precision_at[3], np.mean([sum(r <= 3 for r in q.ranks) / 3 for q in scored])),
+        (result.tied, np.mean([q.ties > 0 for q in scored])),
+    ):
+        assert value == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(case=cases())
+def test_every_figure_is_that_of_plain_loops(
+    engine, case, forced, inner_product, oracle, assert_matches
+):
+    check(case, engine, forced, inner_product, oracle, assert_matches)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(case=cases())
+def test_every_figure_is_that_of_plain_loops_on_thousands_of_cases(
+    engine, case, forced, inner_product, oracle, assert_matches
+):
+    check(case, engine, forced, inner_product, oracle, assert_matches)
