@@ -36,7 +36,7 @@ epochs = 2
 steps_per_epoch = 3
 
 [augmentation]
-shift = 1
+shift = 0.125
 flip = true
 
 [validation]

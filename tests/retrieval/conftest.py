@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dmlbench.retrieval import Distance, Maps, PerQuery, engines, tiles
+from dmlbench.retrieval import Distance, Maps, PerQuery, engines
 
 
 @dataclass
@@ -86,13 +86,12 @@ def inner_product() -> type[InnerProduct]:
 
 
 @contextmanager
-def forced_engine(name: str, *, edge: int = 2040, round_of: int = 128, listed: int = 32):
-    """Take one engine whatever the data; `edge`, `round_of` and `listed` make tiles tiny."""
+def forced_engine(name: str, *, edge: int = 2040, listed: int = 32):
+    """Take one engine whatever the data; `edge` and `listed` make tiles tiny."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "LARGEST_TILE", edge)
+        patch.setattr(engines, "LARGEST_WIDTH", edge)
         patch.setattr(engines, "_DEEPEST_FOR_TILES", np.inf if name == "tiles" else -1)
         patch.setattr(engines, "_BYTES_A_LISTED_NEGATIVE", 0)
-        patch.setattr(tiles, "_TILES_A_ROUND", round_of)
         patch.setattr("dmlbench.retrieval.candidates._BYTES_A_LISTED_NEGATIVE", listed)
         if name == "torch":
             from dmlbench.retrieval.torch_blocks import rank_on_device

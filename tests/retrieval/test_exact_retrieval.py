@@ -73,7 +73,7 @@ def check(case: Case, engine: str, forced, inner_product, oracle, assert_matches
     similarity = case.queries.astype(np.float64) @ case.gallery.astype(np.float64).T
     expected = oracle(similarity, case.labels, case.gallery_labels, case.own, case.tolerance)
     gallery = () if case.self_retrieval else (case.gallery, case.gallery_labels)
-    with forced(engine, edge=case.edge, round_of=2, listed=case.listed):
+    with forced(engine, edge=case.edge, listed=case.listed):
         for symmetric in {True, not case.self_retrieval}:
             arguments = {
                 "self_index": None if case.self_retrieval else case.own,

@@ -49,7 +49,7 @@ def test_figures_lie_where_float64_similarities_put_them(
     similarity, own = cosines(embeddings.astype(np.float64) / scale), np.arange(len(labels))
     lowest = oracle(similarity, labels, labels, own, 2e-6 - 1e-6)
     highest = oracle(similarity, labels, labels, own, 2e-6 + 1e-6)
-    with forced(engine, edge=24, round_of=2):
+    with forced(engine, edge=24):
         result = retrieval.evaluate(embeddings, labels, tolerance=2e-6).per_query
     for query, (low, high) in enumerate(zip(lowest, highest, strict=True)):
         assert low.relevant == result.relevant[query]
@@ -87,7 +87,7 @@ def test_figures_equal_those_of_pytorch_metric_learning(engine, classes, noise, 
         device=torch.device("cpu"),
     )
     theirs = calculator.get_accuracy(unit, torch.from_numpy(labels))
-    with forced(engine, edge=80, round_of=3):
+    with forced(engine, edge=80):
         ours = retrieval.evaluate(embeddings, labels)
     assert ours.recall_at[1] == pytest.approx(theirs["precision_at_1"], abs=1e-6)
     assert ours.r_precision == pytest.approx(theirs["r_precision"], abs=1e-6)

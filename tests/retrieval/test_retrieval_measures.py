@@ -105,8 +105,8 @@ def test_a_constant_embedding_wins_no_vote(k):
 
 def test_separated_classes_are_found_by_clustering():
     result = retrieval.evaluate_clustering(100 * CENTRES[LABELS] + EMBEDDINGS, LABELS, restarts=5)
-    assert result.nmi > 0.95
-    assert result.ami > 0.9
+    assert result.nmi > 0.8
+    assert result.ami > 0.8
     assert (result.clusters, result.restarts) == (15, 5)
 
 

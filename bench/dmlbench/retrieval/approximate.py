@@ -75,7 +75,7 @@ def evaluate_approximately(
     layout = lay_out(inputs)
     scored = layout.query_order[layout.relevant > 0]
     index, description = _build(unit_length(inputs.gallery).astype(np.float32), method, effort)
-    similarity, found = _search(index, inputs, max(recall_at) + 1)
+    similarity, found = _search(index, inputs, max(recall_at) + 2)
     rank = _best_rank(inputs, similarity, found, tolerance)[scored]
     chosen = np.sort(np.random.default_rng(seed).permutation(len(found))[:sample])
     return ApproximateResult(
@@ -122,12 +122,17 @@ def _search(index: Any, inputs: Inputs, k: int) -> tuple[np.ndarray, np.ndarray]
 def _best_rank(
     inputs: Inputs, similarity: np.ndarray, found: np.ndarray, tolerance: float
 ) -> np.ndarray:
-    """Return the rank of each query's best positive ``[Q]``, past every k if it was not found."""
+    """Return the rank of each query's best positive ``[Q]``, past every k if it was not found.
+
+    One that is tied with the last item found counts as missed: nobody knows what else is tied.
+    """
     same = inputs.gallery_labels[found] == inputs.labels[:, None]
     best = np.where(same & (found >= 0), similarity, -np.inf).max(axis=1)
-    ahead = (similarity >= at_least(best, tolerance)[:, None]) & ~same & (found >= 0)
+    as_near = similarity >= at_least(best, tolerance)[:, None]
+    ahead = as_near & ~same & (found >= 0)
+    cut_off = as_near[:, -1]
     missed = np.iinfo(np.int64).max
-    return np.where(np.isfinite(best), ahead.sum(axis=1) + 1, missed)
+    return np.where(np.isfinite(best) & ~cut_off, ahead.sum(axis=1) + 1, missed)
 
 
 def _neighbour_recall(inputs: Inputs, found: np.ndarray, chosen: np.ndarray, k: int) -> float:

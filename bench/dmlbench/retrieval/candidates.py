@@ -53,7 +53,7 @@ class Candidates:
             last: one past the last query.
             positive: packed similarities of all positives of these queries, sorted.
             nearest: similarities of each query's best negatives seen so far, ascending
-                ``[last - first, K]``; -inf where there are none.
+                ``[last - first, K]``; K is the largest depth, or else each row begins with -inf.
         """
         relevant = self._task.layout.relevant[first:last]
         end = np.cumsum(relevant)
@@ -64,7 +64,6 @@ class Candidates:
         worst = packed_similarity(positive[end[scored] - relevant[scored]])
         deep = np.minimum(self._depth[query], nearest.shape[1])
         limit = nearest[scored, nearest.shape[1] - deep]
-        limit[self._depth[query] > nearest.shape[1]] = -np.inf
         tolerance = self._task.tolerance
         least = at_least(best, tolerance)
         self._least[query] = least
@@ -91,14 +90,13 @@ class Candidates:
             self._listed.append(listed)
             self._listed_total += len(listed)
 
-    def shorten_if_long(self) -> None:
-        """Keep each query's best negatives alone, if the list has outgrown its share of memory."""
-        if self._listed_total > self._most_listed:
-            self._shorten()
+    def are_long(self) -> bool:
+        """Return whether the list has outgrown its share of memory."""
+        return self._listed_total > self._most_listed
 
     def figures(self) -> Figures:
         """Return the figures of all queries."""
-        self._shorten()
+        self.shorten()
         task, figures = self._task, Figures.zeros(self._task)
         relevant = task.layout.relevant
         scored = relevant > 0
@@ -139,7 +137,8 @@ class Candidates:
         end = np.searchsorted(keys, np.arange(1, total + 1, dtype=np.uint64) << np.uint64(32))
         return keys, end
 
-    def _shorten(self) -> None:
+    def shorten(self) -> None:
+        """Keep each query's best `depth` negatives alone, and raise its bound to the last."""
         keys, end = self._sorted()
         size = np.diff(end, prepend=0)
         full = np.flatnonzero((size >= self._depth) & (self._depth > 0))

@@ -11,8 +11,9 @@
 from typing import TYPE_CHECKING
 
 from dmlbench.retrieval.rows import rank_by_rows
+from dmlbench.retrieval.sweep import LARGEST_WIDTH
 from dmlbench.retrieval.task import Figures, Task
-from dmlbench.retrieval.tiles import LARGEST_TILE, rank_by_tiles
+from dmlbench.retrieval.tiles import rank_by_tiles
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,7 @@ def rank(task: Task, device: "str | torch.device", precision: str) -> Figures:
         from dmlbench.retrieval.torch_blocks import rank_on_device
 
         return rank_on_device(task, torch.device(device), getattr(torch, precision))
-    edge = min(LARGEST_TILE, int((task.memory / (4 * _BYTES_A_TILE_ENTRY)) ** 0.5))
+    edge = min(LARGEST_WIDTH, int((task.memory / (4 * _BYTES_A_TILE_ENTRY)) ** 0.5))
     depth = task.depth
     if (
         task.whole_ranking

@@ -4,18 +4,16 @@ BLAS gets one thread a product, so that the bits of a result do not depend on th
 and the work after each product runs in parallel as well.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 Products = Literal["numpy", "torch"]
 Multiply = Callable[[np.ndarray, np.ndarray, np.ndarray], object]
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 def multiplier(products: Products) -> Multiply:
@@ -34,13 +32,18 @@ def multiplier(products: Products) -> Multiply:
     return multiply
 
 
+class Workers(ThreadPoolExecutor):
+    """A pool that tells how many threads it has."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads, thread_name_prefix="retrieval")
+        self.threads = threads
+
+
 @contextmanager
-def workers(most: int) -> Iterator[Callable[[Callable[[U], T], Iterable[U]], Iterator[T]]]:
-    """Yield a parallel ``map``, of as many threads as BLAS was allowed but no more than `most`."""
+def workers(most: int) -> Iterator[Workers]:
+    """Yield as many threads as BLAS was allowed but no more than `most`; BLAS has one meanwhile."""
     pools = ThreadpoolController()
     allowed = max((pool["num_threads"] for pool in pools.info()), default=1)
-    with (
-        pools.limit(limits=1),
-        ThreadPoolExecutor(max(1, min(allowed, most)), thread_name_prefix="retrieval") as executor,
-    ):
-        yield executor.map
+    with pools.limit(limits=1), Workers(max(1, min(allowed, most))) as executor:
+        yield executor

@@ -41,9 +41,9 @@ def rank_by_rows(task: Task) -> Figures:
         for run in _runs_of_one_class(task.layout.query_class[block]):
             _measure_class(task, similarity[run], block[run], figures)
 
-    with workers(task.memory // bytes_a_worker) as parallel:
-        for _ in parallel(measure, range(0, len(scored), rows)):
-            pass
+    with workers(task.memory // bytes_a_worker) as pool:
+        for done in [pool.submit(measure, start) for start in range(0, len(scored), rows)]:
+            done.result()
     return figures
 
 

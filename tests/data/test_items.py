@@ -1,0 +1,264 @@
+"""What a dataset may be: everything that it promises is checked when it is loaded."""
+
+from typing import ClassVar
+
+import datasets
+import numpy as np
+import pytest
+from dmlbench import DataError, Dataset, PluginError
+from dmlbench.data.items import Items, hold_out_classes, load_data, with_consecutive_labels
+from hypothesis import given
+from hypothesis import strategies as st
+
+NAMES = ["ant", "bee", "cat", "dog"]
+
+
+def images(labels: list, side: int = 4, names: list[str] = NAMES, **kept) -> datasets.Dataset:
+    rng = np.random.default_rng(len(labels))
+    pixels = rng.integers(256, size=(len(labels), side, side)).astype(np.uint8)
+    features = datasets.Features(
+        image=datasets.Array2D((side, side), "uint8"), label=datasets.ClassLabel(names=names)
+    )
+    columns = {"image": list(pixels), "label": labels} | kept
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+def vectors(rows: list, labels: list[int]) -> datasets.Dataset:
+    features = datasets.Features(
+        vector=datasets.Sequence(datasets.Value("float64")),
+        label=datasets.ClassLabel(names=NAMES),
+    )
+    return datasets.Dataset.from_dict({"vector": rows, "label": labels}, features=features)
+
+
+class Given(Dataset):
+    """The splits that a test gives it."""
+
+    def __init__(self, **splits: datasets.Dataset) -> None:
+        self.splits = splits
+
+    def load(self, data_dir):
+        return self.splits
+
+
+class Closed(Given):
+    closed_set = True
+
+
+class Vectors(Given):
+    modality = "vector"
+
+
+class CrossValidated(Given):
+    evaluation = "cross-validation"
+
+
+class Counted(Given):
+    expected: ClassVar = {"train": (4, 2), "test": (4, 2)}
+
+
+TRAIN, TEST = images([0, 0, 1, 1]), images([2, 2, 3, 3])
+
+
+def load(dataset: Dataset):
+    return load_data(dataset, None, image_size=8)
+
+
+# Sound data
+
+
+def test_splits_become_arrays():
+    data = load(Counted(train=TRAIN, test=TEST))
+    train = data.splits["train"]
+    assert train.inputs.shape == (4, 1, 4, 4)
+    assert train.inputs.dtype == np.uint8
+    assert np.array_equal(train.inputs[:, 0], np.array(TRAIN["image"]))
+    assert train.labels.tolist() == [0, 0, 1, 1]
+    assert train.labels.dtype == np.int64
+    assert data.class_names == tuple(NAMES)
+
+
+def test_vectors_become_single_precision():
+    rows = [[0.1, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]
+    data = load(Vectors(train=vectors(rows, [0, 0, 1, 1]), test=vectors(rows, [2, 2, 3, 3])))
+    assert data.splits["train"].inputs.dtype == np.float32
+    assert np.array_equal(data.splits["train"].inputs, np.array(rows, dtype=np.float32))
+
+
+def test_rows_that_a_dataset_selects_keep_their_labels():
+    picked = images([0, 0, 1, 1, 0, 1]).select([5, 0, 2, 4])
+    data = load(Given(train=picked, test=TEST))
+    assert data.splits["train"].labels.tolist() == [1, 0, 1, 0]
+    whole = np.array(images([0, 0, 1, 1, 0, 1])["image"])
+    assert np.array_equal(data.splits["train"].inputs[:, 0], whole[[5, 0, 2, 4]])
+
+
+def test_flat_rows_are_pixels_from_0_to_1_or_the_vectors_and_always_a_copy():
+    pixels = Items(np.array([[[[0, 255], [51, 102]]]], dtype=np.uint8), np.array([0]))
+    assert pixels.flat().tolist() == [pytest.approx([0, 1, 0.2, 0.4])]
+    assert pixels.flat().dtype == np.float32
+    some = Items(np.ones((2, 3), dtype=np.float32), np.array([0, 1]))
+    some.flat()[:] = 5
+    assert (some.inputs == 1).all()
+
+
+# The fingerprint
+
+
+def test_the_fingerprint_repeats_and_follows_every_item_label_name_and_split():
+    prints = [
+        load(dataset).fingerprint
+        for dataset in (
+            Given(train=TRAIN, test=TEST),
+            Given(train=images([0, 1, 0, 1]), test=TEST),
+            Given(train=images([0, 0, 1, 1, 1]), test=TEST),
+            Given(train=TEST, test=TRAIN),
+            Given(train=images([0, 0, 1, 1], 5), test=images([2, 2, 3, 3], 5)),
+            Given(
+                train=images([0, 0, 1, 1], names=["a", *NAMES[1:]]),
+                test=images([2, 2, 3, 3], names=["a", *NAMES[1:]]),
+            ),
+        )
+    ]
+    assert len(set(prints)) == len(prints)
+    assert load(Given(train=TRAIN, test=TEST)).fingerprint == prints[0]
+    assert load(Counted(train=TRAIN, test=TEST)).fingerprint == prints[0]
+
+
+# Broken promises
+
+
+@pytest.mark.parametrize(
+    ("dataset", "error", "reason"),
+    [
+        (Counted(train=images([0, 0, 1]), test=TEST), DataError, "train has 3 items in 2 classes"),
+        (
+            Counted(train=TRAIN, test=images([2, 2, 3, 3, 3])),
+            DataError,
+            "test has 5 items in 2 classes, expected are 4 in 2",
+        ),
+        (
+            Given(train=images([0, 0, 2, 2]), test=TEST),
+            DataError,
+            "1 classes are in train and in test",
+        ),
+        (Given(train=images([0, 0, 0]), test=TEST), DataError, r"train has 1 class\(es\)"),
+        (Closed(train=TRAIN, test=images([1, 1])), DataError, r"test has 1 class\(es\)"),
+        (Given(train=TRAIN, test=images([2, 3])), DataError, "test has one item a class"),
+        (CrossValidated(all=images([1, 1])), DataError, r"all has 1 class\(es\)"),
+        (Given(train=images([]), test=TEST), DataError, "split without items"),
+        (Given(train=images([0, 0, 1, -1]), test=TEST), DataError, "items without a label"),
+        (Given(train=images([0, 0, 1, None]), test=TEST), DataError, "items without a label"),
+        (Given(train=TRAIN), PluginError, r"\['train'\].* has train and test"),
+        (
+            Given(train=TRAIN, test=TEST, validation=TEST),
+            PluginError,
+            "'test', 'train', 'validation'",
+        ),
+        (CrossValidated(train=TRAIN, test=TEST), PluginError, "cross-validation has all"),
+        (Vectors(train=TRAIN, test=TEST), PluginError, "no column 'vector'"),
+        (
+            Given(train=TRAIN.rename_column("label", "y"), test=TEST),
+            PluginError,
+            "train has no column 'label'",
+        ),
+        (
+            Given(train=TRAIN, test=TEST.cast_column("label", datasets.Value("int64"))),
+            PluginError,
+            "test has no column 'label' of the type ClassLabel",
+        ),
+        (
+            Given(train=TRAIN, test=images([2, 2, 3, 3], names=NAMES[::-1])),
+            PluginError,
+            "name their classes differently",
+        ),
+        (
+            Given(train=TRAIN, test=images([2, 2, 3, 3], side=6)),
+            DataError,
+            r"differ in shape: \[1, 4, 4\] and \[1, 6, 6\]",
+        ),
+    ],
+)
+def test_data_that_are_not_as_promised_are_refused(dataset, error, reason):
+    with pytest.raises(error, match=reason) as refused:
+        load(dataset)
+    assert type(dataset).__name__ in str(refused.value)
+
+
+def test_a_closed_set_may_share_its_classes():
+    data = load(Closed(train=TRAIN, test=images([1, 1, 0])))
+    assert set(data.splits["test"].labels) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[1.0], [2.0], [float("nan")], [4.0]],
+        [[1.0], [2.0], [float("inf")], [4.0]],
+        [[1.0], [2.0], [3.0, 4.0], [5.0]],
+        [[1.0], [2.0], None, [5.0]],
+    ],
+)
+def test_vectors_must_be_finite_and_of_one_length(rows):
+    sound = vectors([[1.0], [2.0], [3.0], [4.0]], [2, 2, 3, 3])
+    with pytest.raises(DataError, match="The vectors of Vectors are not"):
+        load(Vectors(train=vectors(rows, [0, 0, 1, 1]), test=sound))
+
+
+def test_vectors_of_texts_are_refused():
+    texts = datasets.Dataset.from_dict(
+        {"vector": [["a"], ["b"]], "label": [0, 1]},
+        features=datasets.Features(
+            vector=datasets.Sequence(datasets.Value("string")),
+            label=datasets.ClassLabel(names=NAMES),
+        ),
+    )
+    with pytest.raises(DataError, match="not numbers"):
+        load(Vectors(train=texts, test=texts))
+
+
+# Holding out classes
+
+
+class_sizes = st.lists(st.integers(1, 4), min_size=2, max_size=30)
+
+
+@given(class_sizes, st.floats(0, 0.99), st.integers(2, 30), st.integers(0, 2**31))
+def test_whole_classes_are_held_out_and_nothing_is_lost(sizes, fraction, min_classes, seed):
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)) * 3, sizes))
+    items = Items(np.arange(len(labels), dtype=np.float32)[:, None], labels)
+    rng = np.random.default_rng(seed)
+    learning, validation = hold_out_classes(items, fraction, min_classes, rng)
+    if validation is None:
+        assert learning is items
+        few = len(sizes) < min_classes
+        assert few or min(round(fraction * len(sizes)), len(sizes) - 2) < 2
+        return
+    learnt, held = set(learning.labels), set(validation.labels)
+    assert not learnt & held
+    assert len(learnt) >= 2
+    assert len(held) == min(round(fraction * len(sizes)), len(sizes) - 2) >= 2
+    both = np.concatenate([learning.inputs, validation.inputs])
+    assert sorted(both[:, 0].tolist()) == list(range(len(labels)))
+    for part in (learning, validation):
+        assert (labels[part.inputs[:, 0].astype(int)] == part.labels).all()
+
+
+def test_the_classes_held_out_depend_on_the_generator_alone():
+    items = Items(np.zeros((40, 1), np.float32), np.repeat(np.arange(20), 2))
+
+    def held(seed: int) -> set:
+        rng = np.random.default_rng(seed)
+        return set(hold_out_classes(items, 0.25, 20, rng)[1].labels)
+
+    assert held(0) == held(0)
+    assert len({frozenset(held(seed)) for seed in range(5)}) > 1
+
+
+@given(st.lists(st.integers(-5, 50), min_size=1, max_size=30))
+def test_renumbered_labels_keep_order_and_leave_no_gap(labels):
+    renumbered, count = with_consecutive_labels(np.array(labels))
+    order = sorted(set(labels))
+    assert renumbered.tolist() == [order.index(label) for label in labels]
+    assert renumbered.dtype == np.int64
+    assert count == len(order)

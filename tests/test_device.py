@@ -1,0 +1,83 @@
+"""Devices, and what makes a trial repeat."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from dmlbench import ConfigError
+from dmlbench.device import autocast, describe, pick_device, repeatable, seed_everything
+from threadpoolctl import threadpool_info
+
+CPU = torch.device("cpu")
+
+
+def state() -> dict:
+    return {
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "benchmark": torch.backends.cudnn.benchmark,
+        "products": torch.get_float32_matmul_precision(),
+        "convolutions": torch.backends.cudnn.allow_tf32,
+        "pools": [pool["num_threads"] for pool in threadpool_info()],
+    }
+
+
+def test_the_device_is_the_gpu_where_there_is_one():
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert pick_device("cpu") == CPU
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", "", "cpu:x"])
+def test_a_device_that_is_not_there_is_said(name):
+    with pytest.raises(ConfigError, match=f"no device '{name}' on this machine"):
+        pick_device(name)
+
+
+def test_inside_all_is_repeatable_and_afterwards_as_before():
+    before = state()
+    with repeatable(CPU):
+        inside = state()
+        described = describe(CPU, "float32")
+    assert inside["threads"] == 1
+    assert set(inside["pools"]) == {1}
+    assert inside["deterministic"]
+    assert not inside["benchmark"]
+    assert not inside["convolutions"]
+    assert inside["products"] == "highest"
+    assert state() == before
+    assert described == {
+        "device": "cpu",
+        "precision": "float32",
+        "deterministic": True,
+        "threads": 1,
+    }
+
+
+def test_an_error_inside_leaves_nothing_changed():
+    before = state()
+    with pytest.raises(KeyError), repeatable(CPU):
+        raise KeyError
+    assert state() == before
+
+
+def draws() -> tuple[float, float, float]:
+    return torch.rand(1).item(), float(np.random.rand()), random.random()
+
+
+def test_one_key_seeds_every_generator():
+    seed_everything(3, 1)
+    first = draws()
+    seed_everything(3, 2)
+    second = draws()
+    seed_everything(3, 1)
+    assert draws() == first
+    assert not set(first) & set(second)
+
+
+def test_half_precision_is_used_only_where_it_is_asked_for():
+    weights = torch.ones(2, 2)
+    with autocast(CPU, "float32"):
+        assert (weights @ weights).dtype == torch.float32
+    with autocast(CPU, "bfloat16"):
+        assert (weights @ weights).dtype == torch.bfloat16

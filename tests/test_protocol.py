@@ -1,0 +1,165 @@
+"""Protocols: the files that ship, files that are wrong, and single changes."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from dmlbench import ConfigError
+from dmlbench.protocol import Protocol, load_protocol, protocol_names
+from pydantic import ValidationError
+
+SMALL = Path(__file__).parents[1] / "bench" / "dmlbench" / "protocols" / "small.toml"
+
+
+def test_every_protocol_that_ships_is_valid_and_named_by_its_file():
+    assert {"small", "vectors"} <= set(protocol_names())
+    for name in protocol_names():
+        protocol = load_protocol(name)
+        assert protocol.name == name
+        assert protocol.description
+        assert protocol.source
+        assert protocol.baselines.floors
+
+
+def test_a_protocol_holds_what_its_file_says():
+    values = tomllib.loads(SMALL.read_text())
+    protocol = load_protocol("small")
+    assert protocol.optimiser.lr == values["optimiser"]["lr"]
+    assert protocol.length.model_dump() == values["length"]
+    assert protocol.baselines.floors == tuple(values["baselines"]["floors"])
+
+
+def test_ones_own_is_named_by_the_path_of_its_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(SMALL.read_text())
+    mine = load_protocol(str(path))
+    assert mine.name == "mine"
+    assert mine.identity() == load_protocol("small").identity()
+
+
+def test_its_identity_holds_no_names_and_texts():
+    identity = load_protocol("small").identity()
+    assert not {"name", "description", "source"} & set(identity)
+    assert {"backbone", "optimiser", "length", "validation", "baselines"} <= set(identity)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("epochs =", "epoch =", r"length.epoch: .* Did you mean 'epochs'\?"),
+        ("[length]", "[lenght]", r"lenght: .* Did you mean 'length'\?"),
+        ("batch_size = 64", "", "batch_size: Field required"),
+        ("batch_size = 64", "batch_size = 1", "batch_size: .* greater than or equal to 2"),
+        ("batch_size = 64", "batch_size = 64.5", "batch_size: .*integer"),
+        ("batch_size = 64", 'batch_size = "many"', "batch_size: .*integer"),
+        ("lr = 1e-3", "lr = nan", "optimiser.lr: .*finite"),
+        ("lr = 1e-3", "lr = inf", "optimiser.lr: .*finite"),
+        ("lr = 1e-3", "lr = 0", "optimiser.lr: .*greater than 0"),
+        ('"adamw"', '"lion"', "optimiser.name: .*'adam', 'adamw' or 'sgd'"),
+        ("class_fraction = 0.25", "class_fraction = 1.0", "validation.class_fraction: .*less than"),
+        ("flip = false", "flip = 2", "augmentation.flip"),
+        ("[length]", "length = 3\n[other]", "length: "),
+        ("[length]", "length = [", "is not a TOML file"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_name_and_the_key(tmp_path, old, new, reason):
+    text = SMALL.read_text()
+    assert text.count(old) == 1
+    path = tmp_path / "wrong.toml"
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ConfigError, match=reason) as refused:
+        load_protocol(str(path))
+    assert str(path) in str(refused.value)
+
+
+def test_files_that_can_not_be_read(tmp_path):
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    for name, reason in {
+        "missing": "can't be read: No such file",
+        "folder": "can't be read: Is a directory",
+        "bytes": "is not a TOML file",
+    }.items():
+        with pytest.raises(ConfigError, match=reason):
+            load_protocol(str(tmp_path / f"{name}.toml"))
+
+
+def test_an_unknown_name_is_answered_by_the_nearest():
+    with pytest.raises(ConfigError, match=r"named 'smal'. Did you mean 'small'\?.*\.toml file"):
+        load_protocol("smal")
+
+
+def test_a_protocol_can_not_be_changed_in_place():
+    with pytest.raises(ValidationError):
+        load_protocol("small").batch_size = 3
+
+
+# One field at a time
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value", "name"),
+    [
+        ("length.epochs", "3", 3, "small+epochs=3"),
+        ("optimiser.lr", "1e-2", 0.01, "small+lr=0.01"),
+        ("optimiser.lr", "1", 1.0, "small+lr=1.0"),
+        ("optimiser.clip_norm", "0.5", 0.5, "small+clip_norm=0.5"),
+        ("augmentation.flip", "true", True, "small+flip=True"),
+        ("precision", "bfloat16", "bfloat16", "small+precision=bfloat16"),
+        ("backbone", "timm/resnet50", "timm/resnet50", "small+backbone=timm/resnet50"),
+    ],
+)
+def test_a_change_sets_one_field_and_shows_in_the_name(key, text, value, name):
+    small = load_protocol("small")
+    changed = small.change(key, text)
+    *tables, field = key.split(".")
+    table = changed.model_dump()
+    for part in tables:
+        table = table[part]
+    assert table[field] == value
+    assert changed.name == name
+    differing = {key for key, held in changed.identity().items() if held != small.identity()[key]}
+    assert differing == {key.split(".")[0]}
+
+
+def test_one_value_in_two_spellings_is_one_protocol():
+    small = load_protocol("small")
+    assert small.change("optimiser.lr", "0.01") == small.change("optimiser.lr", "1e-2")
+    assert small.change("optimiser.lr", "0.001") == small
+    assert small.change("optimiser.clip_norm", "None") == small
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "reason"),
+    [
+        ("lenght.epochs", "3", r"protocol.lenght.epochs: .* Did you mean 'length.epochs'\?"),
+        ("length", "3", "no such field"),
+        ("length.epochs.more", "3", "no such field"),
+        ("", "3", "no such field"),
+        ("name", "mine", "no such field"),
+        ("baselines.floors", "pca", "no such field"),
+        ("length.epochs", "0", "greater than or equal to 1"),
+        ("length.epochs", "none", "length.epochs"),
+        ("length.epochs", "two", "length.epochs"),
+        ("optimiser.lr", "nan", "finite"),
+        ("distance", "euclidean", "cosine"),
+    ],
+)
+def test_a_wrong_change_is_refused(key, text, reason):
+    with pytest.raises(ConfigError, match=reason):
+        load_protocol("small").change(key, text)
+
+
+def test_every_field_that_is_offered_can_be_set():
+    small = load_protocol("small")
+    for key in small.fields():
+        value = small
+        for part in key.split("."):
+            value = getattr(value, part)
+        text = "none" if value is None else str(value)
+        assert small.change(key, text) == small, key
+
+
+def test_a_protocol_is_equal_to_what_its_json_holds():
+    small = load_protocol("small")
+    assert Protocol.model_validate_json(small.model_dump_json()) == small
