@@ -3,8 +3,8 @@
     image [C, H, W] -> conv3x3 C->w, stride 2 -> conv3x3 w->2w, stride 2 -> conv3x3 2w->2w
                     -> average over a 2x2 grid -> features [8 w]
 
-Each convolution is followed by batch normalisation and ReLU. The strides come first: that halves the
-arithmetic of strides that come last, for nearly the same figures on small images. The grid keeps a little of where
+Each convolution is followed by batch normalisation and ReLU. The strides come early: with them
+late an epoch takes twice as long, for much the same figures. The grid keeps a little of where
 things are, which a global average loses: a 6 and a 9 have much the same strokes.
 """
 

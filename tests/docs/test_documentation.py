@@ -1,5 +1,6 @@
 """Every command and code block of the documentation works, in the order in which it is read."""
 
+import csv
 import os
 import re
 import shutil
@@ -27,7 +28,12 @@ def shell(command: str, folder: Path, **extra: str) -> subprocess.CompletedProce
         **extra,
     }
     return subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -36,9 +42,14 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [ROOT / "docs" / "plugins.md"], ids=lambda page: page.name)
-def test_the_code_of_a_page_runs(page, tmp_path):
-    for language, title, text in blocks(page):
+@pytest.mark.parametrize(
+    ("page", "elsewhere"),
+    [(ROOT / "docs" / "plugins.md", 0), (ROOT / "README.md", 2)],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_the_code_of_a_page_runs(page, elsewhere, tmp_path):
+    """All but the first blocks of the README, which have tests of their own below."""
+    for language, title, text in blocks(page)[elsewhere:]:
         if title:
             (tmp_path / title).write_text(text)
         elif language == "console":
@@ -111,11 +122,32 @@ def test_ci_runs_the_test_command_of_the_readme():
     assert commands[1] in (ROOT / ".ci" / "run").read_text()
 
 
+def readme_table(path: Path, rows: int = 8) -> str:
+    """Return the table that the README shows of a leaderboard's CSV file."""
+    with open(path, newline="") as file:
+        lines = list(csv.DictReader(file))
+    trained = [line for line in lines if line["kind"] == "trained"]
+    floors = [line for line in lines if line["row"] in ("pixels", "untrained")]
+    text = ["| | Recall@1 | R-Precision | MAP@R |", "|:--|--:|--:|--:|"]
+    for line in (*trained[:rows], *floors):
+        cells = [
+            f"{100 * float(line[metric]):.1f} ± {100 * float(line[f'{metric}_half_width']):.1f}"
+            for metric in ("recall@1", "r_precision", "map_at_r")
+        ]
+        text.append(" | ".join((f"| {line['row']}", *cells)) + " |")
+    return "\n".join(text)
+
+
+def test_the_readme_shows_the_published_table():
+    text = (ROOT / "README.md").read_text()
+    shown = re.search(r"<!-- table: (\S+) -->\n(.*?)\n?<!-- end of table -->", text, re.DOTALL)
+    assert shown
+    assert shown[2] == readme_table(ROOT / shown[1])
+
+
 @pytest.mark.slow
 def test_the_main_job_of_the_readme(tmp_path):
     """In a checkout: install, run everything, and find that losses beat the untrained network."""
-    import csv
-
     folder = copy_of_the_checkout(tmp_path)
     _, _, text = next(block for block in blocks(ROOT / "README.md") if block[0] == "console")
     command = text.splitlines()[0].removeprefix("$ ")
@@ -127,4 +159,10 @@ def test_the_main_job_of_the_readme(tmp_path):
         with open(folder / "leaderboards" / dataset / "small.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         assert len(rows) >= 21
-        assert all(row["seeds_failed"] == "0" for row in rows)
+        assert not any(row["seeds_failed"] for row in rows)
+        (untrained,) = [row for row in rows if row["row"] == "untrained"]
+        for row in rows:
+            if row["kind"] == "trained":
+                gain = float(row["map_at_r"]) - float(untrained["map_at_r"])
+                assert gain > float(row["map_at_r_half_width"]), row["row"]
+                assert gain > float(untrained["map_at_r_half_width"]), row["row"]

@@ -33,11 +33,14 @@ def multiplier(products: Products) -> Multiply:
 
 
 class Workers(ThreadPoolExecutor):
-    """A pool that tells how many threads it has."""
+    """A pool that tells how many threads it has, and drops waiting work on an error."""
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads, thread_name_prefix="retrieval")
         self.threads = threads
+
+    def __exit__(self, *exception: object) -> None:
+        self.shutdown(cancel_futures=exception[0] is not None)
 
 
 @contextmanager

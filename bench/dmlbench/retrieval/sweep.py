@@ -14,7 +14,7 @@ from dmlbench.retrieval.candidates import Candidates
 from dmlbench.retrieval.thresholds import pack
 
 LARGEST_WIDTH = 8 * 255
-STRIP = 127  # 255 at most; half of it stays in a cache of 1 MiB
+STRIP = 255  # at most
 
 
 class Found(NamedTuple):
