@@ -131,7 +131,8 @@ def _fit_baseline(trial: Trial, workplace: Workplace, items: Items) -> State:
     rows = represent(fitted)
     _limit_components(estimator, part, rows, fitted.labels, trial.protocol.embedding_dim)
     estimator.fit(rows, fitted.labels)
-    details = {"fit_items": len(fitted), "train_items": len(items)}
+    learns = not hasattr(estimator, "__sklearn_tags__") or estimator.__sklearn_tags__().requires_fit
+    details = {"fit_items": len(fitted) if learns else 0, "train_items": len(items)}
     return State(0, None, lambda some: _transform(estimator, represent(some), part), details)
 
 

@@ -1,7 +1,7 @@
 """The untrained network: what architecture and input alone give, before any loss has taught it.
 
-A row below this one has unlearned. On MNIST the floor is high: random convolutional features find
-a digit of the same class first in more than nine cases of ten.
+A row below this one has unlearned. The floor is often higher than one would think: random
+convolutional features find a digit of the same class first in most cases.
 """
 
 from typing import ClassVar, Literal

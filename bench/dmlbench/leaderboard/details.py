@@ -55,6 +55,8 @@ def _learnt_from(row: Row) -> str:
     """Return how many items the row learnt from: ``3,000 of 30,596`` if they were limited."""
     train = row.numbers("train_items")
     fitted = row.numbers("fit_items") or train
+    if fitted and not any(fitted):
+        return "nothing"
     return _span(fitted) + (f" of {_span(train)}" if fitted != train and train else "")
 
 
