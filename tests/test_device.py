@@ -5,9 +5,10 @@ import random
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
+
 from dmlbench import ConfigError
 from dmlbench.device import autocast, describe, pick_device, repeatable, seed_everything
-from threadpoolctl import threadpool_info
 
 CPU = torch.device("cpu")
 

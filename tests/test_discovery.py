@@ -6,6 +6,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+
 from dmlbench import ConfigError, PluginError
 from dmlbench.discovery import KINDS, Catalogue, Entry, load_entry, source_hash
 

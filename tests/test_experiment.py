@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from dmlbench.data.items import load_data
 from dmlbench.discovery import Catalogue
 from dmlbench.experiment import load_once, run_trial
@@ -174,9 +175,7 @@ def test_data_are_loaded_once_for_many_trials(trial_of, zoo, workplace):
         ("Exiting", r"SystemExit: 7 \(zoo.py:\d+, in forward\)"),
     ],
 )
-def test_a_loss_that_fails_leaves_a_record_that_says_where(
-    trial_of, zoo, workplace, loss, reason
-):
+def test_a_loss_that_fails_leaves_a_record_that_says_where(trial_of, zoo, workplace, loss, reason):
     lines = (Path(__file__).parent / "zoo.py").read_text().splitlines()
     (line,) = (n for n, text in enumerate(lines, start=1) if "the reason must name" in text)
     record = run_trial(trial_of(losses=(zoo(loss),)), workplace)
@@ -223,7 +222,7 @@ class Own(Loss):
         ({"stated": "own_lr_multiple = float('nan')"}, None),
         ({"stated": "reducer = object()"}, None),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_odd_losses(trial_of, workplace, tmp_path, changes, reason):
     usual = {"stated": "", "arguments": "", "body": "", "value": "pairs.similarity.mean()"}

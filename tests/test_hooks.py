@@ -1,6 +1,7 @@
 """Hook plugins: what they hear, and that a broken one is left out alone."""
 
 import pytest
+
 from dmlbench.discovery import Catalogue, Entry
 from dmlbench.hooks import hookimpl, plugin_manager
 

@@ -3,6 +3,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import pytest
+from sklearn.decomposition import PCA, KernelPCA
+from sklearn.neighbors import NeighborhoodComponentsAnalysis
+
 from dmlbench import Choice, ConfigError, IntUniform, LogUniform, PluginError, Uniform
 from dmlbench.hyperparameters import (
     check_argument,
@@ -11,8 +14,6 @@ from dmlbench.hyperparameters import (
     injections,
     resolve,
 )
-from sklearn.decomposition import PCA, KernelPCA
-from sklearn.neighbors import NeighborhoodComponentsAnalysis
 
 if TYPE_CHECKING:
     from nowhere import Unknown

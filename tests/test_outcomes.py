@@ -4,6 +4,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.model_selection import cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+
 from dmlbench import outcomes
 from dmlbench.data.items import Data, Items, hold_out_classes
 from dmlbench.learners import State
@@ -12,9 +16,6 @@ from dmlbench.protocol import load_protocol
 from dmlbench.retrieval import evaluate, mean_distances
 from dmlbench.training import SPLIT_STREAM
 from dmlbench.trial import Part, Trial
-from sklearn.datasets import load_iris
-from sklearn.model_selection import cross_val_score
-from sklearn.neighbors import KNeighborsClassifier
 
 RECALL_AT = (1, 2, 4)
 
@@ -120,7 +121,11 @@ def test_test_labels_are_not_scored_before_the_learner_is_done(monkeypatch):
 
 def test_of_equal_epochs_the_first_is_selected():
     found = retrieve(
-        make_trial(class_fraction=0.5, min_classes=2), DATA, RECALL_AT, Learner(2.0, 0.3, 0.3), ignore
+        make_trial(class_fraction=0.5, min_classes=2),
+        DATA,
+        RECALL_AT,
+        Learner(2.0, 0.3, 0.3),
+        ignore,
     )
     assert found["selected_epoch"] == 1
 
@@ -215,7 +220,9 @@ def test_details_tell_of_the_learner_and_of_test():
         np.append(DATA.splits["test"].labels, 99),
     )
     data = Data({"train": DATA.splits["train"], "test": lonely}, (), "")
-    details = retrieve(make_trial(class_fraction=0), data, RECALL_AT, Learner(1.0, 0.5), ignore)["details"]
+    details = retrieve(make_trial(class_fraction=0), data, RECALL_AT, Learner(1.0, 0.5), ignore)[
+        "details"
+    ]
     assert details["epoch"] == 1
     assert details["lone_queries"] == 1
     assert details["validation_items"] == 0

@@ -5,6 +5,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from dmlbench import (
     PairMask,
     Pairs,
@@ -15,8 +18,6 @@ from dmlbench import (
     as_triplets,
     masked_mean,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def make_pairs(seed: int, batch: int, memory: int, normalized: bool) -> Pairs:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from dmlbench import ConfigError, DataError, PluginError
 from dmlbench.discovery import Catalogue
 from dmlbench.plan import Planner
@@ -40,7 +41,11 @@ def test_all_is_every_loss_with_its_miner_every_other_miner_and_every_baseline(p
     catalogue = Catalogue.discover()
     suite = default_suite()
     plan = plan_of(
-        datasets=("digits-closed",), losses="all", miners="all", probes=suite.probes, baselines="all"
+        datasets=("digits-closed",),
+        losses="all",
+        miners="all",
+        probes=suite.probes,
+        baselines="all",
     )
     found = rows(plan.trials)
     losses = {n: catalogue.load("loss", n)[1] for n in catalogue.references("loss")}

@@ -4,9 +4,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+
 from dmlbench import ConfigError
 from dmlbench.protocol import Protocol, load_protocol, protocol_names
-from pydantic import ValidationError
 
 SMALL = Path(__file__).parents[1] / "bench" / "dmlbench" / "protocols" / "small.toml"
 

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
 from dmlbench import ConfigError, DataError
 from dmlbench.protocol import load_protocol
 from dmlbench.records import (
@@ -21,9 +25,6 @@ from dmlbench.records import (
     write_atomically,
 )
 from dmlbench.trial import Part, Trial
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 
 def make_trial(seed: int = 0, **fields) -> Trial:
@@ -116,9 +117,7 @@ def test_each_trial_has_a_file_of_its_own(store):
 
 
 @given(
-    arrays(
-        st.sampled_from([np.int32, np.float32, np.uint8, np.float64, ">i4"]), st.integers(0, 40)
-    )
+    arrays(st.sampled_from([np.int32, np.float32, np.uint8, np.float64, ">i4"]), st.integers(0, 40))
 )
 def test_arrays_come_back_to_the_bit(values):
     again = Array.model_validate_json(Array.pack(values).model_dump_json()).unpack()

@@ -2,6 +2,7 @@
 
 import pluggy
 import pytest
+
 from dmlbench import hookimpl
 from dmlbench.discovery import Catalogue
 from dmlbench.executors import Site

@@ -1,4 +1,5 @@
 import pytest
+
 from dmlbench import Choice, IntUniform, LogUniform, Uniform
 
 

@@ -1,6 +1,7 @@
 """Suites: the one that ships, and files that are wrong."""
 
 import pytest
+
 from dmlbench import ConfigError
 from dmlbench.suite import Suite, default_suite, load_suite
 

@@ -6,17 +6,16 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+
 from dmlbench import Loss, Miner, PairMask, Pairs, Sampler, TrialError
 from dmlbench.data.items import Items
 from dmlbench.protocol import Protocol, load_protocol
 from dmlbench.training import Recipe, step_loss, train
-from torch import Tensor, nn
 
 CPU = torch.device("cpu")
 LABELS = np.repeat([7, 3, 9, 5], 6)
-ITEMS = Items(
-    np.random.default_rng(0).integers(256, size=(24, 1, 8, 8)).astype(np.uint8), LABELS
-)
+ITEMS = Items(np.random.default_rng(0).integers(256, size=(24, 1, 8, 8)).astype(np.uint8), LABELS)
 VECTORS = Items(np.random.default_rng(0).random((24, 3), dtype=np.float32), LABELS)
 
 
@@ -243,7 +242,9 @@ def rates(lr: float, schedule: str, warmup: int, total: int = 6) -> list[float]:
     found = []
     for step in range(total):
         rate = lr * min(1, (step + 1) / (warmup + 1))
-        found.append(rate * (1 + math.cos(math.pi * step / total)) / 2 if schedule == "cosine" else rate)
+        found.append(
+            rate * (1 + math.cos(math.pi * step / total)) / 2 if schedule == "cosine" else rate
+        )
     return found
 
 
@@ -305,7 +306,9 @@ def test_the_loss_of_an_epoch_is_the_mean_of_its_steps():
 # What goes wrong
 
 
-@pytest.mark.parametrize(("value", "word"), [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")])
+@pytest.mark.parametrize(
+    ("value", "word"), [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")]
+)
 def test_a_loss_that_is_no_number_is_named_with_its_step(value, word):
     class Diverging(Sum):
         steps = 0

@@ -6,6 +6,7 @@ import sys
 from hashlib import sha256
 
 import pytest
+
 from dmlbench.protocol import load_protocol
 from dmlbench.trial import SEMANTICS, Part, Trial, canonical_json
 
@@ -97,7 +98,7 @@ def test_equal_requests_are_one_trial_in_any_process_and_order():
         with_loss(distribution="elsewhere"),
         make_trial(parts={"baseline": part("pca")}),
     ],
-    ids=lambda trial: str(trial),
+    ids=str,
 )
 def test_whatever_decides_the_figures_makes_another_trial(other):
     assert other.id != make_trial().id
@@ -105,7 +106,9 @@ def test_whatever_decides_the_figures_makes_another_trial(other):
 
 def test_versions_references_and_texts_make_no_other_trial():
     assert with_loss(version="2.0", reference="dmlbench:triplet").id == make_trial().id
-    renamed = load_protocol("small").model_copy(update={"name": "mine", "description": "", "source": ""})
+    renamed = load_protocol("small").model_copy(
+        update={"name": "mine", "description": "", "source": ""}
+    )
     assert make_trial(protocol=renamed).id == make_trial().id
     assert with_loss(changed={"margin": 0.2}).id == make_trial().id
 

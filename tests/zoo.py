@@ -9,6 +9,8 @@ from typing import Annotated
 import datasets
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from dmlbench import (
     Backbone,
     Dataset,
@@ -22,7 +24,6 @@ from dmlbench import (
     as_pair_mask,
     masked_mean,
 )
-from torch import Tensor, nn
 
 
 def table(images: np.ndarray, labels: np.ndarray, names: list[str]) -> datasets.Dataset:

@@ -3,8 +3,7 @@
 Importing this package is cheap: torch and everything else loads when a name is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # type checkers read it as True; importing typing would double the start
 
 if TYPE_CHECKING:
     from dmlbench.contracts import Backbone as Backbone
@@ -70,7 +69,9 @@ _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in name
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - one list of public names, above
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     if name == "__version__":
         from importlib.metadata import version
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from dmlbench.data.augmentation import augment
 from dmlbench.protocol import Augmentation
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
+from PIL import Image
+
 from dmlbench import DataError, PluginError
 from dmlbench.data.decoding import decode_images
 from dmlbench.data.items import load_data
-from PIL import Image
 
 
 def as_table(sources: list) -> datasets.Dataset:

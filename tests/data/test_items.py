@@ -5,10 +5,11 @@ from typing import ClassVar
 import datasets
 import numpy as np
 import pytest
-from dmlbench import DataError, Dataset, PluginError
-from dmlbench.data.items import Items, hold_out_classes, load_data, with_consecutive_labels
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dmlbench import DataError, Dataset, PluginError
+from dmlbench.data.items import Items, hold_out_classes, load_data, with_consecutive_labels
 
 NAMES = ["ant", "bee", "cat", "dog"]
 

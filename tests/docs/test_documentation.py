@@ -117,8 +117,12 @@ def copy_of_the_checkout(folder: Path) -> Path:
 
 
 def test_ci_runs_the_test_command_of_the_readme():
-    commands = [line.removeprefix("$ ") for _, _, text in blocks(ROOT / "README.md")
-                for line in text.splitlines() if line.startswith("$ ")]
+    commands = [
+        line.removeprefix("$ ")
+        for _, _, text in blocks(ROOT / "README.md")
+        for line in text.splitlines()
+        if line.startswith("$ ")
+    ]
     assert commands[1] in (ROOT / ".ci" / "run").read_text()
 
 

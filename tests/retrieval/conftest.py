@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dmlbench.retrieval import Distance, Maps, PerQuery, engines
+from dmlbench.retrieval import Distance, Maps, PerQuery, engines, rows
 
 
 @dataclass
@@ -86,12 +86,15 @@ def inner_product() -> type[InnerProduct]:
 
 
 @contextmanager
-def forced_engine(name: str, *, edge: int = 2040, listed: int = 32):
-    """Take one engine whatever the data; `edge` and `listed` make tiles tiny."""
+def forced_engine(name: str, *, edge: int = 2040, listed: int = 32, columns: int = 16384):
+    """Take one engine whatever the data; `edge`, `listed` and `columns` make its parts tiny."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engines, "LARGEST_WIDTH", edge)
         patch.setattr(engines, "_DEEPEST_FOR_TILES", np.inf if name == "tiles" else -1)
         patch.setattr(engines, "_BYTES_A_LISTED_NEGATIVE", 0)
+        patch.setattr(rows, "_COLUMNS", columns)
+        patch.setattr(rows, "_COLUMNS_A_PRODUCT", min(columns, 7))
+        patch.setattr(rows, "_MOST_ROWS", columns)
         patch.setattr("dmlbench.retrieval.candidates._BYTES_A_LISTED_NEGATIVE", listed)
         if name == "torch":
             from dmlbench.retrieval.torch_blocks import rank_on_device

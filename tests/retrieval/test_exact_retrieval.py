@@ -24,6 +24,7 @@ class Case:
     self_retrieval: bool
     tolerance: float
     edge: int
+    columns: int
     listed: int
     products: str
 
@@ -64,6 +65,7 @@ def cases(draw) -> Case:
         self_retrieval,
         tolerance=draw(st.sampled_from([0.0, 1e-6, 1 / 4096, 0.1])),
         edge=draw(st.sampled_from([51, 24, 9])),
+        columns=draw(st.sampled_from([60, 16, 5])),
         listed=draw(st.sampled_from([32, 2**24, 2**27])),
         products=draw(st.sampled_from(["numpy", "torch"])),
     )
@@ -73,7 +75,7 @@ def check(case: Case, engine: str, forced, inner_product, oracle, assert_matches
     similarity = case.queries.astype(np.float64) @ case.gallery.astype(np.float64).T
     expected = oracle(similarity, case.labels, case.gallery_labels, case.own, case.tolerance)
     gallery = () if case.self_retrieval else (case.gallery, case.gallery_labels)
-    with forced(engine, edge=case.edge, listed=case.listed):
+    with forced(engine, edge=case.edge, listed=case.listed, columns=case.columns):
         for symmetric in {True, not case.self_retrieval}:
             arguments = {
                 "self_index": None if case.self_retrieval else case.own,

@@ -49,7 +49,7 @@ def test_figures_lie_where_float64_similarities_put_them(
     similarity, own = cosines(embeddings.astype(np.float64) / scale), np.arange(len(labels))
     lowest = oracle(similarity, labels, labels, own, 2e-6 - 1e-6)
     highest = oracle(similarity, labels, labels, own, 2e-6 + 1e-6)
-    with forced(engine, edge=24):
+    with forced(engine, edge=24, columns=17):
         result = retrieval.evaluate(embeddings, labels, tolerance=2e-6).per_query
     for query, (low, high) in enumerate(zip(lowest, highest, strict=True)):
         assert low.relevant == result.relevant[query]
@@ -87,7 +87,7 @@ def test_figures_equal_those_of_pytorch_metric_learning(engine, classes, noise, 
         device=torch.device("cpu"),
     )
     theirs = calculator.get_accuracy(unit, torch.from_numpy(labels))
-    with forced(engine, edge=80):
+    with forced(engine, edge=80, columns=90):
         ours = retrieval.evaluate(embeddings, labels)
     assert ours.recall_at[1] == pytest.approx(theirs["precision_at_1"], abs=1e-6)
     assert ours.r_precision == pytest.approx(theirs["r_precision"], abs=1e-6)
@@ -100,7 +100,7 @@ def test_figures_equal_those_of_pytorch_metric_learning(engine, classes, noise, 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
 def test_a_constant_embedding_scores_zero(engine, made_by, value, distance, forced):
     labels = np.random.default_rng(0).integers(0, 9, 130)
-    with forced(engine, edge=40):
+    with forced(engine, edge=40, columns=50):
         result = retrieval.evaluate(
             np.full((130, 37), value, np.float32),
             labels,
@@ -127,7 +127,7 @@ def test_two_points_for_all_classes_are_tied_but_not_collapsed():
 @pytest.mark.parametrize("engine", ENGINES)
 def test_separated_classes_score_one(engine, forced):
     embeddings, labels = classes_with_noise(np.random.default_rng(3), noise=1e-3)
-    with forced(engine, edge=64):
+    with forced(engine, edge=64, columns=100):
         result = retrieval.evaluate(embeddings, labels)
     assert result.recall_at == {1: 1, 10: 1}
     assert result.r_precision == 1
@@ -174,7 +174,7 @@ def test_the_number_of_threads_changes_no_bit(engine, forced, monkeypatch):
     embeddings, labels = classes_with_noise(np.random.default_rng(5), 1500, 100, 32, 2.0)
     results = []
     for threads in (1, 2, 5):
-        with monkeypatch.context() as patch, forced(engine, edge=200):
+        with monkeypatch.context() as patch, forced(engine, edge=200, columns=300):
             patch.setattr(
                 products.ThreadpoolController, "info", lambda _, n=threads: [{"num_threads": n}]
             )
@@ -190,7 +190,7 @@ def test_the_number_of_threads_changes_no_bit(engine, forced, monkeypatch):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_gallery_that_is_the_queries_gives_what_self_retrieval_gives(engine, forced):
     embeddings, labels = classes_with_noise(np.random.default_rng(6), noise=2.0)
-    with forced(engine, edge=64):
+    with forced(engine, edge=64, columns=100):
         alone = retrieval.evaluate(embeddings, labels)
         against_itself = retrieval.evaluate(
             embeddings, labels, embeddings, labels, self_index=np.arange(len(labels))

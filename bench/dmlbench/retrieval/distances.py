@@ -20,6 +20,7 @@ Map = Callable[[np.ndarray], np.ndarray]
 _ROWS_AT_ONCE = 4096
 # A spread below this share of the vectors' length is rounding, not distance.
 _SMALLEST_SPREAD = 1e-7
+_SAFE_SQUARE = 1e-200
 
 
 @dataclass(frozen=True)
@@ -206,11 +207,15 @@ def as_distance(distance: str | Distance) -> Distance:
 def unit_length(rows: np.ndarray) -> np.ndarray:
     """Return rows of length 1 in float64; rows of zeros stay zeros."""
     exact = rows.astype(np.float64)
-    # Dividing by the largest component first keeps the squares of huge and tiny vectors in range.
-    largest = np.abs(exact).max(axis=1, keepdims=True)
-    exact /= np.where(largest > 0, largest, 1)
-    length = np.linalg.norm(exact, axis=1, keepdims=True)
-    exact /= np.where(length > 0, length, 1)
+    squares = np.einsum("ij,ij->i", exact, exact)
+    lost = np.flatnonzero(~((squares > _SAFE_SQUARE) & (squares < 1 / _SAFE_SQUARE)))
+    if len(lost):  # squares of huge or tiny vectors leave the range: bring these to size first
+        largest = np.abs(exact[lost]).max(axis=1, keepdims=True)
+        exact[lost] /= np.where(largest > 0, largest, 1)
+        squares[lost] = np.einsum("ij,ij->i", exact[lost], exact[lost])
+    length = np.sqrt(squares)
+    length[length == 0] = 1
+    exact /= length[:, None]
     return exact
 
 

@@ -37,6 +37,11 @@ class MappedVectors:
     def __len__(self) -> int:
         return len(self._order)
 
+    @property
+    def kept(self) -> bool:
+        """Whether a mapped copy is in memory, so that a part costs nothing."""
+        return self._kept is not None
+
     def part(self, start: int, end: int) -> np.ndarray:
         """Return rows `start` to `end`, ``[end - start, E]``."""
         if self._kept is not None:
