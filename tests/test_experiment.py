@@ -217,6 +217,7 @@ class Own(Loss):
         ({"value": "pairs.similarity"}, "Own returned no scalar with a gradient"),
         ({"value": "pairs.similarity.sum().detach()"}, "Own returned no scalar with a gradient"),
         ({"body": "raise ValueError('no')"}, "Making the loss .*Own failed: ValueError: no"),
+        ({"value": "1 / int('\\udc80')"}, r"ValueError: .*\?"),
         ({"arguments": ", num_items, *, x=1"}, "family"),
         ({"stated": "own_lr_multiple = 'much'"}, "could not convert string to float"),
         ({"stated": "own_lr_multiple = float('nan')"}, None),
@@ -235,7 +236,7 @@ def test_odd_losses(trial_of, workplace, tmp_path, changes, reason):
             trial_of(losses=(f"{path}:Own",))
         return
     record = run_trial(trial_of(losses=(f"{path}:Own",)), workplace)
-    record.to_json()
+    assert Record.model_validate_json(record.to_json()).reason == record.reason
     if reason is not None:
         assert record.status == "failed"
         assert re.search(reason, record.reason), record.reason

@@ -1,5 +1,7 @@
 """The main job: going on where an earlier run stopped, and telling who listens."""
 
+import multiprocessing
+
 import pluggy
 import pytest
 
@@ -132,6 +134,34 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(plan_of, zoo, store, hook
     hooks.unregister(killer)
     run(plan, site, hooks, jobs=0)
     assert ran(listener) == [trial.id for trial in plan.trials[1:]]
+
+
+def test_a_listener_that_fails_steers_nothing(plan_of, zoo, store, hooks, listener):
+    class Failing:
+        @hookimpl(trylast=True)
+        def dmlbench_epoch_finished(self):
+            raise RuntimeError("deaf")
+
+    hooks.register(Failing())
+    plan = plan_of(losses=(zoo("Pull"),))
+    with pytest.warns(UserWarning, match="A hook plugin failed: RuntimeError: deaf"):
+        (record,) = run(plan, Site(store.folder, device="cpu"), hooks, jobs=0)
+    assert record.status == "finished"
+    assert listener.heard[-1] == ("run finished", [record.id])
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_run_that_is_interrupted(plan_of, zoo, store, hooks):
+    class Interrupting:
+        @hookimpl
+        def dmlbench_trial_started(self):
+            raise KeyboardInterrupt
+
+    hooks.register(Interrupting())
+    plan = plan_of(losses=(zoo("Pull"),), seeds=(0, 1))
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, Site(store.folder, device="cpu"), hooks, jobs=1)
+    assert multiprocessing.active_children() == []
 
 
 def test_a_disk_that_is_full_fails_a_trial_and_loses_no_other(

@@ -143,6 +143,22 @@ class Killed(Pull):
         return super().forward(pairs, selection)
 
 
+class DyingAtTheEnd(Pull):
+    """A loss whose process dies when the record is written, before anyone is told."""
+
+    def __init__(self) -> None:
+        from dmlbench.records import Store
+
+        super().__init__()
+        write = Store.write
+
+        def write_and_die(store: Store, record: object) -> None:
+            write(store, record)
+            os._exit(9)
+
+        Store.write = write_and_die
+
+
 class Everything(Miner):
     """All pairs."""
 

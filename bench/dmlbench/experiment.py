@@ -34,10 +34,10 @@ def run_trial(trial: Trial, workplace: Workplace, on_epoch: OnEpoch = lambda epo
         try:
             outcome = {"status": "finished", **_measure(trial, workplace, on_epoch)}
         except DmlbenchError as error:
-            outcome = {"status": "failed", "reason": str(error)}
+            outcome = {"status": "failed", "reason": _storable(str(error))}
         # A plugin may raise anything, SystemExit included; it costs only this trial.
         except (Exception, SystemExit) as error:
-            outcome = {"status": "failed", "reason": _reason(error)}
+            outcome = {"status": "failed", "reason": _storable(_reason(error))}
     return Record(
         id=trial.id,
         trial=trial,
@@ -89,6 +89,11 @@ def _reason(error: Exception | SystemExit) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(frame.filename)}:{frame.lineno}, in {frame.name}"
     return f"{type(error).__name__}: {error} ({where})"
+
+
+def _storable(text: str) -> str:
+    """Return `text` without halves of characters, which no JSON reader takes."""
+    return text.encode(errors="replace").decode()
 
 
 def _measurements(seconds: float) -> dict[str, Any]:

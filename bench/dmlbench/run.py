@@ -1,8 +1,11 @@
 """The main job: run what is not finished yet, and return every record of the plan."""
 
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import pluggy
 
@@ -50,19 +53,20 @@ def run(plan: Plan, site: Site, hooks: pluggy.PluginManager, jobs: int) -> list[
     """
     before = progress(plan, Store(site.records))
     records = {record.id: record for record in before.done}
-    hooks.hook.dmlbench_run_started(plan=plan)
-    for event in _events(before.to_do, site, jobs):
-        if event.kind == "started":
-            hooks.hook.dmlbench_trial_started(trial=event.trial)
-        elif event.epoch is not None:
-            hooks.hook.dmlbench_epoch_finished(
-                trial=event.trial, metrics=event.epoch.model_dump(mode="json")
-            )
-        elif event.record is not None:
-            records[event.trial.id] = event.record
-            hooks.hook.dmlbench_trial_finished(trial=event.trial, record=event.record)
+    hook = hooks.hook
+    _tell(hook.dmlbench_run_started, plan=plan)
+    with closing(_events(before.to_do, site, jobs)) as events:
+        for event in events:
+            if event.kind == "started":
+                _tell(hook.dmlbench_trial_started, trial=event.trial)
+            elif event.epoch is not None:
+                metrics = event.epoch.model_dump(mode="json")
+                _tell(hook.dmlbench_epoch_finished, trial=event.trial, metrics=metrics)
+            elif event.record is not None:
+                records[event.trial.id] = event.record
+                _tell(hook.dmlbench_trial_finished, trial=event.trial, record=event.record)
     ordered = [records[trial.id] for trial in plan.trials]
-    hooks.hook.dmlbench_run_finished(records=ordered)
+    _tell(hook.dmlbench_run_finished, records=ordered)
     return ordered
 
 
@@ -81,7 +85,15 @@ def default_jobs(device: str) -> int:
     return 1
 
 
-def _events(trials: tuple[Trial, ...], site: Site, jobs: int) -> Iterator[Event]:
+def _tell(hook: Callable[..., Any], **news: Any) -> None:
+    """Call who listens; a listener that raises anything is reported and steers nothing."""
+    try:
+        hook(**news)
+    except Exception as error:
+        warnings.warn(f"A hook plugin failed: {type(error).__name__}: {error}", stacklevel=2)
+
+
+def _events(trials: tuple[Trial, ...], site: Site, jobs: int) -> Generator[Event, None, None]:
     if jobs == 0:
         from dmlbench.executors.inline import run_inline
 

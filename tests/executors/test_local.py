@@ -55,7 +55,7 @@ def test_records_are_the_same_for_any_number_of_workers(plan_of, zoo, tmp_path, 
 
 
 def test_a_plugin_that_takes_its_process_down_fails_only_its_own_trial(plan_of, zoo, tmp_path):
-    names = ("Pull", "Vanishing", "Killed", "Exiting", "Proxies")
+    names = ("Pull", "Vanishing", "Killed", "DyingAtTheEnd", "Exiting", "Proxies")
     trials = plan_of(losses=tuple(map(zoo, names))).trials
     found = outcomes(run_local(trials, site(tmp_path), jobs=2))
     by_name = {trial.parts["loss"].name.rpartition(":")[2]: found[trial.id] for trial in trials}
@@ -67,6 +67,7 @@ def test_a_plugin_that_takes_its_process_down_fails_only_its_own_trial(plan_of, 
         "Pull": "finished",
         "Vanishing": "failed",
         "Killed": "failed",
+        "DyingAtTheEnd": "finished",
         "Exiting": "failed",
         "Proxies": "finished",
     }

@@ -13,6 +13,7 @@ _VERBS = {
     "list": "List the components that are installed.",
     "show": "Show a component, a protocol, or all that is known of one.",
     "publish": "Make leaderboards from records.",
+    "score": "Score embeddings that were made elsewhere.",
     "doctor": "Say what this machine has, and what is broken.",
 }
 

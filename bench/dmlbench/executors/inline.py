@@ -1,6 +1,6 @@
 """Trials one after the other in this process: for debugging, and inside another program."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from dmlbench.device import pick_device
 from dmlbench.discovery import Catalogue
@@ -11,7 +11,7 @@ from dmlbench.records import Epoch, Store
 from dmlbench.trial import Trial
 
 
-def run_inline(trials: Sequence[Trial], site: Site) -> Iterator[Event]:
+def run_inline(trials: Sequence[Trial], site: Site) -> Generator[Event, None, None]:
     """Run `trials` in order and yield what happens; a trial's epochs come when it is over."""
     workplace = Workplace(Catalogue.discover(), site.data_dir, pick_device(site.device))
     store = Store(site.records)

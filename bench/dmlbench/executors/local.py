@@ -9,13 +9,14 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from dmlbench.errors import DataError
 from dmlbench.executors import Event, Site
 from dmlbench.records import Epoch, Record, Store
 from dmlbench.trial import Trial
@@ -25,7 +26,7 @@ _GRACE_SECONDS = 5.0
 _SPAWN = multiprocessing.get_context("spawn")  # a fork of a process that used torch may hang
 
 
-def run_local(trials: Sequence[Trial], site: Site, jobs: int) -> Iterator[Event]:
+def run_local(trials: Sequence[Trial], site: Site, jobs: int) -> Generator[Event, None, None]:
     """Run `trials` in `jobs` worker processes and yield what happens, as it happens.
 
     Each worker computes on one CPU thread: so side by side they do more than one process with
@@ -90,8 +91,13 @@ class _Worker:
         how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
         hint = " The machine may have run out of memory." if -code == signal.SIGKILL else ""
         reason = f"The worker process {how} in the middle of the trial.{hint}"
+        store = Store(self.site.records)
+        with suppress(DataError):  # it may have died after its work was done
+            written = store.read(trial)
+            if written is not None and written.status == "finished":
+                return written
         record = Record(id=trial.id, trial=trial, status="failed", reason=reason)
-        return Store(self.site.records).keep(record)
+        return store.keep(record)
 
     def stop(self) -> None:
         """End the process: in its own time if it is idle, at once if it is at a trial."""

@@ -18,7 +18,8 @@ def facts(table: Table) -> dict[str, str]:
     length, augmentation = protocol.length, protocol.augmentation
     steps = length.epochs * length.steps_per_epoch
     seeds = sorted({record.trial.seed for record in table.records})
-    moves = f", each moved by up to {augmentation.shift} px" if augmentation.shift else ""
+    share = f"{100 * augmentation.shift:g} % of its side"
+    moves = f", each moved by up to {share}" if augmentation.shift else ""
     flips = ", half of them mirrored" if augmentation.flip else ""
     return {
         "Dataset": _dataset(table),
