@@ -13,7 +13,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dmlbench.errors import ConfigError, PluginError, nearest
+from dmlbench.errors import ConfigError, PluginError, guarded, nearest
 
 KINDS = {
     "loss": "losses",
@@ -157,6 +157,24 @@ class Catalogue:
                     f"default_miner: {error}"
                 ) from error
         return found, component
+
+
+    def make(
+        self, kind: str, reference: str, settings: Mapping[str, Any], **available: Any
+    ) -> Any:
+        """Return a component with its settings, given what it asks for by name.
+
+        Raises:
+            ConfigError: nothing of that name, or a setting that it does not know.
+            PluginError: it can't be imported, or its constructor failed.
+        """
+        from dmlbench.hyperparameters import injections, resolve
+
+        found, component = self.load(kind, reference)
+        argument = [] if found.argument is None else [found.argument]
+        values = resolve(component, kind, settings)
+        with guarded(f"Making the {kind} {reference!r}"):
+            return component(*argument, **values, **injections(component, available))
 
 
 def load_entry(entry: Entry) -> Any:

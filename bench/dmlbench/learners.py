@@ -14,8 +14,7 @@ from dmlbench.data.items import Items, with_consecutive_labels
 from dmlbench.device import seed_everything
 from dmlbench.discovery import Catalogue, source_hash
 from dmlbench.embedder import Embedder, embed
-from dmlbench.errors import TrialError, guarded
-from dmlbench.hyperparameters import injections, resolve
+from dmlbench.errors import TrialError
 from dmlbench.training import (
     FIT_STREAM,
     LOSS_STREAM,
@@ -42,13 +41,10 @@ class Workplace:
             ConfigError, PluginError: it can't be found, imported or made.
             TrialError: it is not what the trial's identity says.
         """
-        found, component = self.catalogue.load(kind, part.reference)
+        _, component = self.catalogue.load(kind, part.reference)
         if part.source and part.source != source_hash(component):
             raise TrialError(f"The source of the {kind} {part} changed after the run was planned.")
-        argument = [] if found.argument is None else [found.argument]
-        settings = resolve(component, kind, part.settings)
-        with guarded(f"Making the {kind} {part}"):
-            return component(*argument, **settings, **injections(component, available))
+        return self.catalogue.make(kind, part.reference, part.settings, **available)
 
 
 @dataclass(frozen=True)

@@ -102,13 +102,7 @@ class Planner:
 
     def _dataset(self, reference: str, settings: Settings) -> tuple[Part, Dataset]:
         part = self._part("dataset", reference, settings, must_load=True)
-        return part, self._make("dataset", part)
-
-    def _make(self, kind: str, part: Part) -> Any:
-        found, component = self.catalogue.load(kind, part.reference)
-        argument = [] if found.argument is None else [found.argument]
-        with guarded(f"The {kind} {part.reference!r}"):
-            return component(*argument, **part.settings)
+        return part, self.catalogue.make("dataset", reference, part.settings)
 
     def _protocol(self, name: str, settings: Settings) -> Protocol:
         protocol = load_protocol(name)
@@ -129,7 +123,8 @@ class Planner:
             if kind not in parts or not parts[kind].source:
                 continue
             with suppress(PluginError), guarded(f"The {kind} {parts[kind].reference!r}"):
-                component = self._make(kind, parts[kind])
+                part = parts[kind]
+                component = self.catalogue.make(kind, part.reference, part.settings)
                 if isinstance(component, Sampler):
                     size = protocol.batch_size
                     rng = np.random.default_rng(0)

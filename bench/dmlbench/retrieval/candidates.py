@@ -79,9 +79,10 @@ class Candidates:
         Args:
             first: first query.
             last: one past the last query.
-            at_bound: negatives at the bound or above it ``[last - first]``.
-            beyond: negatives beyond a tie ``[last - first]``; used where a query only counts.
-            listed: packed similarities of those of the others.
+            at_bound: negatives at the bound or above it ``[last - first]``; used where a query
+                only counts.
+            beyond: negatives beyond a tie ``[last - first]``; used likewise.
+            listed: packed similarities of the other queries' negatives at the bound or above.
         """
         counting = self.counting[first:last]
         self._above[first:last] += at_bound * counting
@@ -149,7 +150,7 @@ class Candidates:
         self.counting[lost] = True
         self.bound[full] = np.minimum(self._least[full], np.maximum(self.bound[full], limit))
 
-        from_end = np.repeat(end, size) - np.arange(len(keys))
-        kept = from_end <= np.repeat(np.where(self.counting, 0, self._depth), size)
-        self._listed = [keys[kept]]
-        self._listed_total = len(self._listed[0])
+        kept = np.minimum(size, np.where(self.counting, 0, self._depth))
+        first = np.repeat(end - np.cumsum(kept), kept)
+        self._listed = [keys[first + np.arange(len(first))]]
+        self._listed_total = len(first)

@@ -17,7 +17,7 @@ import numpy as np
 from dmlbench.errors import ConfigError, DataError, nearest
 
 Map = Callable[[np.ndarray], np.ndarray]
-_ROWS_AT_ONCE = 4096
+_BYTES_AT_ONCE = 4 * 2**20
 # A spread below this share of the vectors' length is rounding, not distance.
 _SMALLEST_SPREAD = 1e-7
 _SAFE_SQUARE = 1e-200
@@ -257,16 +257,18 @@ def _root_of_distribution(rows: np.ndarray) -> np.ndarray:
 
 def _check_distributions(queries: np.ndarray, gallery: np.ndarray, name: str) -> None:
     for vectors in (queries,) if queries is gallery else (queries, gallery):
-        for number, rows in enumerate(_parts(vectors)):
+        start = 0
+        for rows in _parts(vectors):
             wrong = (rows < 0).any(axis=1) | (rows == 0).all(axis=1)
             if wrong.any():
                 raise DataError(
                     f"The {name} distance compares distributions: row "
-                    f"{number * _ROWS_AT_ONCE + int(np.argmax(wrong))} has a negative component "
-                    "or only zeros."
+                    f"{start + int(np.argmax(wrong))} has a negative component or only zeros."
                 )
+            start += len(rows)
 
 
 def _parts(vectors: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(vectors), _ROWS_AT_ONCE):
-        yield vectors[start : start + _ROWS_AT_ONCE]
+    step = max(1, _BYTES_AT_ONCE // (8 * vectors.shape[1]))
+    for start in range(0, len(vectors), step):
+        yield vectors[start : start + step]

@@ -31,7 +31,12 @@ def rank(task: Task, device: "str | torch.device", precision: str) -> Figures:
         from dmlbench.retrieval.torch_blocks import rank_on_device
 
         return rank_on_device(task, torch.device(device), getattr(torch, precision))
-    edge = min(LARGEST_WIDTH, int((task.memory / (4 * _BYTES_A_TILE_ENTRY)) ** 0.5))
+    edge = min(
+        LARGEST_WIDTH,
+        int((task.memory / (4 * _BYTES_A_TILE_ENTRY)) ** 0.5),
+        task.queries.rows_in(task.memory // 8),
+        task.gallery.rows_in(task.memory // 8),
+    )
     depth = task.depth
     if (
         task.whole_ranking

@@ -1,8 +1,7 @@
 """Ranks from rows of similarities: a block of queries against the whole gallery, part by part.
 
-The way for large classes. A block's positives come first, one segment of the gallery a class. Of the
-negatives each row keeps its best R, which are then sorted together with the positives: a positive's
-place is its rank.
+The way for large classes. A block's positives come first, one segment of the gallery a class. Of
+the negatives each row keeps its best R, in which the positives then find their ranks.
 """
 
 import threading
@@ -12,7 +11,7 @@ import numpy as np
 
 from dmlbench.retrieval.products import workers
 from dmlbench.retrieval.task import Figures, Task
-from dmlbench.retrieval.thresholds import above, at_least, sortable
+from dmlbench.retrieval.thresholds import above, at_least
 
 _COLUMNS = 16384
 _COLUMNS_A_PRODUCT = 2048
@@ -30,6 +29,7 @@ def rank_by_rows(task: Task) -> Figures:
     bytes_a_row = 4 * columns + 12 * kept + 8 * largest
     sorting = 40 * (kept + largest) * _ROWS_SORTED_AT_ONCE
     most = _MOST_ROWS if task.gallery.kept else _MOST_ROWS_IF_GALLERY_IS_MADE
+    most = min(most, task.queries.rows_in(task.memory // 8))
     rows = int(np.clip(task.memory // (2 * bytes_a_row), 1, most))
     scored = np.flatnonzero(task.layout.relevant > 0)
     own = threading.local()
@@ -77,8 +77,9 @@ class _Block:
         return positive
 
     def _multiply(self, vectors: np.ndarray, start: int, end: int, out: np.ndarray) -> None:
-        for left in range(start, end, _COLUMNS_A_PRODUCT):
-            right = min(left + _COLUMNS_A_PRODUCT, end)
+        step = min(_COLUMNS_A_PRODUCT, self._task.gallery.rows_in(self._task.memory // 8))
+        for left in range(start, end, step):
+            right = min(left + step, end)
             part = self._task.gallery.part(left, right)
             self._task.multiply(vectors, part, out[:, left - start : right - start])
 
@@ -125,18 +126,23 @@ class _Block:
         self, queries: np.ndarray, positive: np.ndarray, nearest: np.ndarray, figures: Figures
     ) -> None:
         """Write what the ranks of the positives say of queries of one class."""
+        positive.sort(axis=1)
+        nearest.sort(axis=1)
+        least = at_least(positive, self._task.tolerance)
         relevant = self._task.layout.relevant[queries][:, None]
-        is_positive = _merge(at_least(positive, self._task.tolerance), nearest)
-        place = np.arange(1, is_positive.shape[1] + 1)
-        found = is_positive.cumsum(axis=1)
-        is_positive &= found <= relevant  # the query itself stands last
-        precision = np.where(is_positive, found / place, 0)
-        among_first = place <= relevant
-        figures.hits[queries] = (is_positive & among_first).sum(axis=1)
-        figures.average_precision[queries] = (precision * among_first).sum(axis=1) / relevant[:, 0]
+        place = np.arange(positive.shape[1], 0, -1)
+        below = [np.searchsorted(*row) for row in zip(nearest, least, strict=True)]
+        rank = place + nearest.shape[1] - np.array(below)
+        # The query itself, at -inf, has the last place, one past R.
+        rank[place > relevant] = np.iinfo(rank.dtype).max
+        precision = place / rank
+        hit = rank <= relevant
+        figures.hits[queries] = hit.sum(axis=1)
+        figures.average_precision[queries] = (precision * hit).sum(axis=1) / relevant[:, 0]
         for k, hits in figures.hits_at.items():
-            hits[queries] = is_positive[:, :k].sum(axis=1)
+            hits[queries] = (rank <= k).sum(axis=1)
         if figures.whole_average_precision is not None:
+            precision[place > relevant] = 0
             figures.whole_average_precision[queries] = precision.sum(axis=1) / relevant[:, 0]
 
 
@@ -150,20 +156,3 @@ def _largest(similarity: np.ndarray, k: int) -> np.ndarray:
         return similarity
     similarity.partition(width - k, axis=1)
     return similarity[:, width - k :]
-
-
-def _merge(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    """Sort both together, best first, a negative before an equal positive; return which is which.
-
-    Args:
-        positive: least similarities ``[r, P]`` that a negative needs to stand above each positive.
-        negative: similarities ``[r, K]``.
-
-    Returns:
-        Boolean ``[r, P + K]``: whether a positive is in that place.
-    """
-    keys = np.concatenate([~sortable(positive), ~sortable(negative)], axis=1).astype(np.uint64)
-    keys <<= np.uint64(1)
-    keys[:, : positive.shape[1]] |= np.uint64(1)
-    keys.sort(axis=1)
-    return (keys & np.uint64(1)).astype(bool)

@@ -23,9 +23,9 @@ class Found(NamedTuple):
     first: int
     last: int
     at_bound: np.ndarray
-    """Negatives at the bound or above ``[last - first]``; only of queries that count."""
+    """Negatives at the bound or above ``[last - first]``; right for queries that count."""
     beyond: np.ndarray
-    """Negatives beyond a tie ``[last - first]``; only of queries that count."""
+    """Negatives beyond a tie ``[last - first]``; right for queries that count."""
     listed: np.ndarray
     """Packed similarities of the negatives at the bound or above, of the other queries."""
 
@@ -67,8 +67,8 @@ class Side(ABC):
         return Found(
             self._first,
             self._last,
-            self._at_bound[here] * self.counting[here],
-            self._past_tie[here] * self.counting[here],
+            self._at_bound[here],
+            self._past_tie[here],
             np.concatenate(self._keys),
         )
 

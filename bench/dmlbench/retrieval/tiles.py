@@ -66,7 +66,8 @@ def rank_by_tiles(task: Task, edge: int) -> Figures:
         rows.skip(group[tile.top : tile.bottom] == np.searchsorted(columns, tile.left))
         return sweep(similarity, [rows], workspace.mask)
 
-    with workers(task.memory // 2 // (5 * edge * edge)) as pool:
+    parts = task.queries.bytes_of(edge) + task.gallery.bytes_of(edge)
+    with workers(task.memory // 2 // (5 * edge * edge + parts)) as pool:
         _gather(pool, own_tile, _own_tiles(columns, group, edge), candidates)
         others = _other_tiles(columns, len(group), edge, task.symmetric)
         _gather(pool, other_tile, others, candidates)

@@ -1,10 +1,12 @@
 """Mapped vectors in class order, kept in memory where they fit, made on demand where not."""
 
+import sys
+
 import numpy as np
 
 from dmlbench.retrieval.distances import Map
 
-_ROWS_AT_ONCE = 2048
+_BYTES_MAPPED_AT_ONCE = 4 * 2**20
 
 
 class MappedVectors:
@@ -26,13 +28,10 @@ class MappedVectors:
         self._mapping = mapping
         self._dtype = dtype
         self._kept: np.ndarray | None = None
-        width = mapping(vectors[:1]).shape[1]
-        if len(order) * width * dtype.itemsize <= keep_below:
-            kept = np.empty((len(order), width), dtype)
-            for start in range(0, len(order), _ROWS_AT_ONCE):
-                end = min(start + _ROWS_AT_ONCE, len(order))
-                kept[start:end] = self._make(start, end)
-            self._kept = kept
+        self._width: int = mapping(vectors[:1]).shape[1]
+        self._bytes_a_row = self._width * dtype.itemsize
+        if len(order) * self._bytes_a_row <= keep_below:
+            self._kept = self._make(0, len(order))
 
     def __len__(self) -> int:
         return len(self._order)
@@ -48,5 +47,19 @@ class MappedVectors:
             return self._kept[start:end]
         return self._make(start, end)
 
+    def rows_in(self, memory: int) -> int:
+        """Return how many rows a part may have to take no more than `memory` bytes, 1 at least."""
+        return sys.maxsize if self.kept else max(1, memory // self._bytes_a_row)
+
+    def bytes_of(self, rows: int) -> int:
+        """Return the bytes that a part of so many rows takes."""
+        return 0 if self.kept else rows * self._bytes_a_row
+
     def _make(self, start: int, end: int) -> np.ndarray:
-        return self._mapping(self._vectors[self._order[start:end]]).astype(self._dtype, copy=False)
+        made = np.empty((end - start, self._width), self._dtype)
+        step = max(1, _BYTES_MAPPED_AT_ONCE // (8 * self._width))
+        for first in range(start, end, step):
+            last = min(first + step, end)
+            rows = self._vectors[self._order[first:last]]
+            made[first - start : last - start] = self._mapping(rows)
+        return made

@@ -1,0 +1,126 @@
+"""From raw inputs to embeddings: the format that a backbone asks for, against plain arithmetic."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dmlbench import Backbone, ConfigError, ImageFormat, PluginError
+from dmlbench.data.items import Items
+from dmlbench.embedder import Embedder, embed
+
+CPU = torch.device("cpu")
+RNG = np.random.default_rng(0)
+GREY = Items(RNG.integers(256, size=(6, 1, 8, 8)).astype(np.uint8), np.arange(6))
+COLOUR = Items(RNG.integers(256, size=(6, 3, 8, 8)).astype(np.uint8), np.arange(6))
+VECTORS = Items(RNG.normal(size=(6, 5)).astype(np.float32), np.arange(6))
+
+
+class Keeping(nn.Module):
+    """Keeps what reaches it."""
+
+    num_features = 2
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.given = inputs
+        return inputs.flatten(1)[:, :2]
+
+
+class Asking(Backbone):
+    """Asks for a format."""
+
+    def __init__(self, **wanted: object) -> None:
+        self.wanted = ImageFormat(**wanted)
+
+    def image_format(self) -> ImageFormat:
+        return self.wanted
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        self.shape = shape
+        return Keeping()
+
+
+class ForVectors(Asking):
+    modality = "vector"
+
+
+def given(backbone: Backbone, items: Items) -> Tensor:
+    """Return what reaches the network for all items."""
+    model = Embedder(backbone, items, 4)
+    embed(model, items, CPU, "float32")
+    return model.backbone.given
+
+
+def test_pixels_are_brought_to_the_mean_and_deviation_asked_for():
+    found = given(Asking(mean=(0.1, 0.2, 0.3), std=(0.5, 1.0, 2.0)), COLOUR)
+    for n, c, y, x in np.ndindex(COLOUR.inputs.shape):
+        pixel = COLOUR.inputs[n, c, y, x] / 255
+        expected = (pixel - (0.1, 0.2, 0.3)[c]) / (0.5, 1.0, 2.0)[c]
+        assert found[n, c, y, x].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_grey_images_are_repeated_for_a_network_for_colour():
+    backbone = Asking(channels=3, mean=(0.0,), std=(1.0,))
+    found = given(backbone, GREY)
+    assert backbone.shape == (3, 8, 8)
+    for channel in range(3):
+        assert np.allclose(found[:, channel] * 255, GREY.inputs[:, 0], atol=1e-4)
+
+
+def test_images_are_resized_to_the_size_asked_for():
+    flat = Items(np.full((2, 1, 8, 8), 51, dtype=np.uint8), np.arange(2))
+    backbone = Asking(size=5, mean=(0.0,), std=(1.0,))
+    found = given(backbone, flat)
+    assert backbone.shape == (1, 5, 5)
+    assert found.shape == (2, 1, 5, 5)
+    assert torch.allclose(found, torch.tensor(0.2))
+
+
+def test_vectors_reach_the_network_as_they_are():
+    backbone = ForVectors()
+    assert np.array_equal(given(backbone, VECTORS), VECTORS.inputs)
+    assert backbone.shape == (5,)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "items", "reason"),
+    [
+        (Asking(), VECTORS, "Asking takes images, the dataset has vectors"),
+        (ForVectors(), GREY, "ForVectors takes vectors, the dataset has images"),
+        (Asking(channels=1), COLOUR, "Asking wants 1 channels, the images have 3"),
+    ],
+)
+def test_inputs_that_a_network_is_not_made_for_are_refused(backbone, items, reason):
+    with pytest.raises(ConfigError, match=reason):
+        Embedder(backbone, items, 4)
+
+
+def test_a_network_must_say_how_many_features_it_makes():
+    class Silent(Asking):
+        def build(self, shape: tuple[int, ...]) -> nn.Module:
+            return nn.Flatten()
+
+    with pytest.raises(PluginError, match=r"Silent\.build returned no int num_features"):
+        Embedder(Silent(), GREY, 4)
+
+
+def test_embeddings_do_not_depend_on_the_rest_of_the_batch():
+    class Normalising(ForVectors):
+        def build(self, shape: tuple[int, ...]) -> nn.Module:
+            network = nn.Sequential(nn.BatchNorm1d(5), nn.Dropout(0.5))
+            network.num_features = 5
+            return network
+
+    many = Items(RNG.normal(size=(600, 5)).astype(np.float32), np.arange(600))
+    model = Embedder(Normalising(), many, 4).train()
+    together = embed(model, many, CPU, "float32")
+    assert together.shape == (600, 4)
+    assert not together.requires_grad
+    for place in (0, 255, 256, 599):
+        alone = embed(model, many[np.array([place])], CPU, "float32")
+        torch.testing.assert_close(together[place : place + 1], alone)
+
+
+def test_half_precision_gives_single_precision_embeddings():
+    embeddings = embed(Embedder(ForVectors(), VECTORS, 4), VECTORS, CPU, "bfloat16")
+    assert embeddings.dtype == torch.float32
