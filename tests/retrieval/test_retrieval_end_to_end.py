@@ -1,5 +1,7 @@
 """From embeddings to figures: against float64 similarities, a peer, and what must always hold."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -219,6 +221,21 @@ def test_a_small_memory_budget_gives_the_same_figures(engine, forced):
         small = retrieval.evaluate(embeddings, labels, memory_budget=2**16)
     np.testing.assert_array_equal(small.per_query.hits, expected.per_query.hits)
     assert small.map_at_r == pytest.approx(expected.map_at_r, abs=1e-12)
+
+
+@pytest.mark.parametrize(("classes", "dimension"), [(1000, 32), (1000, 512), (10, 32), (10, 512)])
+def test_memory_stays_within_the_budget(classes, dimension):
+    rng = np.random.default_rng(8)
+    embeddings, labels = classes_with_noise(rng, 4000, classes, dimension, 3.0)
+    budget, per_item = 8 * 2**20, 200
+    retrieval.evaluate(embeddings[:50], np.arange(50) % 5)
+    tracemalloc.start()
+    try:
+        retrieval.evaluate(embeddings, labels, memory_budget=budget)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < budget + per_item * len(labels)
 
 
 def test_full_float32_products_are_asked_of_torch_and_the_setting_is_given_back():
