@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from dmlbench import ConfigError, PluginError
-from dmlbench.discovery import KINDS, Catalogue, Entry, load_entry, source_hash
+from dmlbench.discovery import Catalogue
+from dmlbench.entry_points import KINDS, Entry
+from dmlbench.loading import load_entry
+from dmlbench.source import source_hash
 
 LOSS = '''
 from dmlbench import Loss

@@ -2,7 +2,8 @@
 
 import pytest
 
-from dmlbench.discovery import Catalogue, Entry
+from dmlbench.discovery import Catalogue
+from dmlbench.entry_points import Entry
 from dmlbench.hooks import hookimpl, plugin_manager
 
 LISTENER = """

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from dmlbench.discovery import Catalogue, load_entry
+from dmlbench.discovery import Catalogue
 from dmlbench.errors import PluginError
+from dmlbench.loading import load_entry
 
 if TYPE_CHECKING:
     from dmlbench.plan import Plan

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 
 from dmlbench.data.items import Items, with_consecutive_labels
 from dmlbench.device import seed_everything
-from dmlbench.discovery import Catalogue, source_hash
+from dmlbench.discovery import Catalogue
 from dmlbench.embedder import Embedder, embed
 from dmlbench.errors import TrialError
+from dmlbench.source import source_hash
 from dmlbench.training import (
     FIT_STREAM,
     LOSS_STREAM,

@@ -10,11 +10,13 @@ import numpy as np
 
 from dmlbench.contracts import Dataset, Sampler
 from dmlbench.data.items import Data, load_data
-from dmlbench.discovery import KINDS, Catalogue, source_hash
+from dmlbench.discovery import Catalogue
 from dmlbench.embedder import check_input
+from dmlbench.entry_points import KINDS
 from dmlbench.errors import ConfigError, DataError, PluginError, guarded, nearest
 from dmlbench.hyperparameters import check_argument, family_argument, resolve
 from dmlbench.protocol import Protocol, load_protocol
+from dmlbench.source import source_hash
 from dmlbench.suite import Suite
 from dmlbench.trial import Part, Trial
 

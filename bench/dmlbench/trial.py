@@ -50,6 +50,8 @@ class Trial(Section):
     parts: dict[str, Part]
     """By kind: a loss with its miner, sampler and backbone, or a baseline."""
     seed: int
+    semantics: int = SEMANTICS
+    """That of the harness which made it."""
 
     @cached_property
     def id(self) -> str:
@@ -66,7 +68,7 @@ class Trial(Section):
     def identity(self) -> dict[str, Any]:
         """Return what the id is made of."""
         return {
-            "semantics": SEMANTICS,
+            "semantics": self.semantics,
             "dataset": self.dataset.identity(),
             "fingerprint": self.fingerprint,
             "protocol": self.protocol.identity(),

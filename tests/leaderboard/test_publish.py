@@ -160,7 +160,7 @@ def test_the_page_says_what_was_held_equal(glyphs_records, tmp_path):
     for fact in (
         "fingerprint ffffffffffffffff",
         "embedding size 64",
-        "10 epochs x 25 steps",
+        "8 epochs x 40 steps",
         "best MAP@R on held-out classes; never chosen on test",
         "**Distance:** cosine",
         "**Ties:** pessimistic",

@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-from dmlbench.discovery import Entry
+from dmlbench.entry_points import Entry
 from dmlbench.hyperparameters import family_argument, hyperparameters
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from dmlbench.cli.options import data_dir_option
-from dmlbench.discovery import KINDS, Catalogue
+from dmlbench.discovery import Catalogue
+from dmlbench.entry_points import KINDS
 
 
 @click.command("doctor")
@@ -14,9 +15,9 @@ def command(data_dir: Path | None) -> None:
     """Say what this machine has and what is broken; exit with 1 if a plugin is."""
     import torch
 
-    from dmlbench.discovery import load_entry
     from dmlbench.errors import PluginError
     from dmlbench.hyperparameters import family_argument
+    from dmlbench.loading import load_entry
     from dmlbench.records import versions
 
     click.echo("Versions")

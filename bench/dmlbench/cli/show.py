@@ -2,7 +2,8 @@
 
 import click
 
-from dmlbench.discovery import KINDS, Catalogue
+from dmlbench.discovery import Catalogue
+from dmlbench.entry_points import KINDS
 
 
 @click.command("show")

@@ -1,0 +1,45 @@
+"""The source code of a component, as part of its identity."""
+
+import ast
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+
+def source_hash(component: Any) -> str:
+    """Return a hash of the source code that a component class is made of.
+
+    It covers the file of the class and the files beside it that it imports, directly or not, and
+    those of its bases in the same folder: an edited file is another component, an unchanged one
+    in a new release is the same.
+    """
+    folder = _file_of(component).parent
+    files: set[Path] = set()
+    waiting = [_file_of(base) for base in component.__mro__]
+    while waiting:
+        path = waiting.pop()
+        if path in files or path.parent != folder or not path.is_file():
+            continue
+        files.add(path)
+        if path.suffix == ".py":
+            waiting += [folder / f"{name}.py" for name in _imported_names(path)]
+    digest = sha256()
+    for path in sorted(files):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _file_of(component: Any) -> Path:
+    return Path(getattr(sys.modules.get(component.__module__), "__file__", None) or "")
+
+
+def _imported_names(path: Path) -> set[str]:
+    """Return every part of every module name that a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names.update(part for alias in node.names for part in alias.name.split("."))
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.update(node.module.split("."))
+    return names
