@@ -69,6 +69,8 @@ def describe(device: torch.device, precision: str) -> dict[str, Any]:
         "precision": precision,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "threads": torch.get_num_threads(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
     }
 
 

@@ -12,6 +12,10 @@ The definitions, for a query of class c whose gallery holds R other items of cla
 - R-Precision: the positives of rank R or better, over R.
 - MAP@R: the sum of j / rank_j over the positives of rank R or better, over R.
 - A query with R = 0 is *lone*: left out of the averages, and counted.
+
+Beside it: `nearest_neighbours` for pictures, `knn_accuracy`, `mean_distances`,
+`evaluate_clustering` (NMI, AMI), `evaluate_verification` (ROC, equal error rate, TAR at FAR) and
+`evaluate_approximately` for galleries past memory.
 """
 
 from importlib import import_module
