@@ -52,6 +52,7 @@ def photos(folder: Path, classes: dict[str, int]) -> Path:
         ((*RUN, "--loss", "nowhere:Loss"), ("nowhere",)),
         (("run", "--dataset", "digts", "--loss", "triplet"), ("'digts'", "'digits'")),
         (("run", "--dataset", "mnist", "--loss", "triplet"), ("IDX files", "ylecun/mnist")),
+        ((*RUN, "--loss", "triplet", "--data-dir", "nowhere"), ("--data-dir", "nowhere")),
         (("run", "--dataset", "folder", "--loss", "triplet"), ("folder:",)),
         (("run", "--dataset", "folder:nowhere", "--loss", "triplet"), ("nowhere",)),
         (("run", "--suite", "missing.toml"), ("missing.toml",)),

@@ -164,7 +164,7 @@ def test_the_main_job_of_the_readme(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     for dataset in ("glyphs", "digits-closed"):
         assert f"{dataset}/small.md" in done.stdout
-        with open(folder / "leaderboards" / dataset / "small.csv", newline="") as file:
+        with open(folder / "results" / "leaderboards" / dataset / "small.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         assert len(rows) >= 21
         assert not any(row["seeds_failed"] for row in rows)

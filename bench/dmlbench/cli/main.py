@@ -11,7 +11,7 @@ from dmlbench.errors import DmlbenchError
 _VERBS = {
     "run": "Run trials and write their leaderboards.",
     "list": "List the components that are installed.",
-    "show": "Show a component, a protocol, or all that is known of one.",
+    "show": "Show all that is known of a component or a protocol.",
     "publish": "Make leaderboards from records.",
     "score": "Score embeddings that were made elsewhere.",
     "doctor": "Say what this machine has, and what is broken.",

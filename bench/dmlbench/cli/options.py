@@ -6,7 +6,7 @@ import click
 
 data_dir_option = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     envvar="DMLBENCH_DATA",
     help="Folder with your copies of datasets (else the variable DMLBENCH_DATA).",
 )
