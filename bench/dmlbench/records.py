@@ -123,8 +123,8 @@ class Store:
 
     def path(self, trial: Trial) -> Path:
         """Return where the record of `trial` belongs."""
-        name = f"{_slug(trial.label)}-seed{trial.seed}-{trial.id}.json"
-        return self.folder / _slug(str(trial.dataset)) / _slug(trial.protocol.name) / name
+        name = f"{slug(trial.label)}-seed{trial.seed}-{trial.id}.json"
+        return self.folder / slug(str(trial.dataset)) / slug(trial.protocol.name) / name
 
     def write(self, record: Record) -> Path:
         """Write `record` at once or not at all, and return its path."""
@@ -217,5 +217,6 @@ def versions(distributions: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """Return `text` as the name of a file or folder."""
     return re.sub(r"[^A-Za-z0-9.=_+-]+", "-", text).strip("-.")[:80] or "unnamed"

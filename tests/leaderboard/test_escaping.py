@@ -5,7 +5,8 @@ import shlex
 import pytest
 from markdown_it import MarkdownIt
 
-from dmlbench.leaderboard.escaping import code_block, csv_cell, markdown, plain, shell, slug
+from dmlbench.leaderboard.escaping import code_block, csv_cell, markdown, plain, shell
+from dmlbench.records import slug
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -39,11 +39,6 @@ def shell(words: list[str]) -> str:
     return _cut(shlex.join(map(_visible, words)), COMMAND_LENGTH)
 
 
-def slug(text: str) -> str:
-    """Return `text` as the name of a file or folder."""
-    return re.sub(r"[^A-Za-z0-9.=_+-]+", "-", text).strip("-.")[:80] or "unnamed"
-
-
 def _visible(text: str) -> str:
     """Return `text` with a space for each control, format or line-breaking character."""
     return "".join(character if character.isprintable() else " " for character in text)

@@ -10,11 +10,10 @@ from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.charts import distances_svg, ranking_svg
 from dmlbench.leaderboard.columns import ColumnSource, add_columns, column_sources
 from dmlbench.leaderboard.curves import curves_row
-from dmlbench.leaderboard.escaping import slug
 from dmlbench.leaderboard.figures import to_csv
 from dmlbench.leaderboard.markdown import Pictures, index, page
 from dmlbench.leaderboard.tables import Table, make_tables
-from dmlbench.records import Record, Store, write_atomically
+from dmlbench.records import Record, Store, slug, write_atomically
 
 INDEX = "README.md"
 _RESERVED = {INDEX.lower(), "runs"}
