@@ -9,6 +9,7 @@ from scipy import stats
 from dmlbench.leaderboard.tables import make_tables
 from dmlbench.protocol import load_protocol
 from dmlbench.records import Record
+from dmlbench.trial import Part
 
 
 def only(records):
@@ -242,3 +243,18 @@ def test_a_trial_without_loss_or_baseline_is_shown_as_unnamed(record):
 
 def test_no_records_make_no_tables():
     assert make_tables([]) == []
+
+
+def test_a_failure_to_load_is_forgotten_once_the_component_has_finished(record):
+    mended = Part(reference="mine", name="mine", distribution="my-package", source="0" * 64)
+    broken = mended.model_copy(update={"source": ""})
+    failed = [
+        record(broken, None, seed=seed, status="failed", reason="ImportError") for seed in (0, 1)
+    ]
+    (row,) = only([*failed, record(seed=0)]).failed
+    assert [len(row.finished), len(row.failed)] == [0, 2]
+    table = only([*failed, record(mended, seed=0)])
+    assert [(row.label, len(row.finished), len(row.failed)) for row in table.rows] == [
+        ("mine + random", 1, 0),
+        ("mine", 0, 1),  # the other seed is still to be tried again
+    ]

@@ -117,7 +117,7 @@ def _place(keyed: tuple[tuple[str, str, str], Record]) -> Any:
 
 
 def _make_table(records: Sequence[Record]) -> Table:
-    kept, notes = _one_a_trial(records)
+    kept, notes = _one_a_trial(_without_mended(records))
     groups = groupby(kept, key=lambda record: record.trial.row)
     rows = named_rows([list(group) for _, group in groups])
     table = Table(tuple(rows))
@@ -125,6 +125,20 @@ def _make_table(records: Sequence[Record]) -> Table:
     ordered = tuple(sorted(marked, key=lambda row: _rank(row, table.headline)))
     table = Table(ordered)
     return replace(table, notes=(*notes, *_missing_floors(table), *_uneven_seeds(table)))
+
+
+def _without_mended(records: Sequence[Record]) -> list[Record]:
+    """Leave out failures of components that could not be loaded then and have finished since."""
+
+    def parts(record: Record, loaded: bool) -> set[tuple[str, str, str, int]]:
+        return {
+            (kind, part.name, part.distribution, record.trial.seed)
+            for kind, part in record.trial.parts.items()
+            if bool(part.source) == loaded
+        }
+
+    finished = {part for r in records if r.status == "finished" for part in parts(r, loaded=True)}
+    return [r for r in records if not (broken := parts(r, loaded=False)) or broken - finished]
 
 
 def _one_a_trial(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
