@@ -197,10 +197,11 @@ def _table(
     headings: Sequence[str], lines: Sequence[Sequence[str]], numeric: Iterable[int] = ()
 ) -> str:
     right = set(numeric)
-    return tabulate(
+    table: str = tabulate(
         lines,
         headings,
         tablefmt="pipe",
         disable_numparse=True,
         colalign=["right" if place in right else "left" for place in range(len(headings))],
     )
+    return table
