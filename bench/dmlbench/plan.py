@@ -53,7 +53,10 @@ class Planner:
             DataError, PluginError: a dataset asked for by name is missing, damaged or broken.
         """
         settings = _by_kind(suite.settings)
-        references, left_out = self._datasets(suite.datasets)
+        references: tuple[str, ...] = suite.datasets
+        left_out: list[str] = []
+        if references == ("all",):
+            references, left_out = self.datasets()
         trials: dict[str, Trial] = {}
         for reference in references:
             try:
@@ -80,11 +83,10 @@ class Planner:
         _check_used(settings, trials.values())
         return Plan(tuple(trials.values()), tuple(left_out))
 
-    def _datasets(self, asked: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
-        """Return the datasets to run on, and for ``all`` why others are left out."""
-        if asked != ("all",):
-            return asked, []
-        ready, left_out = [], []
+    def datasets(self) -> tuple[tuple[str, ...], list[str]]:
+        """Return the datasets that are ready on this machine, and how to get each other one."""
+        ready: list[str] = []
+        reasons: dict[str, list[str]] = {}
         for reference in self.catalogue.references("dataset"):
             try:
                 _, component = self.catalogue.load("dataset", reference)
@@ -92,15 +94,15 @@ class Planner:
                     family = family_argument(component)
                     missing = None if family else component().missing(self.data_dir)
             except PluginError as error:
-                left_out.append(str(error))
+                reasons.setdefault(str(error), []).append(reference)
                 continue
             if family:
-                left_out.append(f"{reference}: name your own data, as --dataset {reference}:PATH.")
-            elif missing:
-                left_out.append(f"{reference}: {missing}")
+                missing = f"name your own data, as --dataset {reference}:PATH."
+            if missing:
+                reasons.setdefault(missing, []).append(reference)
             else:
                 ready.append(reference)
-        return tuple(ready), left_out
+        return tuple(ready), [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
 
     def _dataset(self, reference: str, settings: Settings) -> tuple[Part, Dataset]:
         part = self._part("dataset", reference, settings, must_load=True)

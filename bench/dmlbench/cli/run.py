@@ -9,7 +9,7 @@ import click
 from dmlbench.cli.options import data_dir_option, output_option
 
 if TYPE_CHECKING:
-    from dmlbench.plan import Plan
+    from dmlbench.plan import Plan, Planner
     from dmlbench.records import Record
     from dmlbench.suite import Suite
 
@@ -113,10 +113,13 @@ def command(
     store = Store(output / "runs")
     catalogue = Catalogue.discover()
     pick_device(device)
-    plan = Planner(catalogue, data_dir).unfold(wanted)
+    planner = Planner(catalogue, data_dir)
+    plan = planner.unfold(wanted)
     before = progress(plan, store)
     jobs = default_jobs(device) if jobs is None else jobs
     _show(plan, len(before.done), jobs)
+    if asked["everything"] and not asked["datasets"]:
+        _show_other_datasets(wanted, planner)
     for reason in before.damaged:
         click.echo(f"Will run again: {reason}", err=True)
     if dry_run:
@@ -187,6 +190,17 @@ def _show(plan: "Plan", done: int, jobs: int) -> None:
         click.echo(f"Left out: {reason}")
     rest = f"{len(plan.trials) - done} trials to run, {done} finished before"
     click.echo(f"{rest}; {jobs} worker processes.\n" if jobs else f"{rest}; in this process.\n")
+
+
+def _show_other_datasets(suite: "Suite", planner: "Planner") -> None:
+    """Say which datasets ``--all`` leaves out unless they are named, and how to get them."""
+    ready, missing = planner.datasets()
+    others = [name for name in ready if name not in suite.datasets]
+    if others:
+        click.echo(f"Left out, but ready: --dataset {','.join(others)}")
+    for reason in missing:
+        click.echo(f"Left out: {reason}")
+    click.echo()
 
 
 def _wrapped(rows: list[str]) -> str:
