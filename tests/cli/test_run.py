@@ -43,8 +43,8 @@ def test_all_pairs_every_miner_with_a_loss_that_takes_what_it_makes(dmlbench, ti
 def test_all_says_which_datasets_it_leaves_out_and_how_to_get_them(dmlbench, tiny):
     out = dmlbench("run", "--all", "--dry-run", "--protocol", tiny).out
     assert "ready: --dataset digits,iris" in out
-    for words in ("mnist, mnist-closed: MNIST is not on this machine", "folder: name your own data"):
-        assert f"Left out: {words}" in out
+    assert "Left out: mnist, mnist-closed: MNIST is not on this machine" in out
+    assert "Left out: folder: name your own data" in out
     chosen = dmlbench("run", "--all", "--dataset", "digits", "--dry-run", "--protocol", tiny).out
     assert "Left out" not in chosen
 
