@@ -19,7 +19,6 @@ from dmlbench.records import (
     Epoch,
     Record,
     Store,
-    finished,
     read_record,
     versions,
     write_atomically,
@@ -133,11 +132,6 @@ def test_a_damaged_array_is_said(fields):
     packed = Array.pack(np.arange(3, dtype=np.int32))
     with pytest.raises(DataError, match="per-query array is damaged"):
         packed.model_copy(update=fields).unpack()
-
-
-def test_finished_ones_are_picked():
-    records = [make_record(0), make_record(1, status="failed"), make_record(2)]
-    assert [record.trial.seed for record in finished(records)] == [0, 2]
 
 
 def test_versions_name_what_may_change_a_figure():

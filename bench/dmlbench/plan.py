@@ -68,9 +68,13 @@ class Planner:
                     raise
                 left_out.append(f"{reference}: {error}")
                 continue
+            known: dict[tuple[str, str], Part] = {}
             for row in self._rows(suite, protocol):
-                parts = {kind: self._part(kind, name, settings) for kind, name in row.items()}
-                self._rehearse(parts, protocol, data)
+                for kind, name in row.items():
+                    if (kind, name) not in known:
+                        known[kind, name] = self._part(kind, name, settings)
+                        self._rehearse(kind, known[kind, name], protocol, data)
+                parts = {kind: known[kind, name] for kind, name in row.items()}
                 for seed in suite.seeds:
                     trial = Trial(
                         dataset=part,
@@ -114,27 +118,24 @@ class Planner:
             protocol = protocol.change(key, str(value))
         return protocol
 
-    def _rehearse(self, parts: Mapping[str, Part], protocol: Protocol, data: Data) -> None:
-        """Make the sampler and the backbone of a row, to find out whether they fit the data.
+    def _rehearse(self, kind: str, part: Part, protocol: Protocol, data: Data) -> None:
+        """Make a sampler or a backbone, to find out whether it fits the data.
 
         One that is broken fails in its trials.
 
         Raises:
-            ConfigError: they don't: a batch can't be filled, or images meet a network for vectors.
+            ConfigError: it doesn't: a batch can't be filled, or images meet a network for vectors.
         """
+        if kind not in ("sampler", "backbone") or not part.source:
+            return
         items = next(iter(data.splits.values()))
-        for kind in ("sampler", "backbone"):
-            if kind not in parts or not parts[kind].source:
-                continue
-            with suppress(PluginError), guarded(f"The {kind} {parts[kind].reference!r}"):
-                part = parts[kind]
-                component = self.catalogue.make(kind, part.reference, part.settings)
-                if isinstance(component, Sampler):
-                    size = protocol.batch_size
-                    rng = np.random.default_rng(0)
-                    next(iter(component.batches(items.labels, batch_size=size, steps=1, rng=rng)))
-                else:
-                    check_input(component, items)
+        with suppress(PluginError), guarded(f"The {kind} {part.reference!r}"):
+            component = self.catalogue.make(kind, part.reference, part.settings)
+            if isinstance(component, Sampler):
+                size, rng = protocol.batch_size, np.random.default_rng(0)
+                next(iter(component.batches(items.labels, batch_size=size, steps=1, rng=rng)))
+            else:
+                check_input(component, items)
 
     def _rows(self, suite: Suite, protocol: Protocol) -> Iterator[dict[str, str]]:
         """Yield the references of each row's components by kind."""

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +16,6 @@ from pydantic import ValidationError
 from dmlbench.errors import ConfigError, DataError
 from dmlbench.protocol import Section
 from dmlbench.trial import Trial
-
-SCHEMA_VERSION = 1
-"""Raised when a record's fields change their meaning."""
 
 
 class Array(Section):
@@ -70,6 +67,7 @@ class Record(Section):
     """The outcome of one trial. All but `measurements` repeats to the bit on one platform."""
 
     schema_version: Literal[1] = 1
+    """Raised when fields change their meaning."""
     id: str
     trial: Trial
     status: Literal["finished", "failed"]
@@ -197,11 +195,6 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def finished(records: Iterable[Record]) -> Iterator[Record]:
-    """Yield the records of trials that finished."""
-    return (record for record in records if record.status == "finished")
 
 
 def versions(distributions: Mapping[str, str]) -> dict[str, str]:

@@ -128,3 +128,8 @@ def test_an_output_that_can_not_be_written(dmlbench, tmp_path):
     assert result.code == 2
     assert "--output" in result.err
     assert (tmp_path / "file").read_text() == "in the way"
+    (tmp_path / "leaderboards").write_text("in the way")
+    result = dmlbench(*RUN, "--loss", "triplet")
+    assert result.code == 2
+    assert "leaderboards" in result.err
+    assert not (tmp_path / "runs").exists()

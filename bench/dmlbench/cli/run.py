@@ -124,12 +124,16 @@ def command(
         click.echo(f"Will run again: {reason}", err=True)
     if dry_run:
         return
-    store.check_writable()
+    for folder in (output / "leaderboards", store.folder):
+        Store(folder).check_writable()
     hooks = plugin_manager(catalogue)
     hooks.register(EpochLog() if log else ProgressDisplay(len(before.to_do)))
     records = run(plan, Site(store.folder, data_dir, device), hooks, jobs)
     print_tables(records)
-    paths = publish(store.read_all()[0], output / "leaderboards", columns=hooks)
+    found, damaged = store.read_all()
+    for error in damaged:
+        click.echo(f"dmlbench: left out: {error}", err=True)
+    paths = publish(found, output / "leaderboards", columns=hooks)
     _close(records, paths)
 
 
