@@ -30,6 +30,9 @@ class Loss(nn.Module, ABC):
 
     A loss with parameters of its own asks for ``num_classes`` and ``embedding_dim`` by keyword,
     without a default; the harness passes them. It is called in float32 whatever the precision.
+
+    A loss around another (a memory, say) is a family: it takes the other one as its first
+    argument, ``loss``, and is named ``xbm/contrastive``.
     """
 
     takes: ClassVar[Literal["pairs", "triplets", "labels"]]
@@ -38,6 +41,12 @@ class Loss(nn.Module, ABC):
     """Name of the miner that its source uses; needed unless `takes` is ``"labels"``."""
     paper: ClassVar[str] = ""
     """Authors, title, venue and year, arXiv id."""
+    differences: ClassVar[str] = ""
+    """Where it departs from its paper, and known code from it, in a sentence or two."""
+    trained_as: ClassVar[str | None] = None
+    """What its paper trains where it is no loss by itself: ``cross-entropy+0.003*center``."""
+    paper_sampler: ClassVar[tuple[str, Mapping[str, Any]]] = ("m-per-class", {})
+    """Name and settings of the sampler that its source uses, for ``--sampler paper``."""
     reducer: ClassVar[str] = "mean"
     """How values become one number, in the words of the field: "mean", "mean over non-zero"…"""
     own_lr_multiple: ClassVar[float] = 1.0
@@ -47,7 +56,18 @@ class Loss(nn.Module, ABC):
     normalize: ClassVar[bool] = True
     """Whether it trains on embeddings of length 1."""
     views: ClassVar[int] = 1
-    """Augmented copies of each image in a batch."""
+    """Augmented copies of each image in a batch: all first ones, then all second ones…"""
+    starts_epochs: ClassVar[bool] = False
+    """Whether `start_epoch` is to be called; it costs a pass over the training items."""
+
+    def start_epoch(self, embeddings: Tensor, labels: Tensor) -> None:
+        """Learn about all training items before an epoch, if `starts_epochs` says so.
+
+        Args:
+            embeddings: of all items as the network has them in evaluation mode ``[N, D]``,
+                without gradient; of length 1 if `normalize`.
+            labels: their class ids ``[N]`` (int64), 0 to num_classes - 1.
+        """
 
     def extend(self, pairs: Pairs) -> Pairs:
         """Return the pairs to mine and to learn from; a loss with a memory adds references."""
@@ -77,7 +97,12 @@ class Miner(ABC):
 
 
 class Sampler(ABC):
-    """Puts training items together to batches, by their labels alone."""
+    """Puts training items together to batches, by their labels.
+
+    One that needs more asks for it with a further keyword argument of `batches`: ``groups``, the
+    super-class of each item ``[N]`` (int64; an error if the dataset has none), or
+    ``embeddings``, those of all items at the start of the epoch ``[N, D]`` (float32, length 1).
+    """
 
     paper: ClassVar[str] = ""
 
