@@ -1,12 +1,30 @@
 """Values and gradients of the losses, against their formulas in plain loops."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 import torch
 import torch.nn.functional as F
+from loss_loops import (
+    LABELS,
+    REFERENCES,
+    SELECTIONS,
+    SIZES,
+    Batch,
+    C,
+    D,
+    assert_same,
+    check_on_labels,
+    check_on_pairs,
+    cosine,
+    make_batch,
+    make_selection,
+    mean,
+    pairs_of,
+    softmax_terms,
+    triplets_of,
+    unit,
+)
 from torch import Tensor
 
 from dmlbench import PairMask, Pairs, Selection, Triplets
@@ -20,90 +38,6 @@ from dmlbench_losses.proxy_anchor import ProxyAnchor
 from dmlbench_losses.proxy_nca import ProxyNCA
 from dmlbench_losses.supcon import SupCon
 from dmlbench_losses.triplet import Triplet
-
-C, D = 6, 5
-LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 3, 4, 4])
-
-
-@dataclass
-class Batch:
-    """A step's pairs in float64 and the unnormalised vectors that they were made of."""
-
-    pairs: Pairs
-    raw: list[Tensor]
-
-    def anchor(self, i: int) -> Tensor:
-        return self.pairs.anchors[i]
-
-    def d(self, i: int, j: int) -> Tensor:
-        return (self.pairs.anchors[i] - self.pairs.references[j]).square().sum().sqrt()
-
-    def s(self, i: int, j: int) -> Tensor:
-        return (self.pairs.anchors[i] * self.pairs.references[j]).sum()
-
-
-def unit(*shape: int, seed: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    raw = torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
-    return raw, F.normalize(raw)
-
-
-def make_batch(kind: str) -> Batch:
-    """Ten anchors: among themselves, against a memory, or against a memory that holds them."""
-    raw, anchors = unit(len(LABELS), D, seed=1)
-    if kind == "batch":
-        return Batch(Pairs(anchors, LABELS), [raw])
-    memory_raw, memory = unit(13, D, seed=2)
-    memory_labels = torch.tensor([0, 1, 1, 2, 3, 3, 3, 4, 4, 5, 5, 5, 5])
-    nowhere = torch.full((len(LABELS),), -1)
-    if kind == "memory":
-        return Batch(Pairs(anchors, LABELS, memory, memory_labels, nowhere), [raw, memory_raw])
-    references, labels = torch.cat([memory, anchors]), torch.cat([memory_labels, LABELS])
-    place = 13 + torch.arange(len(LABELS))
-    return Batch(Pairs(anchors, LABELS, references, labels, place), [raw, memory_raw])
-
-
-def make_selection(kind: str, pairs: Pairs) -> Selection:
-    generator = torch.Generator().manual_seed(3)
-    if kind == "all":
-        return PairMask(pairs.positive, pairs.negative)
-    if kind == "some pairs":
-        some = torch.rand(pairs.positive.shape, generator=generator) < 0.6
-        return PairMask(pairs.positive & some, pairs.negative & some)
-    triplets = torch.tensor(triplets_of(PairMask(pairs.positive, pairs.negative)))
-    drawn = torch.randint(len(triplets), (40,), generator=generator)
-    return Triplets(*triplets[torch.cat([drawn, drawn[:10]])].T)
-
-
-def triplets_of(selection: Selection) -> list[tuple[int, int, int]]:
-    if isinstance(selection, Triplets):
-        indices = (selection.anchor, selection.positive, selection.negative)
-        return list(zip(*(index.tolist() for index in indices), strict=True))
-    positive, negative = selection.positive.tolist(), selection.negative.tolist()
-    columns = range(len(positive[0]))
-    return [
-        (a, p, n)
-        for a in range(len(positive))
-        for p in columns
-        for n in columns
-        if positive[a][p] and negative[a][n]
-    ]
-
-
-def pairs_of(selection: Selection) -> tuple[list[list[int]], list[list[int]]]:
-    """List for each anchor its selected positives, and its selected negatives."""
-    if isinstance(selection, PairMask):
-        masks = (selection.positive, selection.negative)
-        return tuple([row.nonzero().flatten().tolist() for row in mask] for mask in masks)
-    triplets = triplets_of(selection)
-    anchors = range(len(LABELS))
-    positives = [sorted({p for a, p, _ in triplets if a == i}) for i in anchors]
-    negatives = [sorted({n for a, _, n in triplets if a == i}) for i in anchors]
-    return positives, negatives
-
-
-def mean(values: list[Tensor]) -> Tensor:
-    return sum(values) / len(values)
 
 
 def contrastive(loss: Contrastive, batch: Batch, selection: Selection) -> Tensor:
@@ -159,18 +93,6 @@ def supcon(loss: SupCon, batch: Batch, selection: Selection) -> Tensor:
     return mean(terms)
 
 
-def softmax_terms(batch: Batch, logit: Callable[[int, int], Tensor]) -> Tensor:
-    terms = []
-    for i, label in enumerate(LABELS.tolist()):
-        exponentials = [torch.exp(logit(i, c)) for c in range(C)]
-        terms.append(-torch.log(exponentials[label] / sum(exponentials)))
-    return mean(terms)
-
-
-def cosine(x: Tensor, w: Tensor) -> Tensor:
-    return (x * w).sum() / (x.square().sum().sqrt() * w.square().sum().sqrt())
-
-
 def normalized_softmax(loss: NormalizedSoftmax, batch: Batch, selection: None) -> Tensor:
     return softmax_terms(
         batch, lambda i, c: cosine(batch.anchor(i), loss.weight[c]) / loss.temperature
@@ -218,7 +140,6 @@ def proxy_anchor(loss: ProxyAnchor, batch: Batch, selection: None) -> Tensor:
     return mean(pull) + mean(push)
 
 
-SIZES = {"num_classes": C, "embedding_dim": D}
 ON_PAIRS = {
     "contrastive": (Contrastive, contrastive),
     "contrastive, wide": (lambda: Contrastive(pos_margin=0.8, neg_margin=1.5), contrastive),
@@ -243,38 +164,17 @@ ON_LABELS = {
 }
 
 
-def assert_same(actual: Tensor, expected: Tensor, leaves: list[Tensor], tolerance: float) -> None:
-    """Compare two values and their gradients by `leaves`, relative to the largest entry."""
-    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
-    got = torch.autograd.grad(actual, leaves, retain_graph=True)
-    wanted = torch.autograd.grad(expected, leaves, retain_graph=True)
-    for one, other in zip(got, wanted, strict=True):
-        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
-        assert other.abs().max() > 1e-6
-
-
-@pytest.mark.parametrize("references", ["batch", "memory", "memory and batch"])
-@pytest.mark.parametrize("chosen", ["all", "some pairs", "triplets"])
+@pytest.mark.parametrize("references", REFERENCES)
+@pytest.mark.parametrize("chosen", SELECTIONS)
 @pytest.mark.parametrize("case", ON_PAIRS)
 def test_pair_and_triplet_losses_agree_with_plain_loops(case, chosen, references):
     build, by_loops = ON_PAIRS[case]
-    loss = build().double()
-    batch = make_batch(references)
-    selection = make_selection(chosen, batch.pairs)
-    leaves = [*batch.raw, *loss.parameters()]
-    assert_same(
-        loss(batch.pairs, selection), by_loops(loss, batch, selection), leaves, tolerance=1e-9
-    )
+    check_on_pairs(build(), by_loops, chosen, references)
 
 
 @pytest.mark.parametrize("case", ON_LABELS)
 def test_proxy_and_classification_losses_agree_with_plain_loops(case):
-    build, by_loops = ON_LABELS[case]
-    torch.manual_seed(4)
-    loss = build(**SIZES).double()
-    batch = make_batch("batch")
-    leaves = [*batch.raw, *loss.parameters()]
-    assert_same(loss(batch.pairs, None), by_loops(loss, batch, None), leaves, tolerance=1e-9)
+    check_on_labels(*ON_LABELS[case])
 
 
 def test_arcface_case_beyond_180_degrees_really_goes_beyond():
