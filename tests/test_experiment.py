@@ -189,7 +189,7 @@ def test_a_loss_that_fails_leaves_a_record_that_says_where(trial_of, zoo, workpl
 
 @pytest.mark.parametrize("sampler", ["Endless", "Lazy"])
 def test_a_sampler_that_breaks_its_contract_fails_its_trials(trial_of, zoo, workplace, sampler):
-    record = run_trial(trial_of(losses=(zoo("Pull"),), sampler=zoo(sampler)), workplace)
+    record = run_trial(trial_of(losses=(zoo("Pull"),), samplers=(zoo(sampler),)), workplace)
     assert record.status == "failed"
     assert f"{sampler} made" in record.reason
 

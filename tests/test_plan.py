@@ -153,7 +153,7 @@ def test_a_change_of_protocol_comes_from_the_settings(trial_of, zoo):
     [
         ({"losses": ("tripplet",)}, "Did you mean 'triplet'"),
         ({"losses": ("triplet",), "miners": ("semi-hrd",)}, "Did you mean 'semi-hard'"),
-        ({"losses": ("triplet",), "sampler": "m-per-clas"}, "Did you mean 'm-per-class'"),
+        ({"losses": ("triplet",), "samplers": ("m-per-clas",)}, "Did you mean 'm-per-class'"),
         ({"losses": ("triplet",), "backbone": "small-con"}, "Did you mean 'small-conv'"),
         ({"baselines": ("pcca",)}, "no baseline named 'pcca'"),
         ({"datasets": ("digit",)}, "Did you mean 'digits'"),
@@ -274,7 +274,7 @@ def test_a_broken_sampler_or_backbone_keeps_its_trials(install, plan_of):
         " def batches(self, labels, *, batch_size, steps, rng):\n  raise KeyError('odd')\n"
     )
     install("odd-sampler", source, {"dmlbench.samplers": {"odd": "odd_sampler:Odd"}})
-    assert len(plan_of(losses=("triplet",), sampler="odd").trials) == 1
+    assert len(plan_of(losses=("triplet",), samplers=("odd",)).trials) == 1
 
 
 def test_a_clashing_name_hides_nothing_and_changes_nothing(install, plan_of):

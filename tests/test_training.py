@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from dmlbench import Loss, Miner, PairMask, Pairs, Sampler, TrialError
 from dmlbench.data.items import Items
+from dmlbench.objective import Objective, Summand
 from dmlbench.protocol import Protocol, load_protocol
-from dmlbench.training import Recipe, step_loss, train
+from dmlbench.training import Recipe, train
 
 CPU = torch.device("cpu")
 LABELS = np.repeat([7, 3, 9, 5], 6)
@@ -84,7 +85,7 @@ class OneWeight(nn.Module):
 def fit(loss: Loss, seed: int = 0, items: Items = ITEMS, sampler=None, **changes):
     """Train a network of one weight; return it and the mean loss of each epoch."""
     model = OneWeight()
-    recipe = Recipe(loss, None, sampler or Uniform(), protocol(**changes), seed)
+    recipe = Recipe(Objective([Summand(loss)]), sampler or Uniform(), protocol(**changes), seed)
     return model, list(train(model, recipe, items, CPU))
 
 
@@ -118,7 +119,7 @@ class Fixed(Loss):
 )
 def test_a_loss_must_return_a_scalar_with_a_gradient(value):
     with pytest.raises(TrialError, match="Fixed returned no scalar with a gradient"):
-        step_loss(Fixed(value), None, torch.eye(2), torch.tensor([0, 1]))
+        Objective([Summand(Fixed(value))])(torch.eye(2), torch.tensor([0, 1]))
 
 
 class Chooser(Miner):
@@ -153,7 +154,7 @@ class Remembering(Loss):
 def test_the_miner_sees_the_pairs_of_the_loss_without_gradient():
     loss, miner = Remembering(), Chooser()
     raw = torch.tensor([[3.0, 4.0], [0.0, 2.0]], requires_grad=True)
-    step_loss(loss, miner, raw, torch.tensor([0, 1])).backward()
+    Objective([Summand(loss, miner=miner)])(raw, torch.tensor([0, 1])).backward()
     assert miner.pairs is loss.pairs
     assert not miner.with_gradient
     assert loss.pairs.similarity.shape == (2, 5)
@@ -166,7 +167,7 @@ def test_embeddings_have_length_one_unless_the_loss_says_otherwise(normalize):
     loss = Noting()
     loss.normalize = normalize
     raw = torch.tensor([[3.0, 4.0], [0.0, 2.0]], requires_grad=True)
-    step_loss(loss, None, raw, torch.tensor([0, 1]))
+    Objective([Summand(loss)])(raw, torch.tensor([0, 1]))
     (pairs,) = loss.given
     assert pairs.normalized == normalize
     expected = [[0.6, 0.8], [0.0, 1.0]] if normalize else raw.tolist()
@@ -229,7 +230,7 @@ def test_a_loss_computes_in_single_precision_whatever_the_network_does():
             return made
 
     model, loss = Wide(), Noting()
-    recipe = Recipe(loss, None, Uniform(), protocol(precision="bfloat16"), 0)
+    recipe = Recipe(Objective([Summand(loss)]), Uniform(), protocol(precision="bfloat16"), 0)
     list(train(model, recipe, VECTORS, CPU))
     assert {made.dtype for made in model.inputs} == {torch.bfloat16}
     assert {pairs.anchors.dtype for pairs in loss.given} == {torch.float32}

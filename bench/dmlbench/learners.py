@@ -10,12 +10,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dmlbench.composition import compose
+from dmlbench.contracts import Miner
 from dmlbench.data.items import Items, with_consecutive_labels
 from dmlbench.device import seed_everything
 from dmlbench.discovery import Catalogue
 from dmlbench.embedder import Embedder, embed
 from dmlbench.errors import TrialError
-from dmlbench.source import source_hash
+from dmlbench.objective import combine
 from dmlbench.training import (
     FIT_STREAM,
     LOSS_STREAM,
@@ -42,10 +44,20 @@ class Workplace:
             ConfigError, PluginError: it can't be found, imported or made.
             TrialError: it is not what the trial's identity says.
         """
-        _, component = self.catalogue.load(kind, part.reference)
-        if part.source and part.source != source_hash(component):
+        (component,) = self.make_terms(kind, part, **available)[0]
+        return component
+
+    def make_terms(self, kind: str, part: Part, **available: Any) -> tuple[list[Any], list[float]]:
+        """Return the components of a sum and their weights; one of weight 1 if it is none.
+
+        Raises:
+            ConfigError, PluginError, TrialError: see `make`.
+        """
+        composition = compose(self.catalogue, kind, part.reference)
+        if part.source and part.source != composition.source():
             raise TrialError(f"The source of the {kind} {part} changed after the run was planned.")
-        return self.catalogue.make(kind, part.reference, part.settings, **available)
+        weights = [ingredient.weight for ingredient in composition.ingredients]
+        return composition.make(kind, part.settings, **available), weights
 
 
 @dataclass(frozen=True)
@@ -80,26 +92,32 @@ def _train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator
     protocol, device = trial.protocol, workplace.device
     model = _untrained_network(trial, workplace, items)
     seed_everything(trial.seed, LOSS_STREAM)
-    loss = workplace.make(
+    losses, weights = workplace.make_terms(
         "loss",
         trial.parts["loss"],
         num_classes=with_consecutive_labels(items.labels)[1],
         embedding_dim=protocol.embedding_dim,
-    ).to(device)
-    miner = workplace.make("miner", trial.parts["miner"]) if "miner" in trial.parts else None
+    )
+    miners: list[Miner] = []
+    if "miner" in trial.parts:
+        miners, _ = workplace.make_terms("miner", trial.parts["miner"])
+    objective = combine(losses, weights, miners).to(device)
     sampler = workplace.make("sampler", trial.parts["sampler"])
     seed_everything(trial.seed, MINER_STREAM)
     embed_items = partial(_embed, model, device=device, precision=protocol.precision)
+    rates = [f"{float(loss.own_lr_multiple):g}x" for loss in losses]
     details = {
         "parameters": sum(weight.numel() for weight in model.parameters()),
-        "loss_parameters": sum(weight.numel() for weight in loss.parameters()),
-        "reducer": str(loss.reducer),
-        "own_lr_multiple": float(loss.own_lr_multiple),
+        "loss_parameters": sum(weight.numel() for weight in objective.parameters()),
+        "reducer": "; ".join(dict.fromkeys(str(loss.reducer) for loss in losses)),
+        "own_lr": ", ".join(
+            rate for rate, loss in zip(rates, losses, strict=True) if list(loss.parameters())
+        ),
         "train_items": len(items),
     }
     yield State(0, None, embed_items, details)
-    losses = train(model, Recipe(loss, miner, sampler, protocol, trial.seed), items, device)
-    for epoch, mean_loss in enumerate(losses, start=1):
+    means = train(model, Recipe(objective, sampler, protocol, trial.seed), items, device)
+    for epoch, mean_loss in enumerate(means, start=1):
         yield State(epoch, mean_loss, embed_items, details)
 
 

@@ -8,20 +8,24 @@ from typing import Any
 
 import numpy as np
 
+from dmlbench.composition import Composition, compose, meant, terms
 from dmlbench.contracts import Dataset, Sampler
 from dmlbench.data.items import Data, load_data
 from dmlbench.discovery import Catalogue
 from dmlbench.embedder import check_input
 from dmlbench.entry_points import KINDS
 from dmlbench.errors import ConfigError, DataError, PluginError, guarded, nearest
-from dmlbench.hyperparameters import check_argument, family_argument, resolve
-from dmlbench.protocol import Protocol, load_protocol
-from dmlbench.source import source_hash
+from dmlbench.hyperparameters import family_argument
+from dmlbench.protocol import PAPER, Protocol, load_protocol
 from dmlbench.suite import Suite
-from dmlbench.trial import Part, Trial
+from dmlbench.training import extras
+from dmlbench.trial import Part, Trial, canonical_json
 
 HOME = "dmlbench"
 """The distribution whose components are meant where a file that ships names one."""
+
+Chosen = tuple[str, Mapping[str, Any]]
+"""A component's reference and its settings."""
 
 Settings = Mapping[str, Mapping[str, Any]]
 """By kind of component, or ``protocol``: what ``--set`` sets."""
@@ -61,31 +65,40 @@ class Planner:
         for reference in references:
             try:
                 part, dataset = self._dataset(reference, settings)
-                protocol = self._protocol(suite.protocol or dataset.protocol, settings)
-                data = load_data(dataset, self.data_dir, protocol.image_size)
+                for sampler in suite.samplers or (None,):
+                    protocol = self._protocol(suite.protocol or dataset.protocol, sampler, settings)
+                    data = load_data(dataset, self.data_dir, protocol.image_size)
+                    for trial in self._trials(suite, part, protocol, data, settings):
+                        trials[trial.id] = trial
             except (DataError, PluginError) as error:
                 if suite.datasets != ("all",):
                     raise
                 left_out.append(f"{reference}: {error}")
-                continue
-            known: dict[tuple[str, str], Part] = {}
-            for row in self._rows(suite, protocol):
-                for kind, name in row.items():
-                    if (kind, name) not in known:
-                        known[kind, name] = self._part(kind, name, settings)
-                        self._rehearse(kind, known[kind, name], protocol, data)
-                parts = {kind: known[kind, name] for kind, name in row.items()}
-                for seed in suite.seeds:
-                    trial = Trial(
-                        dataset=part,
-                        fingerprint=data.fingerprint,
-                        protocol=protocol,
-                        parts=parts,
-                        seed=seed,
-                    )
-                    trials[trial.id] = trial
         _check_used(settings, trials.values())
         return Plan(tuple(trials.values()), tuple(left_out))
+
+    def _trials(
+        self, suite: Suite, dataset: Part, protocol: Protocol, data: Data, settings: Settings
+    ) -> Iterator[Trial]:
+        known: dict[str, Part] = {}
+        for row in self._rows(suite, protocol, settings):
+            for kind, (name, given) in row.items():
+                key = canonical_json([kind, name, given])
+                if key not in known:
+                    known[key] = self._part(kind, name, given)
+                    self._rehearse(kind, known[key], protocol, data)
+            parts = {
+                kind: known[canonical_json([kind, name, given])]
+                for kind, (name, given) in row.items()
+            }
+            for seed in suite.seeds:
+                yield Trial(
+                    dataset=dataset,
+                    fingerprint=data.fingerprint,
+                    protocol=protocol,
+                    parts=parts,
+                    seed=seed,
+                )
 
     def datasets(self) -> tuple[tuple[str, ...], list[str]]:
         """Return the datasets that are ready on this machine, and how to get each other one."""
@@ -109,14 +122,14 @@ class Planner:
         return tuple(ready), [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
 
     def _dataset(self, reference: str, settings: Settings) -> tuple[Part, Dataset]:
-        part = self._part("dataset", reference, settings, must_load=True)
+        part = self._part("dataset", reference, settings.get("dataset", {}), must_load=True)
         return part, self.catalogue.make("dataset", reference, part.settings)
 
-    def _protocol(self, name: str, settings: Settings) -> Protocol:
+    def _protocol(self, name: str, sampler: str | None, settings: Settings) -> Protocol:
         protocol = load_protocol(name)
         for key, value in settings.get("protocol", {}).items():
             protocol = protocol.change(key, str(value))
-        return protocol
+        return protocol if sampler is None else protocol.change("sampler", sampler)
 
     def _rehearse(self, kind: str, part: Part, protocol: Protocol, data: Data) -> None:
         """Make a sampler or a backbone, to find out whether it fits the data.
@@ -132,20 +145,24 @@ class Planner:
         with suppress(PluginError), guarded(f"The {kind} {part.reference!r}"):
             component = self.catalogue.make(kind, part.reference, part.settings)
             if isinstance(component, Sampler):
+                stand_in = np.eye(len(items), protocol.embedding_dim, dtype=np.float32)
+                more = extras(component, items, lambda: stand_in)
                 size, rng = protocol.batch_size, np.random.default_rng(0)
-                next(iter(component.batches(items.labels, batch_size=size, steps=1, rng=rng)))
+                made = component.batches(items.labels, batch_size=size, steps=1, rng=rng, **more)
+                next(iter(made))
             else:
                 check_input(component, items)
 
-    def _rows(self, suite: Suite, protocol: Protocol) -> Iterator[dict[str, str]]:
-        """Yield the references of each row's components by kind."""
+    def _rows(
+        self, suite: Suite, protocol: Protocol, settings: Settings
+    ) -> Iterator[dict[str, Chosen]]:
+        """Yield each row's components by kind: references and settings."""
         meant = self.catalogue.meant
-        common = {
-            "sampler": suite.sampler or meant("sampler", protocol.sampler, HOME),
-            "backbone": suite.backbone or meant("backbone", protocol.backbone, HOME),
-        }
+        backbone = suite.backbone or meant("backbone", protocol.backbone, HOME)
         for chosen in (*self._loss_rows(suite), *self._probe_rows(suite)):
-            yield {**chosen, **common}
+            row = {**chosen, "backbone": backbone}
+            named = {kind: (name, settings.get(kind, {})) for kind, name in row.items()}
+            yield {**named, "sampler": self._sampler(protocol, chosen["loss"], settings)}
         baselines = suite.baselines
         if baselines == "all":
             baselines = tuple(self.catalogue.references("baseline"))
@@ -153,13 +170,30 @@ class Planner:
             floors = protocol.baselines.floors
             baselines = tuple(meant("baseline", floor, HOME) for floor in floors)
         for baseline in baselines:
-            yield {"baseline": baseline, **self._network_of(baseline, common)}
+            row = {"baseline": baseline}
+            if getattr(self._try("baseline", baseline), "takes", "pixels") == "embeddings":
+                row["backbone"] = backbone
+            yield {kind: (name, settings.get(kind, {})) for kind, name in row.items()}
+
+    def _sampler(self, protocol: Protocol, loss: str, settings: Settings) -> Chosen:
+        """Return the protocol's sampler, or the one that the source of `loss` uses."""
+        given = settings.get("sampler", {})
+        if protocol.sampler != PAPER:
+            return self.catalogue.meant("sampler", protocol.sampler, HOME), given
+        composition = self._compose(loss)
+        if composition is None:  # fails in its trials, whatever the sampler
+            return self.catalogue.meant("sampler", "random", HOME), given
+        first = composition.ingredients[0].innermost
+        name, own = first.component.paper_sampler
+        home = first.entry.distribution or HOME
+        return self.catalogue.meant("sampler", name, home), {**own, **given}
 
     def _loss_rows(self, suite: Suite) -> Iterator[dict[str, str]]:
-        everything = self.catalogue.references("loss")
+        everything = [self._as_trained(name) for name in self.catalogue.references("loss")]
         for reference in everything if suite.losses == "all" else suite.losses:
-            component = self._try("loss", reference)
-            if component is not None and component.takes == "labels":
+            composition = self._compose(reference)
+            mined = [] if composition is None else composition.mined
+            if composition is not None and not mined:
                 if isinstance(suite.miners, tuple):
                     raise ConfigError(
                         f"{reference} learns from labels and takes no miner. Losses that do: "
@@ -167,18 +201,29 @@ class Planner:
                     )
                 yield {"loss": reference}
             elif isinstance(suite.miners, tuple):
-                yield from ({"loss": reference, "miner": miner} for miner in suite.miners)
-            elif component is None:
+                for miner in suite.miners:
+                    if composition is not None:
+                        _check_miners(reference, len(mined), miner)
+                    yield {"loss": reference, "miner": miner}
+            elif composition is None:
                 yield {"loss": reference}
             else:
-                yield {"loss": reference, "miner": self._default_miner(reference, component)}
+                yield {"loss": reference, "miner": self._default_miner(composition)}
+
+    def _as_trained(self, reference: str) -> str:
+        """Return what runs for a loss among all: the sum that its paper trains, if it is none."""
+        component = self._try("loss", reference)
+        if component is None or not component.trained_as:
+            return reference
+        home = self.catalogue.find("loss", reference).entry.distribution
+        return meant(self.catalogue, "loss", component.trained_as, home)
 
     def _probe_rows(self, suite: Suite) -> Iterator[dict[str, str]]:
         if suite.miners != "all":
             return
         names = [self.catalogue.meant("loss", probe, HOME) for probe in suite.probes]
-        probes = {name: self._try("loss", name) for name in names}
-        if not probes or any(loss and loss.takes == "labels" for loss in probes.values()):
+        probes = {name: self._compose(name) for name in names}
+        if not probes or any(loss and not loss.mined for loss in probes.values()):
             raise ConfigError(
                 f"miners = 'all' needs probes: losses that take a miner, not {suite.probes}. "
                 f"There are: {', '.join(self._mined())}."
@@ -186,26 +231,36 @@ class Planner:
         for miner in self.catalogue.references("miner"):
             component = self._try("miner", miner)
             for reference, loss in probes.items():
-                if loss is None or component is None or loss.takes != component.makes:
+                if (
+                    loss is None
+                    or component is None
+                    or loss.mined[0].component.takes != component.makes
+                ):
                     continue
-                if self._default_miner(reference, loss) != miner:
+                if self._default_miner(loss) != miner:
                     yield {"loss": reference, "miner": miner}
                 break
             else:
                 yield {"loss": names[0], "miner": miner}
 
-    def _default_miner(self, reference: str, loss: Any) -> str:
-        home = self.catalogue.find("loss", reference).entry.distribution
-        return self.catalogue.meant("miner", loss.default_miner, home)
+    def _default_miner(self, composition: Composition) -> str:
+        """Return the miner that each term names, one if all name the same."""
+        miners = [
+            self.catalogue.meant("miner", term.component.default_miner, term.entry.distribution)
+            for term in composition.mined
+        ]
+        return "+".join(miners if len(set(miners)) > 1 else miners[:1])
 
     def _mined(self) -> list[str]:
         losses = {name: self._try("loss", name) for name in self.catalogue.references("loss")}
         return [name for name, loss in losses.items() if loss and loss.takes != "labels"]
 
-    def _network_of(self, baseline: str, common: Mapping[str, str]) -> dict[str, str]:
-        """Return the backbone if the baseline works on an untrained network's embeddings."""
-        takes = getattr(self._try("baseline", baseline), "takes", "pixels")
-        return {"backbone": common["backbone"]} if takes == "embeddings" else {}
+    def _compose(self, loss: str) -> Composition | None:
+        """Return a loss with all its components, or None if one can't be imported."""
+        try:
+            return compose(self.catalogue, "loss", loss)
+        except PluginError:
+            return None
 
     def _try(self, kind: str, reference: str) -> Any:
         """Return the component, or None if it is there but can't be imported."""
@@ -215,32 +270,32 @@ class Planner:
             return None
 
     def _part(
-        self, kind: str, reference: str, settings: Settings, *, must_load: bool = False
+        self, kind: str, reference: str, given: Mapping[str, Any], *, must_load: bool = False
     ) -> Part:
-        found = self.catalogue.find(kind, reference)
-        entry, given = found.entry, settings.get(kind, {})
-        name = entry.name
-        if found.argument is not None:
-            name += reference[-len(found.argument) - 1 :]
-        part = Part(
-            reference=reference,
-            name=name,
-            distribution=entry.distribution,
-            version=entry.version,
-            settings=dict(given),
-        )
         try:
-            component = self.catalogue.load(kind, reference)[1]
-            check_argument(component, kind, reference, found.argument)
-            values = resolve(component, kind, given)
-            defaults = resolve(component, kind, {})
+            composition = compose(self.catalogue, kind, reference)
+            values, defaults = (composition.resolve(kind, some) for some in (given, {}))
         except PluginError:
+            found = self.catalogue.find(kind, terms(kind, reference)[0].reference)
+            entry = found.entry
             if must_load or not entry.distribution:
                 raise
-            return part
-        changed = {key: value for key, value in values.items() if value != defaults[key]}
-        return part.model_copy(
-            update={"source": source_hash(component), "settings": values, "changed": changed}
+            alone = len(terms(kind, reference)) == 1 and found.argument is None
+            return Part(
+                reference=reference,
+                name=entry.name if alone else reference,
+                distribution=entry.distribution,
+                version=entry.version,
+                settings=dict(given),
+            )
+        return Part(
+            reference=reference,
+            name=composition.name,
+            distribution=composition.distribution,
+            version=composition.version,
+            source=composition.source(),
+            settings=values,
+            changed={key: value for key, value in values.items() if value != defaults[key]},
         )
 
 
@@ -260,6 +315,20 @@ def _by_kind(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             )
         sorted_out.setdefault(kind, {})[name] = value
     return sorted_out
+
+
+def _check_miners(loss: str, mined: int, miner: str) -> None:
+    """Check that there is one miner for all terms of a sum that take one, or one for each.
+
+    Raises:
+        ConfigError: there are more or fewer.
+    """
+    named = len(terms("miner", miner))
+    if named not in (1, mined):
+        raise ConfigError(
+            f"{miner} names {named} miners, and {mined} terms of {loss} take one. Name one for "
+            "all, or one for each."
+        )
 
 
 def _check_used(settings: Settings, trials: Collection[Trial]) -> None:

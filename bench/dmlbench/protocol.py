@@ -14,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dmlbench.errors import ConfigError, nearest
 
 
+PAPER = "paper"
+"""In place of a sampler's name: the one that the source of each loss uses."""
+
+
 class Section(BaseModel):
     """A validated, unchangeable table of a TOML file; unknown keys are refused."""
 
@@ -69,7 +73,7 @@ class Protocol(Section):
     description: str
     source: str = Field(description="where its choices come from")
     backbone: str
-    sampler: str
+    sampler: str = Field(description="a reference, or 'paper': the one of each loss's source")
     embedding_dim: int = Field(ge=1)
     batch_size: int = Field(ge=2)
     image_size: int = Field(ge=4, description="photos are cut to squares of so many pixels")

@@ -27,8 +27,9 @@ class Suite(Section):
     probes: tuple[str, ...] = ()
     baselines: tuple[str, ...] | Literal["all", "floors"] = "floors"
     """``floors``: those that the protocol names as the least a loss must beat."""
-    sampler: str | None = None
-    """None: the protocol's."""
+    samplers: tuple[str, ...] = ()
+    """Each makes a protocol, and so tables, of its own; ``paper``: that of each loss's source.
+    Empty: the protocol's."""
     backbone: str | None = None
     """None: the protocol's."""
     seeds: tuple[Seed, ...] = Field(default=(0, 1, 2), min_length=1)

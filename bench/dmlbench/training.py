@@ -1,7 +1,8 @@
 """Fit one network by one loss."""
 
+import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -10,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmlbench.contracts import Loss, Miner, Sampler
+from dmlbench.contracts import Sampler
 from dmlbench.data.augmentation import augment
 from dmlbench.data.items import Items, with_consecutive_labels
 from dmlbench.device import autocast
-from dmlbench.embedder import Embedder
-from dmlbench.errors import TrialError
-from dmlbench.pairs import Pairs
+from dmlbench.embedder import Embedder, embed
+from dmlbench.errors import ConfigError, TrialError
+from dmlbench.objective import Objective
 from dmlbench.protocol import Optimiser, Protocol
 
 # Each stream of random numbers is seeded by (seed, stream, …), so that the same seed gives every
@@ -29,8 +30,7 @@ MINER_STREAM, SPLIT_STREAM, FIT_STREAM = range(4, 7)
 class Recipe:
     """The components that train a network."""
 
-    loss: Loss
-    miner: Miner | None
+    objective: Objective
     sampler: Sampler
     protocol: Protocol
     seed: int
@@ -46,14 +46,14 @@ def train(
 
     Args:
         model: the network, on `device`.
-        recipe: loss (on `device`), miner, sampler, protocol and seed.
+        recipe: objective (on `device`), sampler, protocol and seed.
         items: what to learn from.
         device: where to compute.
 
     Raises:
         TrialError: the loss is not finite, or the sampler made other batches than it was to.
     """
-    optimiser = _optimiser(recipe.protocol.optimiser, model, recipe.loss)
+    optimiser = _optimiser(recipe.protocol.optimiser, model, recipe.objective)
     total = recipe.protocol.length.epochs * recipe.protocol.length.steps_per_epoch
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: _rate(recipe.protocol.optimiser, step, total)
@@ -61,17 +61,20 @@ def train(
     inputs = torch.from_numpy(items.inputs).to(device)
     labels = torch.from_numpy(with_consecutive_labels(items.labels)[0]).to(device)
     for epoch in range(1, recipe.protocol.length.epochs + 1):
+        embeddings = _embeddings_at_start(model, recipe, items, device)
+        if embeddings is not None and recipe.objective.starts_epochs:
+            recipe.objective.start_epoch(embeddings, labels)
         model.train()
-        recipe.loss.train()
+        recipe.objective.train()
         values = []
-        for index, generator in _batches(recipe, items.labels, epoch):
+        for index, generator in _batches(recipe, items, embeddings, epoch):
             batch = _views(inputs[index.to(device)], recipe, generator)
-            batch_labels = labels[index.to(device)].repeat(recipe.loss.views)
+            batch_labels = labels[index.to(device)].repeat(recipe.objective.views)
             with autocast(device, recipe.protocol.precision):
-                embeddings = model(batch)
-            value = step_loss(recipe.loss, recipe.miner, embeddings.float(), batch_labels)
+                made = model(batch)
+            value = recipe.objective(made.float(), batch_labels)
             optimiser.zero_grad()
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             _clip(model, recipe.protocol.optimiser.clip_norm)
             optimiser.step()
             schedule.step()
@@ -86,27 +89,47 @@ def train(
         yield sum(losses) / len(losses)
 
 
-def step_loss(loss: Loss, miner: Miner | None, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Return the loss of one batch: pairs once, then the miner, then the loss.
+def _embeddings_at_start(
+    model: Embedder, recipe: Recipe, items: Items, device: torch.device
+) -> Tensor | None:
+    """Return the embeddings of all items ``[N, D]``, not normalised, if anybody asks for them."""
+    if recipe.objective.starts_epochs or "embeddings" in _asked(recipe.sampler):
+        return embed(model, items, device, recipe.protocol.precision)
+    return None
+
+
+def _asked(sampler: Sampler) -> set[str]:
+    return set(inspect.signature(sampler.batches).parameters) & {"groups", "embeddings"}
+
+
+def extras(
+    sampler: Sampler, items: Items, embeddings: Callable[[], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return what `sampler` asks for besides labels: ``groups`` or ``embeddings``.
+
+    Args:
+        sampler: any.
+        items: what it samples from.
+        embeddings: called if it asks for them; returns ``[N, D]`` of length 1.
 
     Raises:
-        TrialError: the loss returned something other than one number with a gradient.
+        ConfigError: it asks for groups, and the dataset has none.
     """
-    if loss.normalize:
-        embeddings = F.normalize(embeddings)
-    pairs = loss.extend(Pairs(embeddings, labels, normalized=loss.normalize))
-    selection = None
-    if miner is not None:
-        with torch.no_grad():
-            selection = miner.select(pairs)
-    value = loss(pairs, selection)
-    if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
-        raise TrialError(f"{type(loss).__name__} returned no scalar with a gradient: {value!r}.")
-    return value
+    asked, found = _asked(sampler), {}
+    if "groups" in asked:
+        if items.groups is None:
+            raise ConfigError(
+                f"{type(sampler).__name__} puts batches together by super-classes, and this "
+                "dataset has none. Choose another sampler, such as m-per-class."
+            )
+        found["groups"] = items.groups
+    if "embeddings" in asked:
+        found["embeddings"] = embeddings()
+    return found
 
 
 def _batches(
-    recipe: Recipe, labels: np.ndarray, epoch: int
+    recipe: Recipe, items: Items, embeddings: Tensor | None, epoch: int
 ) -> Iterator[tuple[Tensor, torch.Generator]]:
     rng = np.random.default_rng((recipe.seed, BATCH_STREAM, epoch))
     generator = torch.Generator()
@@ -114,7 +137,13 @@ def _batches(
         int(np.random.SeedSequence((recipe.seed, IMAGE_STREAM, epoch)).generate_state(1)[0])
     )
     size, steps = recipe.protocol.batch_size, recipe.protocol.length.steps_per_epoch
-    batches = recipe.sampler.batches(labels, batch_size=size, steps=steps, rng=rng)
+
+    def unit_embeddings() -> np.ndarray:
+        assert embeddings is not None  # they are there if the sampler asks for them
+        return F.normalize(embeddings).cpu().numpy()
+
+    more = extras(recipe.sampler, items, unit_embeddings)
+    batches = recipe.sampler.batches(items.labels, batch_size=size, steps=steps, rng=rng, **more)
     made = list(islice(batches, steps + 1))
     if [len(index) for index in made] != [size] * steps:
         raise TrialError(
@@ -126,19 +155,21 @@ def _batches(
 
 
 def _views(inputs: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    inputs = inputs.repeat(recipe.loss.views, *[1] * (inputs.ndim - 1))
+    inputs = inputs.repeat(recipe.objective.views, *[1] * (inputs.ndim - 1))
     if inputs.ndim == 2:  # vectors know no augmentation
         return inputs
     return augment(inputs, recipe.protocol.augmentation, generator)
 
 
-def _optimiser(choices: Optimiser, model: nn.Module, loss: Loss) -> torch.optim.Optimizer:
+def _optimiser(choices: Optimiser, model: nn.Module, objective: Objective) -> torch.optim.Optimizer:
     groups = [
-        {"params": list(model.parameters()), "lr": choices.lr, "weight_decay": choices.weight_decay}
+        {
+            "params": list(model.parameters()),
+            "lr": choices.lr,
+            "weight_decay": choices.weight_decay,
+        },
+        *objective.parameter_groups(choices.lr),
     ]
-    if own := list(loss.parameters()):
-        rate = choices.lr * loss.own_lr_multiple
-        groups.append({"params": own, "lr": rate, "weight_decay": loss.own_weight_decay})
     if choices.name == "sgd":
         return torch.optim.SGD(groups, momentum=0.9)
     if choices.name == "adam":

@@ -86,7 +86,7 @@ def record(
         details: dict[str, Any] = {"train_items": 5400, "test_items": 992, "lone_queries": 0}
         if baseline is None:
             details |= {"parameters": 61_234, "loss_parameters": 0, "reducer": "mean over non-zero"}
-            details["own_lr_multiple"] = 1.0
+            details["own_lr"] = "1x"
         else:
             details["fit_items"] = 3000
         usual |= {

@@ -39,7 +39,7 @@ def test_the_command_line_understands_a_rows_command(record, part):
     found = options(row_command(row_of(record(parts=parts, protocol=protocol, seed=7))))
     assert found["losses"] == ("./my loss.py:Mine",)
     assert found["miners"] == ("random",)
-    assert (found["sampler"], found["backbone"]) == ("random", "timm/resnet50")
+    assert (found["samplers"], found["backbone"]) == (("random",), "timm/resnet50")
     assert (found["protocol"], found["seeds"]) == ("small", (7,))
     assert found["settings"] == {
         "protocol.length.epochs": "20",

@@ -65,7 +65,7 @@ def _settings(
 @_several("loss", "losses", "Loss, or 'all'.")
 @_several("miner", "miners", "Miner for each loss, in place of its own.")
 @_several("baseline", "baselines", "Baseline, 'all', or 'none'.")
-@click.option("--sampler", metavar="NAME", help="Sampler, in place of the protocol's.")
+@_several("sampler", "samplers", "Sampler, in place of the protocol's; 'paper': each loss's own.")
 @click.option("--backbone", metavar="NAME", help="Backbone, in place of the protocol's.")
 @click.option("--protocol", metavar="NAME", help="Protocol, or the path of a TOML file.")
 @click.option("--seeds", callback=_seeds, metavar="N", help="How many seeds, or which: 3,7.")
@@ -156,7 +156,7 @@ def _suite(path: Path | None, asked: dict[str, Any]) -> "Suite":
             "a --dataset, a --loss, a --miner, a --baseline or a --suite."
         )
     base = load_suite(path) if path else default_suite()
-    plain = ("datasets", "protocol", "sampler", "backbone", "seeds")
+    plain = ("datasets", "protocol", "samplers", "backbone", "seeds")
     changes = {key: asked[key] for key in plain if asked[key]}
     if asked["settings"]:
         changes["settings"] = {**base.settings, **asked["settings"]}

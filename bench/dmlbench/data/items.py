@@ -1,7 +1,7 @@
 """A dataset's splits as arrays in memory, checked against what the dataset promises."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,16 +25,19 @@ class Items:
     Attributes:
         inputs: images ``[N, C, H, W]`` uint8, or vectors ``[N, D]`` float32.
         labels: class ids ``[N]`` int64.
+        groups: super-class ids ``[N]`` int64, where the dataset has them.
     """
 
     inputs: np.ndarray
     labels: np.ndarray
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: np.ndarray) -> "Items":
-        return Items(self.inputs[index], self.labels[index])
+        groups = None if self.groups is None else self.groups[index]
+        return Items(self.inputs[index], self.labels[index], groups)
 
     def flat(self) -> np.ndarray:
         """Return each item as one row ``[N, D]`` float32, a copy: pixels in 0-1, or the vector."""
@@ -114,15 +117,26 @@ def _items(dataset: Dataset, table: "datasets.Dataset", image_size: int) -> Item
     if labels.dtype.kind != "i" or labels.min() < 0:
         raise DataError(f"{name} has items without a label.")
     labels = labels.astype(np.int64)
+    groups = _groups(table, name)
     if column == "image":
-        return Items(decode_images(table, image_size), labels)
+        return Items(decode_images(table, image_size), labels, groups)
     try:
         vectors = np.asarray(table.with_format("numpy")["vector"][:], dtype=np.float32)
     except (TypeError, ValueError) as error:  # of several lengths, or not of numbers
         raise DataError(f"The vectors of {name} are not numbers [N, D]: {error}.") from error
     if vectors.ndim != 2 or not np.isfinite(vectors).all():
         raise DataError(f"The vectors of {name} are not finite numbers [N, D].")
-    return Items(vectors, labels)
+    return Items(vectors, labels, groups)
+
+
+def _groups(table: "datasets.Dataset", name: str) -> np.ndarray | None:
+    if "group" not in table.column_names:
+        return None
+    groups = table.with_format("arrow")["group"][:].to_numpy()
+    if groups.dtype.kind != "i" or groups.min() < 0:
+        raise DataError(f"{name} has items without a group.")
+    ids: np.ndarray = groups.astype(np.int64)
+    return ids
 
 
 def _of_one_shape(dataset: Dataset, splits: dict[str, Items]) -> dict[str, Items]:
@@ -130,7 +144,7 @@ def _of_one_shape(dataset: Dataset, splits: dict[str, Items]) -> dict[str, Items
     shapes = {items.inputs.shape[1:] for items in splits.values()}
     if dataset.modality == "image" and {shape[0] for shape in shapes} == {1, 3}:
         splits = {
-            name: Items(np.repeat(some.inputs, 3 // some.inputs.shape[1], axis=1), some.labels)
+            name: replace(some, inputs=np.repeat(some.inputs, 3 // some.inputs.shape[1], axis=1))
             for name, some in splits.items()
         }
         shapes = {items.inputs.shape[1:] for items in splits.values()}
@@ -178,7 +192,9 @@ def _check_disjoint(dataset: Dataset, splits: Mapping[str, Items]) -> None:
 def _fingerprint(splits: Mapping[str, Items], class_names: tuple[str, ...]) -> str:
     digest = sha256("\0".join(class_names).encode())
     for name, items in sorted(splits.items()):
-        for array in (items.inputs, items.labels):
+        for array in (items.inputs, items.labels, items.groups):
+            if array is None:
+                continue
             digest.update(f"{name}{array.dtype}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:16]

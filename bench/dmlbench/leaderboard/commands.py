@@ -7,7 +7,7 @@ from typing import Any
 from dmlbench.leaderboard.escaping import shell
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
-from dmlbench.protocol import Protocol, load_protocol, protocol_names
+from dmlbench.protocol import PAPER, Protocol, load_protocol, protocol_names
 from dmlbench.trial import ROW_KINDS, Part
 
 
@@ -24,6 +24,8 @@ def row_command(row: Row) -> str:
     trial = row.trial
     usual = {"sampler": trial.protocol.sampler, "backbone": trial.protocol.backbone}
     words = ["dmlbench", "run", "--dataset", trial.dataset.reference]
+    if trial.protocol.sampler == PAPER and "sampler" in trial.parts:
+        usual["sampler"] = trial.parts["sampler"].reference
     for kind in ROW_KINDS:
         if kind in trial.parts and trial.parts[kind].reference != usual.get(kind):
             words += [f"--{kind}", trial.parts[kind].reference]

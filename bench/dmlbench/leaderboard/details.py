@@ -21,7 +21,7 @@ def details(table: Table) -> tuple[list[str], list[list[str]]]:
             row.names.get("sampler", ""),
             row.names.get("backbone", ""),
             row.text("reducer"),
-            _multiple(row),
+            row.text("own_lr"),
             "" if row.is_baseline else _span(row.selected_epochs),
             *(percent(row.last_epoch_metrics.get(metric)) for metric in last),
             f"{100 * row.metrics['tied'].mean:.2f} %" if "tied" in row.metrics else "",
@@ -36,13 +36,6 @@ def details(table: Table) -> tuple[list[str], list[list[str]]]:
     ]
     used = [place for place in range(len(headings)) if any(line[place] for line in lines)]
     return [headings[place] for place in used], [[line[place] for place in used] for line in lines]
-
-
-def _multiple(row: Row) -> str:
-    """Return the learning rate of the loss's own parameters over the network's, if it has any."""
-    if not any(row.numbers("loss_parameters")):
-        return ""
-    return ", ".join(f"{value:g}x" for value in sorted(set(row.numbers("own_lr_multiple"))))
 
 
 def _parameters(row: Row) -> str:

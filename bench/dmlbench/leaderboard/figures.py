@@ -44,7 +44,7 @@ def _line(row: Row) -> dict[str, Any]:
         **{kind: row.names.get(kind) for kind in ROW_KINDS},
         "hyperparameters": row.hyperparameters,
         "reducer": row.text("reducer") or None,
-        "own_lr_multiple": _one(row.numbers("own_lr_multiple")),
+        "own_lr": row.text("own_lr"),
         "from": row.origin,
         "seeds_finished": _seeds(row.finished),
         "seeds_failed": _seeds(row.failed),
