@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dmlbench.errors import ConfigError, nearest
 
-
 PAPER = "paper"
 """In place of a sampler's name: the one that the source of each loss uses."""
 

@@ -14,18 +14,22 @@ if TYPE_CHECKING:
 
 
 def image_dataset(
-    images: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+    images: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    groups: np.ndarray | None = None,
 ) -> "datasets.Dataset":
-    """Return columns ``image`` (`Array2D`) and ``label`` (`ClassLabel`).
+    """Return columns ``image`` (`Array2D`), ``label`` (`ClassLabel`) and, if given, ``group``.
 
     Args:
         images: grey pixels ``[N, H, W]``, uint8.
         labels: class ids ``[N]``, indices into `class_names`.
         class_names: names of all classes, also of those that are absent from this split.
+        groups: super-class ids ``[N]``.
     """
     from datasets import Array2D, ClassLabel, Features
 
-    return _dataset(
+    table = _dataset(
         Features(
             image=Array2D(shape=images.shape[1:], dtype=str(images.dtype)),
             label=ClassLabel(names=list(class_names)),
@@ -33,6 +37,7 @@ def image_dataset(
         images,
         labels,
     )
+    return table if groups is None else table.add_column("group", groups.astype(np.int64))
 
 
 def vector_dataset(

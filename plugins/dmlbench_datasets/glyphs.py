@@ -7,6 +7,7 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
+from unicodedata import category
 
 import numpy as np
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import datasets
 
 ARCHIVE = Path(__file__).with_name("glyphs.npz")
+_KINDS = ("Nd", "Lu", "Ll")  # Unicode's categories of digits, capitals and small letters
 FINGERPRINT = "0e465b43f1d501d20a42568d574988ceee0bc1028b0f4b3ffdc4a45e49aec13d"
 
 
@@ -25,7 +27,8 @@ class Glyphs(Dataset):
 
     Each of the 107 letters and digits is there once in each typeface (DejaVu Sans, Sans Mono and
     Serif, STIX; regular, bold, italic, bold italic), turned, sheared, stretched, shifted and
-    blurred a little at random. Letters that look alike are one class, or left out.
+    blurred a little at random. Letters that look alike are one class, or left out. Super-classes
+    are digits, capitals and small letters.
     """
 
     embedded = True
@@ -50,9 +53,14 @@ class Glyphs(Dataset):
             )
         with np.load(BytesIO(content)) as archive:
             arrays = dict(archive)
+        classes = arrays["classes"].tolist()
+        kinds = np.array([_KINDS.index(category(letter)) for letter in classes])
         return {
             split: image_dataset(
-                arrays[f"{split}_images"], arrays[f"{split}_labels"], arrays["classes"].tolist()
+                arrays[f"{split}_images"],
+                arrays[f"{split}_labels"],
+                classes,
+                kinds[arrays[f"{split}_labels"]],
             )
             for split in ("train", "test")
         }

@@ -263,3 +263,25 @@ def test_renumbered_labels_keep_order_and_leave_no_gap(labels):
     assert renumbered.tolist() == [order.index(label) for label in labels]
     assert renumbered.dtype == np.int64
     assert count == len(order)
+
+
+def grouped(labels: list[int], groups: list[int]) -> datasets.Dataset:
+    return images(labels).add_column("group", groups)
+
+
+def test_super_classes_go_with_the_items_and_into_the_fingerprint():
+    train, test = images([0, 0, 1, 1]), images([2, 2, 3, 3])
+    plain = load_data(Given(train=train, test=test), None, 8)
+    groups = {"train": grouped([0, 0, 1, 1], [5, 5, 7, 7]), "test": test}
+    found = load_data(Given(**groups), None, 8)
+    items = found.splits["train"]
+    assert items.groups.tolist() == [5, 5, 7, 7]
+    assert items[np.array([2, 0])].groups.tolist() == [7, 5]
+    assert plain.splits["train"].groups is None
+    assert plain.fingerprint != found.fingerprint
+
+
+def test_a_missing_super_class_is_an_error():
+    train = grouped([0, 0, 1, 1], [0, 0, -1, -1])
+    with pytest.raises(DataError, match="without a group"):
+        load_data(Given(train=train, test=images([2, 2, 3, 3])), None, 8)

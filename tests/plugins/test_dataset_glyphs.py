@@ -101,3 +101,11 @@ def test_the_licences_of_the_fonts_ship_with_the_images() -> None:
         "SIL OPEN FONT LICENSE",
     ):
         assert words in text
+
+
+def test_super_classes_are_digits_capitals_and_small_letters() -> None:
+    for table in Glyphs().load(None).values():
+        names = table.features["label"].names
+        for label, group in {(row["label"], row["group"]) for row in table}:
+            letter = names[label]
+            assert (letter.isdigit(), letter.isupper(), letter.islower())[group], letter
