@@ -1,0 +1,292 @@
+"""Speed and memory of losses with their miners, side by side with pytorch-metric-learning.
+
+    python benchmarks/losses.py                              # everything, half an hour
+    python benchmarks/losses.py --losses triplet margin --batches 512 --out losses.md
+
+A step is forward and backward from unnormalised embeddings [B, 128], mining included, on one
+thread; 4 items a class. Each loss and batch size is a process of its own, in which both sides take
+turns; times are CPU time of the process, which other load disturbs little, and medians. Memory is
+the peak above what the process had before, each side in a process of its own. "x product" is over
+the bare forward and backward of the matrix of similarities. A peer that takes over half a minute or
+runs out of memory is given as such.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+PAGE = Path(__file__).parents[1] / "docs" / "losses-speed.md"
+BATCHES = (32, 128, 512, 2048)
+MEMORY_BATCH = 1024
+DIMENSION, PER_CLASS, PROXIES = 128, 4, 11_318
+TIME_LIMIT = 60  # seconds a process
+BUDGET = 2.0  # seconds of repetitions a side
+
+Step = Callable[[], None]
+
+
+def peers() -> dict[str, Callable[[], tuple[Any, Any]]]:
+    """Return for each loss (with its own miner) how the peer makes loss and miner."""
+    from pytorch_metric_learning import distances, losses, miners, reducers
+
+    proxies = {"num_classes": PROXIES, "embedding_size": DIMENSION}
+    everything = {"triplets_per_anchor": "all"}
+    return {
+        "angular": lambda: (losses.AngularLoss(alpha=45), None),
+        "arcface": lambda: (losses.ArcFaceLoss(**proxies), None),
+        "circle": lambda: (losses.CircleLoss(m=0.4, gamma=80), None),
+        "contrastive": lambda: (losses.ContrastiveLoss(), None),
+        "cosface": lambda: (losses.CosFaceLoss(**proxies), None),
+        "fastap": lambda: (losses.FastAPLoss(num_bins=10), None),
+        "histogram": lambda: (losses.HistogramLoss(n_bins=100), None),
+        "intra-pair-variance": lambda: (losses.IntraPairVarianceLoss(), None),
+        "lifted-structure": lambda: (losses.GeneralizedLiftedStructureLoss(), None),
+        "margin": lambda: (losses.MarginLoss(learn_beta=True), miners.DistanceWeightedMiner()),
+        "multi-similarity": lambda: (
+            losses.MultiSimilarityLoss(),
+            miners.MultiSimilarityMiner(),
+        ),
+        "n-pair": lambda: (losses.NPairsLoss(), None),
+        "nca": lambda: (losses.NCALoss(), None),
+        "normalized-softmax": lambda: (losses.NormalizedSoftmaxLoss(**proxies), None),
+        "nt-xent": lambda: (losses.NTXentLoss(), None),
+        "p2s-grad": lambda: (losses.P2SGradLoss(128, PROXIES), None),
+        "pnp": lambda: (losses.PNPLoss(), None),
+        "proxy-anchor": lambda: (losses.ProxyAnchorLoss(**proxies), None),
+        "proxy-nca-pp": lambda: (losses.ProxyNCALoss(softmax_scale=9, **proxies), None),
+        "ranked-list": lambda: (losses.RankedListLoss(margin=0.4, Tn=10), None),
+        "smooth-ap": lambda: (losses.SmoothAPLoss(), None),
+        "snr-contrastive": lambda: (
+            losses.ContrastiveLoss(distance=distances.SNRDistance()),
+            None,
+        ),
+        "soft-triple": lambda: (losses.SoftTripleLoss(**proxies), None),
+        "sub-center-arcface": lambda: (losses.SubCenterArcFaceLoss(**proxies), None),
+        "supcon": lambda: (losses.SupConLoss(), None),
+        "threshold-consistent-margin": lambda: (
+            losses.ThresholdConsistentMarginLoss(),
+            None,
+        ),
+        "triplet": lambda: (
+            losses.TripletMarginLoss(margin=0.2),
+            miners.TripletMarginMiner(margin=0.2, type_of_triplets="semihard"),
+        ),
+        "triplet + all-pairs": lambda: (
+            losses.TripletMarginLoss(margin=0.2, **everything),
+            None,
+        ),
+        "triplet + batch-hard": lambda: (
+            losses.TripletMarginLoss(margin=0.2, reducer=reducers.AvgNonZeroReducer()),
+            miners.BatchHardMiner(),
+        ),
+        "tuplet-margin": lambda: (losses.TupletMarginLoss(), None),
+    }
+
+
+def names() -> list[str]:
+    """Return all rows: every installed loss with its miner, and two more miners of triplets."""
+    from dmlbench.discovery import Catalogue
+
+    installed = [name for name in Catalogue.discover().references("loss") if name != "xbm"]
+    return sorted([*installed, "triplet + all-pairs", "triplet + batch-hard", "xbm/contrastive"])
+
+
+def our_step(name: str, batch: int) -> Step:
+    """Return a step of ours: the objective as the harness makes it."""
+    from dmlbench.composition import compose
+    from dmlbench.discovery import Catalogue
+    from dmlbench.objective import combine
+
+    catalogue = Catalogue.discover()
+    reference, _, miner = name.partition(" + ")
+    composition = compose(catalogue, "loss", reference)
+    embeddings, labels = data(batch)
+    sizes = {"num_classes": max(PROXIES, batch), "embedding_dim": DIMENSION}
+    losses = composition.make("loss", composition.resolve("loss", {}), **sizes)
+    chosen = [miner] if miner else [each.component.default_miner for each in composition.mined]
+    made = [catalogue.make("miner", reference, {}) for reference in chosen]
+    objective = combine(losses, [1.0], made)
+    objective.train()
+    objective.start_epoch(embeddings.detach(), labels)
+
+    def step() -> None:
+        embeddings.grad = None
+        objective.zero_grad()
+        objective(embeddings, labels).backward()
+
+    return step
+
+
+def peer_step(name: str, batch: int) -> Step:
+    """Return a step of the peer."""
+    loss, miner = peers()[name]()
+    embeddings, labels = data(batch)
+
+    def step() -> None:
+        embeddings.grad = None
+        loss.zero_grad()
+        pairs = None if miner is None else miner(embeddings, labels)
+        loss(embeddings, labels, pairs).backward()
+
+    return step
+
+
+def product_step(name: str, batch: int) -> Step:
+    """Return forward and backward of the matrix of similarities alone."""
+    import torch.nn.functional as F
+
+    embeddings, _ = data(batch)
+
+    def step() -> None:
+        embeddings.grad = None
+        unit = F.normalize(embeddings)
+        (unit @ unit.T).sum().backward()
+
+    return step
+
+
+def data(batch: int) -> tuple[Any, Any]:
+    """Return embeddings ``[B, D]`` of loose classes, with gradient, and their labels."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(batch // PER_CLASS).repeat_interleave(PER_CLASS)
+    centres = torch.randn(batch // PER_CLASS, DIMENSION, generator=generator)
+    noise = torch.randn(batch, DIMENSION, generator=generator)
+    return (centres[labels] + 1.5 * noise).requires_grad_(), labels
+
+
+SIDES = {"ours": our_step, "peer": peer_step, "product": product_step}
+
+
+def measure(name: str, batch: int, sides: list[str]) -> dict[str, float]:
+    """Return the median CPU milliseconds of a step of each side, taken in turns."""
+    import torch
+
+    torch.set_num_threads(1)
+    steps = {side: SIDES[side](name, batch) for side in sides}
+    times: dict[str, list[float]] = {side: [] for side in sides}
+    started = time.process_time()
+    for step in steps.values():
+        step()
+    rounds = max(3, min(200, int(BUDGET * len(sides) / max(time.process_time() - started, 1e-4))))
+    for _ in range(rounds):
+        for side, step in steps.items():
+            start = time.process_time()
+            step()
+            times[side].append(time.process_time() - start)
+    return {side: 1000 * median(values) for side, values in times.items()}
+
+
+def peak(name: str, side: str) -> dict[str, float]:
+    """Return the peak MiB of a step above what the process had before it."""
+    import torch
+
+    torch.set_num_threads(1)
+    SIDES[side](name, 32)()
+    step = SIDES[side](name, MEMORY_BATCH)
+
+    def memory(field: str) -> float:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before = memory("VmRSS")
+    step()
+    return {side: memory("VmHWM") - before}
+
+
+def apart(*arguments: str) -> dict[str, float] | str:
+    """Measure in a new process; return why not, if it fails."""
+    command = [sys.executable, __file__, *arguments]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=TIME_LIMIT
+        )
+    except subprocess.TimeoutExpired:
+        return f"over {TIME_LIMIT} s"
+    if done.returncode:
+        return "killed" if done.returncode < 0 else done.stderr.strip().splitlines()[-1][:60]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def row(name: str, batches: list[int], with_peer: bool) -> list[str]:
+    """Return a row of the table."""
+    cells = [name]
+    for batch in batches:
+        found = apart(
+            "--measure", name, str(batch), "ours,peer,product" if with_peer else "ours,product"
+        )
+        if isinstance(found, str) and with_peer:
+            alone = apart("--measure", name, str(batch), "ours,product")
+            ratio = found
+            found = alone
+        elif isinstance(found, str):
+            ratio = ""
+        else:
+            ratio = f"{found['peer'] / found['ours']:.1f}" if with_peer else ""
+        if isinstance(found, str):
+            cells += [found, "", ratio]
+        else:
+            cells += [f"{found['ours']:.2f}", f"{found['ours'] / found['product']:.1f}", ratio]
+    for side in ["ours", "peer"] if with_peer else ["ours"]:
+        found = apart("--peak", name, side)
+        cells.append(found if isinstance(found, str) else f"{found[side]:.0f}")
+    return cells + [""] * (1 + 3 * len(batches) + 2 - len(cells))
+
+
+def main() -> None:
+    """Measure what was asked for and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--losses", nargs="+", help="rows; all without it")
+    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
+    parser.add_argument("--out", type=Path, default=PAGE, help="markdown file to write")
+    parser.add_argument("--measure", nargs=3, metavar=("ROW", "BATCH", "SIDES"))
+    parser.add_argument("--peak", nargs=2, metavar=("ROW", "SIDE"))
+    arguments = parser.parse_args()
+    if arguments.measure:
+        name, batch, sides = arguments.measure
+        print(json.dumps(measure(name, int(batch), sides.split(","))))
+        return
+    if arguments.peak:
+        print(json.dumps(peak(*arguments.peak)))
+        return
+
+    from tabulate import tabulate
+
+    known = peers()
+    header = ["loss"]
+    for batch in arguments.batches:
+        header += [f"B={batch} ms", "x product", "peer/ours"]
+    header += [f"MiB, B={MEMORY_BATCH}", "peer's MiB"]
+    rows = []
+    for name in arguments.losses or names():
+        rows.append(row(name, arguments.batches, name in known))
+        print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)
+    text = [
+        "# Speed of the losses",
+        "Made by `benchmarks/losses.py`: forward and backward with the loss's own miner unless "
+        f"another is named, from embeddings [B, {DIMENSION}], {PER_CLASS} items a class, "
+        f"{PROXIES:,} classes where there are proxies; one thread, CPU milliseconds, medians in "
+        'turns. "x product" is over the bare forward and backward of the similarities; '
+        '"peer/ours" is the time of pytorch-metric-learning over ours, empty where it has no '
+        "such loss. Memory is the peak above the process before the step. "
+        f"{platform.processor() or platform.machine()}, torch {version('torch')}, "
+        f"pytorch-metric-learning {version('pytorch-metric-learning')}.",
+        tabulate(rows, header, tablefmt="github", disable_numparse=True),
+    ]
+    page = "\n\n".join(text) + "\n"
+    arguments.out.write_text(page, encoding="utf-8")
+    print(page)
+
+
+if __name__ == "__main__":
+    main()
