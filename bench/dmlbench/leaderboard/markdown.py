@@ -9,6 +9,7 @@ from dmlbench.leaderboard.commands import table_command
 from dmlbench.leaderboard.details import details
 from dmlbench.leaderboard.escaping import REASON_LENGTH, code_block, markdown, plain
 from dmlbench.leaderboard.facts import facts, provenance
+from dmlbench.leaderboard.grid import Grid, by_miner
 from dmlbench.leaderboard.metrics import display_name, percent
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
@@ -53,6 +54,9 @@ def page(table: Table, csv_name: str, pictures: Pictures) -> str:
         name = display_name(table.headline)
         parts.append(f"![{name} of every row with its 95 % interval]({pictures.ranking})")
     parts += _rankings(table)
+    grid = by_miner(table)
+    if grid and table.headline:
+        parts += ["## Loss by miner", *grid_section(grid, table.headline)]
     if pictures.distances:
         parts += _distances(pictures)
     parts += ["## How the rows were made", _details(table)]
@@ -66,6 +70,48 @@ def page(table: Table, csv_name: str, pictures: Pictures) -> str:
         _bullets(provenance(table)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def samplers_page(grid: Grid, pages: Sequence[tuple[str, Table]]) -> str:
+    """Return the page that holds rows of several samplers side by side, without ranking them.
+
+    Args:
+        grid: rows by sampler.
+        pages: file name of each sampler's page, in the same folder, and its table.
+    """
+    table = pages[0][1]
+    links = [f"[{markdown(plain(each.protocol.sampler))}]({name})" for name, each in pages]
+    parts = [
+        _MADE,
+        f"# {markdown(plain(str(table.dataset)))} · samplers",
+        f"[All leaderboards](../README.md) · Each sampler's own table: {', '.join(links)}",
+        "Rows of different samplers are never ranked together. Here the same losses stand side by "
+        "side, so that a gain can be given to the part that made it. *paper* is the sampler of "
+        "each loss's own source.",
+        *grid_section(grid, table.headline or ""),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def grid_section(grid: Grid, metric: str) -> list[str]:
+    """Return a grid as a table, and what its differences go with."""
+    lines = [
+        [markdown(loss), *(percent(grid.cells[loss, part]) for part in grid.parts)]
+        for loss in grid.losses
+    ]
+    headings = [display_name(metric), *(markdown(plain(part)) for part in grid.parts)]
+    parts = [
+        f"{display_name(metric)} in percent, mean ± half of the 95 % interval, of every loss with "
+        f"every {grid.kind} that all of them met; both ordered by their means.",
+        _table(headings, lines, range(1, len(headings))),
+    ]
+    if grid.shares:
+        shares = ", ".join(f"{100 * share:.0f} % {name}" for name, share in grid.shares.items())
+        parts.append(
+            f"What the differences between these trials go with (two-way analysis of variance, "
+            f"shares of the sum of squares): {shares}."
+        )
+    return parts
 
 
 def index(pages: Sequence[tuple[str, Table]]) -> str:

@@ -11,9 +11,11 @@ from dmlbench.leaderboard.charts import distances_svg, ranking_svg
 from dmlbench.leaderboard.columns import ColumnSource, add_columns, column_sources
 from dmlbench.leaderboard.curves import curves_row
 from dmlbench.leaderboard.figures import to_csv
-from dmlbench.leaderboard.markdown import Pictures, index, page
+from dmlbench.leaderboard.grid import by_sampler
+from dmlbench.leaderboard.markdown import Pictures, index, page, samplers_page
 from dmlbench.leaderboard.tables import Table, make_tables
 from dmlbench.records import Record, Store, slug, write_atomically
+from dmlbench.trial import canonical_json
 
 INDEX = "README.md"
 _RESERVED = {INDEX.lower(), "runs"}
@@ -48,6 +50,7 @@ def publish(
     pages = list(zip(_stems(tables), tables, strict=True))
     for stem, table in pages:
         texts |= _files(stem, table)
+    texts |= _sampler_pages(pages)
     texts[INDEX] = index([(f"{stem}.md", table) for stem, table in pages])
     Store(folder).check_writable()
     return [_write(folder / path, text) for path, text in sorted(texts.items())]
@@ -65,6 +68,23 @@ def _files(stem: PurePosixPath, table: Table) -> dict[str, str]:
     csv_name = f"{stem.name}.csv"
     text = page(table, csv_name, Pictures(**pictures, distances_row=row.label if row else ""))
     return {f"{stem}.md": text, f"{stem}.csv": to_csv(table), **files}
+
+
+def _sampler_pages(pages: Sequence[tuple[PurePosixPath, Table]]) -> dict[str, str]:
+    """Return the pages that hold tables which differ by the sampler alone side by side."""
+    alike: dict[str, list[tuple[PurePosixPath, Table]]] = {}
+    for stem, table in pages:
+        held = table.protocol.identity() | {"sampler": None}
+        key = canonical_json([str(table.dataset), table.fingerprint, held])
+        alike.setdefault(key, []).append((stem, table))
+    texts = {}
+    for group in alike.values():
+        grid = by_sampler([table for _, table in group])
+        if grid:
+            stem = min((stem for stem, _ in group), key=lambda stem: len(stem.name))
+            named = [(f"{own.name}.md", table) for own, table in group]
+            texts[f"{stem}.samplers.md"] = samplers_page(grid, named)
+    return texts
 
 
 def _stems(tables: Sequence[Table]) -> list[PurePosixPath]:
