@@ -20,7 +20,9 @@ backbone = "small-conv"
 sampler = "m-per-class"
 embedding_dim = 4
 batch_size = 8
+short_side = 8
 image_size = 8
+interpolation = "bicubic"
 precision = "float32"
 distance = "cosine"
 

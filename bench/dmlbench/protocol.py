@@ -45,10 +45,24 @@ class Length(Section):
 
 
 class Augmentation(Section):
-    """Random changes of each training image."""
+    """Random changes of each training image; vectors know none."""
 
+    crop: Literal["centre", "random", "random-resized"] = Field(
+        default="centre",
+        description="what is cut from a photo: the middle square, any, or one of any size",
+    )
+    crop_scale: float = Field(
+        gt=0, le=1, default=0.08, description="smallest area of a random-resized crop, as a share"
+    )
+    crop_ratio: float = Field(
+        ge=1, default=4 / 3, description="its greatest width over height, and height over width"
+    )
     shift: float = Field(ge=0, le=0.5, description="farthest move, as a share of the side")
     flip: bool = Field(description="mirror half of the images left to right")
+    brightness: float = Field(ge=0, default=0.0, description="as in torchvision's ColorJitter")
+    contrast: float = Field(ge=0, default=0.0, description="as in torchvision's ColorJitter")
+    saturation: float = Field(ge=0, default=0.0, description="as in torchvision's ColorJitter")
+    hue: float = Field(ge=0, le=0.5, default=0.0, description="as in torchvision's ColorJitter")
 
 
 class Validation(Section):
@@ -75,7 +89,11 @@ class Protocol(Section):
     sampler: str = Field(description="a reference, or 'paper': the one of each loss's source")
     embedding_dim: int = Field(ge=1)
     batch_size: int = Field(ge=2)
+    short_side: int = Field(ge=4, description="photos are kept with so many pixels on it")
     image_size: int = Field(ge=4, description="photos are cut to squares of so many pixels")
+    interpolation: Literal["bilinear", "bicubic"] = Field(
+        description="how photos and random-resized crops are resized; always anti-aliased"
+    )
     precision: Literal["float32", "bfloat16"]
     distance: Literal["cosine"]
     optimiser: Optimiser

@@ -16,7 +16,9 @@ backbone = "small-conv"
 sampler = "m-per-class"
 embedding_dim = 8
 batch_size = 16
+short_side = 16
 image_size = 16
+interpolation = "bicubic"
 precision = "float32"
 distance = "cosine"
 
