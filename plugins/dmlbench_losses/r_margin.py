@@ -1,0 +1,120 @@
+r"""R-Margin: margin loss that now and then pushes items of one class apart.
+
+.. math:: L = \frac{1}{A} \sum_{(a, p, n)} \begin{cases}
+          [d_{ap} - \beta + m]_+ + [\beta - d_{an} + m]_+ & \text{with probability } 1 - q \\
+          [\beta - d_{as} + m]_+ & \text{with probability } q \end{cases}
+
+with :math:`d_{ij} = \lVert x_i - x_j \rVert` of unit vectors, A the number of terms above 0, and s
+another item of the anchor's class, all equally likely. It works against the compression of the
+embeddings, which the paper finds correlated with how they generalise.
+
+Paper: K. Roth, T. Milbich, S. Sinha, P. Gupta, B. Ommer, J. P. Cohen, Revisiting Training
+Strategies and Generalization Performance in Deep Metric Learning, ICML 2020, arXiv 2002.08473
+(rho regularisation). In the authors' code a switched triplet consists of the anchor twice and an
+item of its class, so that its first term is 0 and no positive is pulled; there is one triplet an
+anchor. :math:`q` is 0.2 by default and in their runs 0.4 (CUB-200-2011), 0.35 (Cars196) or 0.15
+(SOP), :math:`\beta` starts at 0.6, one for each class, with 50 times the network's learning rate;
+:math:`m` 0.2; negatives are drawn by distance, 2 items a class.
+
+Our choice: the authors', but one learned :math:`\beta` for all classes as in our margin loss, no
+weight decay on it, :math:`q` 0.2, and one draw for each triplet. A pair mask stands for all
+triplets that it spans; there one draw serves all triplets with the same anchor and negative.
+"""
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dmlbench import Loss, PairMask, Pairs, Selection, Uniform
+
+
+class RMargin(Loss):
+    """Margin loss with rho regularisation: a share of the negatives is of the anchor's own class.
+
+    The draw comes from torch's global generator of the embeddings' device. In evaluation mode
+    nothing is switched: it is margin loss then.
+
+    Args:
+        margin: by how much nearer or farther, in Euclidean distance of unit vectors.
+        beta: the boundary's distance before training.
+        switched: probability that a triplet pushes an item of its anchor's class instead.
+    """
+
+    takes = "triplets"
+    default_miner = "distance-weighted"
+    paper = (
+        "Roth, Milbich, Sinha, Gupta, Ommer, Cohen. Revisiting Training Strategies and "
+        "Generalization Performance in Deep Metric Learning. ICML 2020. arXiv 2002.08473"
+    )
+    differences = "One learned boundary for all classes, where the authors learn one for each."
+    reducer = "mean over non-zero"
+    own_lr_multiple = 50.0
+    own_weight_decay = 0.0
+    paper_sampler = ("m-per-class", {"m": 2})
+
+    def __init__(
+        self,
+        *,
+        margin: Annotated[float, Uniform(0.0, 1.0)] = 0.2,
+        beta: Annotated[float, Uniform(0.0, 2.0)] = 0.6,
+        switched: Annotated[float, Uniform(0.0, 1.0)] = 0.2,
+    ) -> None:
+        super().__init__()
+        self.margin = margin
+        self.beta = nn.Parameter(torch.tensor(float(beta)))
+        self.switched = switched
+
+    def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
+        """Return the mean of the selected triplets' terms above 0, a scalar; 0 if there is none."""
+        distance = pairs.distance
+        with torch.no_grad():  # Linear in distances and boundary, once the terms above 0 are known.
+            pull, push = self._occurrences(pairs, selection)
+            pull *= distance > self.beta - self.margin
+            push *= distance < self.beta + self.margin
+            pulls, pushes = pull.sum(), push.sum()
+            weight = pull.sub_(push)
+        total = (weight * distance).sum() + self.beta * (pushes - pulls)
+        return (total + self.margin * (pulls + pushes)) / (pulls + pushes).clamp_min(1)
+
+    def _occurrences(self, pairs: Pairs, selection: Selection) -> tuple[Tensor, Tensor]:
+        """Count for each pair ``[B, M]`` the triplets that pull it, that push it."""
+        if isinstance(selection, PairMask):
+            switched = self._draw(selection.negative) & selection.negative
+            switched &= pairs.positive.any(1, keepdim=True)
+            kept = selection.negative & ~switched
+            positives = selection.positive.sum(1, keepdim=True, dtype=pairs.distance.dtype)
+            pull = selection.positive * kept.sum(1, keepdim=True, dtype=positives.dtype)
+            push = kept * positives
+            anchor = switched.flatten().nonzero().squeeze(1) // switched.shape[1]
+            pushed = _random_classmates(anchor, pairs.positive)
+            return pull, push.index_put_((anchor, pushed), positives[anchor, 0], accumulate=True)
+        anchor, positive = selection.anchor, selection.positive
+        switched = self._draw(anchor) & pairs.positive.any(1)[anchor]
+        pushed = torch.where(
+            switched, _random_classmates(anchor, pairs.positive), selection.negative
+        )
+        zeros, once = torch.zeros_like(pairs.distance), pairs.distance.new_ones(len(anchor))
+        pull = zeros.index_put((anchor, positive), once * ~switched, accumulate=True)
+        return pull, zeros.index_put_((anchor, pushed), once, accumulate=True)
+
+    def _draw(self, like: Tensor) -> Tensor:
+        probability = self.switched if self.training else 0.0
+        return torch.rand(like.shape, device=like.device) < probability
+
+
+def _random_classmates(anchor: Tensor, same_class: Tensor) -> Tensor:
+    """Return for each anchor ``[T]`` a reference of its class, any where there is none.
+
+    Args:
+        anchor: indices ``[T]``.
+        same_class: boolean ``[B, M]``, the references of each anchor's class but itself.
+    """
+    classmates_of = same_class.sum(1)
+    columns = same_class.flatten().nonzero().squeeze(1) % same_class.shape[1]
+    first = classmates_of.cumsum(0) - classmates_of
+    # An integer draw can't round up to the count, and its modulo bias is below 1e-11.
+    draw = torch.randint(2**62, anchor.shape, device=anchor.device)
+    place = first[anchor] + draw % classmates_of[anchor].clamp_min(1)
+    return F.pad(columns, (0, 1))[place]
