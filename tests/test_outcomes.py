@@ -228,6 +228,31 @@ def test_details_tell_of_the_learner_and_of_test():
     assert details["validation_items"] == 0
 
 
+def test_queries_retrieve_in_the_gallery_at_the_selected_epoch():
+    splits = {
+        "train": DATA.splits["train"],
+        "query": clouds(6, 8, 0.5, seed=2, size=3),
+        "gallery": clouds(5, 8, 0.5, seed=2, size=4),  # the sixth class of the queries is not in it
+    }
+    learner = Learner((9.0, 0.5), (3.0, 0.0), (0.1, 1.0), (3.0, 0.0))
+    trial = make_trial(class_fraction=0.5, min_classes=2)
+    found = retrieve(trial, Data(splits, (), ""), RECALL_AT, learner, ignore)
+    assert found["selected_epoch"] == 2
+    for noise, name in ((1.0, "metrics"), (0.0, "last_epoch_metrics")):
+        queries, gallery = (blurred(noise)(splits[split]) for split in ("query", "gallery"))
+        similarity = queries @ gallery.T / np.linalg.norm(gallery, axis=1)
+        nearest = splits["gallery"].labels[similarity.argmax(1)][:15]
+        recall = (nearest == splits["query"].labels[:15]).mean()
+        assert found[name]["recall@1"] == pytest.approx(recall)
+    details = found["details"]
+    assert details["test_items"] == 18
+    assert details["lone_queries"] == 3
+    assert details["gallery_items"] == 20
+    for epoch, noise in zip(found["epochs"], (0.5, 0.0, 1.0, 0.0), strict=True):
+        expected = mean_distances(blurred(noise)(splits["query"]), splits["query"].labels)
+        assert epoch.distances["test"].model_dump() == expected._asdict()
+
+
 # Cross-validation
 
 

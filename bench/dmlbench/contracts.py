@@ -155,6 +155,26 @@ class Backbone(ABC):
         """
 
 
+@dataclass(frozen=True)
+class Archive:
+    """A file as the authors of a dataset distribute it, for ``dmlbench data prepare`` to check.
+
+    Attributes:
+        name: of the file. A ``.tar``, ``.tar.gz``, ``.tgz``, ``.tar.bz2``, ``.tar.xz`` or ``.zip``
+            is unpacked, any other file is taken as it is.
+        size: bytes, where known.
+        md5: hexadecimal, where known.
+        sha256: hexadecimal, where known; it counts before `md5`.
+        homes: addresses where it was found once; hints, never relied on.
+    """
+
+    name: str
+    size: int | None = None
+    md5: str = ""
+    sha256: str = ""
+    homes: tuple[str, ...] = ()
+
+
 class Dataset(ABC):
     """Labelled images (or vectors) in named splits.
 
@@ -164,11 +184,12 @@ class Dataset(ABC):
     modality: ClassVar[Literal["image", "vector"]] = "image"
     protocol: ClassVar[str] = "small"
     """Name of the protocol used when none is asked for."""
-    evaluation: ClassVar[Literal["retrieval", "cross-validation"]] = "retrieval"
+    evaluation: ClassVar[Literal["retrieval", "query-gallery", "cross-validation"]] = "retrieval"
     """``retrieval``: split ``train`` to learn, split ``test`` to retrieve in.
+    ``query-gallery``: split ``train`` to learn; items of ``query`` retrieve in ``gallery``.
     ``cross-validation``: one split ``all``; accuracy of 5 neighbours over 5 stratified folds."""
     closed_set: ClassVar[bool] = False
-    """Whether train and test share their classes; otherwise they must be disjoint."""
+    """Whether train and test (or query and gallery) share classes; otherwise they may not."""
     recall_at: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
     embedded: ClassVar[bool] = False
     """Whether its data ships with an installed package."""
@@ -176,6 +197,9 @@ class Dataset(ABC):
     licence: ClassVar[str] = ""
     expected: Mapping[str, tuple[int, int]] = {}
     """Items and classes each split must have; checked on load."""
+    archives: ClassVar[tuple[Archive, ...]] = ()
+    """The files that its authors distribute. ``dmlbench data prepare`` unpacks those that a user
+    has to a folder of the dataset's name within the data folder, where `load` must look."""
 
     def missing(self, data_dir: Path | None) -> str | None:
         """Return None if `load` can work on this machine, else how to get the data."""

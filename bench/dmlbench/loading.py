@@ -21,7 +21,7 @@ _STATED: dict[str, dict[str, tuple[str, ...]]] = {
     "backbone": {"modality": ("image", "vector")},
     "dataset": {
         "modality": ("image", "vector"),
-        "evaluation": ("retrieval", "cross-validation"),
+        "evaluation": ("retrieval", "query-gallery", "cross-validation"),
     },
 }
 

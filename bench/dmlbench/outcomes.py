@@ -25,10 +25,11 @@ OnEpoch = Callable[[Epoch], None]
 def retrieve(
     trial: Trial, data: Data, recall_at: tuple[int, ...], learn: Learn, on_epoch: OnEpoch
 ) -> dict[str, Any]:
-    """Learn on the training classes and retrieve among the test items.
+    """Learn on the training classes and retrieve among the test items, or in a gallery.
 
     The epoch is selected by MAP@R on held-out training classes where the protocol holds some out
-    and there are enough; else the last one counts. Test items never have a say.
+    and there are enough; else the last one counts. Test items never have a say. Where there is a
+    gallery, "test" in the curves is the queries.
 
     Returns:
         The fields of the record that hold figures.
@@ -40,10 +41,11 @@ def retrieve(
         learning, validation = hold_out_classes(
             learning, choices.class_fraction, choices.min_classes, rng
         )
-    test = data.splits["test"]
+    tested = [data.splits[name] for name in ("test", "query", "gallery") if name in data.splits]
+    test = tested[0]
     watched = {"train": _sample(learning), "test": _sample(test)}
     epochs: list[Epoch] = []
-    best: tuple[float, int, np.ndarray] | None = None
+    best: tuple[float, int, list[np.ndarray]] | None = None
     for state in learn(learning):
         embedded = {name: state.embed(some) for name, some in watched.items()}
         distances = {
@@ -55,14 +57,15 @@ def retrieve(
             scores = _metrics(evaluate(state.embed(validation), validation.labels, recall_at=(1,)))
             if best is None or scores["map_at_r"] > best[0]:
                 whole = watched["test"] is test
-                found = embedded["test"] if whole else state.embed(test)
+                found = [embedded["test"] if whole else state.embed(test)]
+                found += [state.embed(some) for some in tested[1:]]
                 best = (scores["map_at_r"], state.epoch, found)
         epochs.append(
             Epoch(epoch=state.epoch, loss=state.loss, distances=distances, validation=scores)
         )
         on_epoch(epochs[-1])
-    last = evaluate(state.embed(test), test.labels, recall_at=recall_at)
-    selected = evaluate(best[2], test.labels, recall_at=recall_at) if best else last
+    last = _score(tested, [state.embed(some) for some in tested], recall_at)
+    selected = _score(tested, best[2], recall_at) if best else last
     return {
         "metrics": _metrics(selected),
         "last_epoch_metrics": _metrics(last),
@@ -76,7 +79,8 @@ def retrieve(
             "test_items": selected.queries,
             "lone_queries": selected.lone_queries,
             "validation_items": 0 if validation is None else len(validation),
-        },
+        }
+        | ({} if len(tested) == 1 else {"gallery_items": len(tested[1])}),
     }
 
 
@@ -118,6 +122,16 @@ def cross_validate(trial: Trial, data: Data, learn: Learn, on_epoch: OnEpoch) ->
         "per_query": {"correct": Array.pack(correct)},
         "details": state.details | {"test_items": len(items)},
     }
+
+
+def _score(
+    tested: list[Items], embeddings: list[np.ndarray], recall_at: tuple[int, ...]
+) -> RetrievalResult:
+    """Return the metrics of test items among themselves, or of queries in a gallery."""
+    if len(tested) == 1:
+        return evaluate(embeddings[0], tested[0].labels, recall_at=recall_at)
+    (queries, gallery), labels = embeddings, [items.labels for items in tested]
+    return evaluate(queries, labels[0], gallery, labels[1], recall_at=recall_at)
 
 
 def _sample(items: Items) -> Items:

@@ -54,6 +54,10 @@ class CrossValidated(Given):
     evaluation = "cross-validation"
 
 
+class QueryGallery(Given):
+    evaluation = "query-gallery"
+
+
 class Counted(Given):
     expected: ClassVar = {"train": (4, 2), "test": (4, 2)}
 
@@ -101,6 +105,15 @@ def test_flat_rows_are_pixels_from_0_to_1_or_the_vectors_and_always_a_copy():
     some = Items(np.ones((2, 3), dtype=np.float32), np.array([0, 1]))
     some.flat()[:] = 5
     assert (some.inputs == 1).all()
+
+
+def test_query_and_gallery_may_hold_one_item_a_class():
+    data = load(QueryGallery(train=TRAIN, query=images([2, 3]), gallery=images([3, 2, 2])))
+    assert {name: len(items) for name, items in data.splits.items()} == {
+        "train": 4,
+        "query": 2,
+        "gallery": 3,
+    }
 
 
 # The fingerprint
@@ -157,6 +170,27 @@ def test_the_fingerprint_repeats_and_follows_every_item_label_name_and_split():
             "'test', 'train', 'validation'",
         ),
         (CrossValidated(train=TRAIN, test=TEST), PluginError, "cross-validation has all"),
+        (QueryGallery(train=TRAIN, test=TEST), PluginError, "has train and query and gallery"),
+        (
+            QueryGallery(train=TRAIN, query=TEST, gallery=images([2, 1])),
+            DataError,
+            "1 classes are in train and in gallery",
+        ),
+        (
+            QueryGallery(train=TRAIN, query=images([0, 2]), gallery=TEST),
+            DataError,
+            "1 classes are in train and in query",
+        ),
+        (
+            QueryGallery(
+                train=images([0, 0, 1, 1], names=[*NAMES, "eel", "fox"]),
+                query=images([2, 3], names=[*NAMES, "eel", "fox"]),
+                gallery=images([4, 5], names=[*NAMES, "eel", "fox"]),
+            ),
+            DataError,
+            "no class is both in query and in gallery",
+        ),
+        (QueryGallery(train=images([0, 1]), query=TEST, gallery=TEST), DataError, "train has one"),
         (Vectors(train=TRAIN, test=TEST), PluginError, "no column 'vector'"),
         (
             Given(train=TRAIN.rename_column("label", "y"), test=TEST),

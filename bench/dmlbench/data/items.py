@@ -15,7 +15,11 @@ from dmlbench.errors import DataError, PluginError, guarded
 if TYPE_CHECKING:
     import datasets
 
-_SPLITS = {"retrieval": ("train", "test"), "cross-validation": ("all",)}
+_SPLITS = {
+    "retrieval": ("train", "test"),
+    "query-gallery": ("train", "query", "gallery"),
+    "cross-validation": ("all",),
+}
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,10 @@ def load_data(dataset: Dataset, data_dir: Path | None, image_size: int) -> Data:
     for name, items in splits.items():
         _check_counts(dataset, name, items)
         _check_classes(dataset, name, items)
-    if dataset.evaluation == "retrieval":
+    if dataset.evaluation != "cross-validation":
         _check_disjoint(dataset, splits)
+    if dataset.evaluation == "query-gallery":
+        _check_shared(dataset, splits)
     return Data(splits, class_names, _fingerprint(splits, class_names))
 
 
@@ -173,7 +179,7 @@ def _check_classes(dataset: Dataset, split: str, items: Items) -> None:
             f"{type(dataset).__name__}: the split {split} has {len(sizes)} class(es); at least two "
             "are needed to tell apart."
         )
-    if sizes.max() < 2:
+    if sizes.max() < 2 and split not in ("query", "gallery"):
         raise DataError(
             f"{type(dataset).__name__}: the split {split} has one item a class; at least one class "
             "needs two."
@@ -181,11 +187,20 @@ def _check_classes(dataset: Dataset, split: str, items: Items) -> None:
 
 
 def _check_disjoint(dataset: Dataset, splits: Mapping[str, Items]) -> None:
-    shared = np.intersect1d(splits["train"].labels, splits["test"].labels)
-    if len(shared) and not dataset.closed_set:
+    for name, items in splits.items():
+        shared = np.intersect1d(splits["train"].labels, items.labels)
+        if name != "train" and len(shared) and not dataset.closed_set:
+            raise DataError(
+                f"{type(dataset).__name__}: {len(shared)} classes are in train and in {name}; "
+                "retrieval of unseen classes needs them disjoint."
+            )
+
+
+def _check_shared(dataset: Dataset, splits: Mapping[str, Items]) -> None:
+    if not np.isin(splits["query"].labels, splits["gallery"].labels).any():
         raise DataError(
-            f"{type(dataset).__name__}: {len(shared)} classes are in train and in test; retrieval "
-            "of unseen classes needs them disjoint."
+            f"{type(dataset).__name__}: no class is both in query and in gallery; queries retrieve "
+            "items of their own class from the gallery."
         )
 
 
