@@ -1,0 +1,93 @@
+"""Label files of image sets: lines of text, and MATLAB's arrays. Whatever is odd is an error."""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dmlbench import DataError
+
+
+def read_rows(path: Path, columns: str, *, skip: int = 0) -> Iterator[tuple[str, list[str]]]:
+    """Yield where each line stands, for errors, and its fields; blank lines are passed over.
+
+    Args:
+        path: the file.
+        columns: names of the columns with blanks between; the last field may hold blanks.
+        skip: header lines at the start.
+
+    Raises:
+        DataError: the file can't be read, is not UTF-8, or a line has too few fields.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"Can't read {path}: {error}. Put the official file in its place."
+        ) from error
+    count = len(columns.split())
+    for number, line in enumerate(lines[skip:], start=skip + 1):
+        fields = line.split(maxsplit=count - 1)
+        if fields and len(fields) < count:
+            raise DataError(f"{path}, line {number}: expected '{columns}', found {line!r}.")
+        if fields:
+            yield f"{path}, line {number}", [field.strip() for field in fields]
+
+
+def as_number(text: Any, where: str) -> int:
+    """Return a whole number of 1 or more.
+
+    Raises:
+        DataError: it is none; `where` says where it stands.
+    """
+    try:
+        number = int(text)
+    except (TypeError, ValueError):
+        number = 0
+    if number < 1:
+        raise DataError(f"{where}: {str(text)!r} is no whole number of 1 or more.")
+    return number
+
+
+def inside(path: str, where: str) -> str:
+    """Return `path`, an image's within its set's folder, checked to lead nowhere else.
+
+    Raises:
+        DataError: it is absolute or goes up; `where` says where it stands.
+    """
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or "\0" in path or not pure.parts:
+        raise DataError(f"{where}: {path!r} is no path within the set's folder.")
+    return str(pure)
+
+
+def read_matlab(path: Path, variable: str) -> Any:
+    """Return an array out of a ``.mat`` file, axes of length 1 removed; nothing in it is run.
+
+    Raises:
+        DataError: the file can't be read, or has no such variable.
+    """
+    from scipy.io import loadmat
+
+    try:
+        return loadmat(path, squeeze_me=True, variable_names=[variable])[variable]
+    # loadmat is not particular about what it raises on a damaged file.
+    except Exception as error:
+        raise DataError(
+            f"Can't read {variable!r} from {path}: {type(error).__name__}: {error}. Put the "
+            "official file in its place."
+        ) from error
+
+
+def read_matlab_columns(path: Path, *fields: str) -> Iterator[tuple[str, list[Any]]]:
+    """Yield where each row of a file's ``annotations`` stands, for errors, and its `fields`.
+
+    Raises:
+        DataError: the file can't be read, or has no such fields.
+    """
+    table = read_matlab(path, "annotations")
+    lacking = set(fields) - set(table.dtype.names or ())
+    if lacking:
+        raise DataError(f"{path} has no field {', '.join(sorted(lacking))}. Is it the right file?")
+    columns = [table[field].reshape(-1).tolist() for field in fields]
+    for number, row in enumerate(zip(*columns, strict=True), start=1):
+        yield f"{path}, annotation {number}", list(row)
