@@ -16,7 +16,7 @@ from dmlbench.discovery import Catalogue
 from dmlbench.embedder import check_input
 from dmlbench.entry_points import KINDS
 from dmlbench.errors import ConfigError, DataError, PluginError, guarded, nearest
-from dmlbench.hyperparameters import family_argument
+from dmlbench.hyperparameters import family_argument, hyperparameters
 from dmlbench.protocol import Protocol, load_protocol
 from dmlbench.suite import Suite
 from dmlbench.training import extras
@@ -38,6 +38,8 @@ class Planner:
 
     catalogue: Catalogue
     data_dir: Path | None = None
+    allow_partial: bool = False
+    """Whether datasets that have a setting ``partial`` may be there in part."""
 
     def unfold(self, suite: Suite) -> Plan:
         """Return the trials of `suite`, each once.
@@ -101,7 +103,8 @@ class Planner:
                 _, component = self.catalogue.load("dataset", reference)
                 with guarded(f"The dataset {reference!r}"):
                     family = family_argument(component)
-                    missing = None if family else component().missing(self.data_dir)
+                    settings = {} if family else self._partial(component)
+                    missing = None if family else component(**settings).missing(self.data_dir)
             except PluginError as error:
                 reasons.setdefault(str(error), []).append(reference)
                 continue
@@ -114,8 +117,14 @@ class Planner:
         return tuple(ready), [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
 
     def _dataset(self, reference: str, settings: Settings) -> tuple[Part, Dataset]:
-        part = self._part("dataset", reference, settings.get("dataset", {}), must_load=True)
+        _, component = self.catalogue.load("dataset", reference)
+        given = {**self._partial(component), **settings.get("dataset", {})}
+        part = self._part("dataset", reference, given, must_load=True)
         return part, self.catalogue.make("dataset", reference, part.settings)
+
+    def _partial(self, component: type) -> dict[str, bool]:
+        known = hyperparameters(component) if self.allow_partial else {}
+        return {"partial": True} if "partial" in known else {}
 
     def _protocol(self, name: str, sampler: str | None, settings: Settings) -> Protocol:
         protocol = load_protocol(name)

@@ -80,6 +80,11 @@ def _settings(
 @data_dir_option
 @output_option
 @click.option("--jobs", type=click.IntRange(0), help="Worker processes; 0: none, run right here.")
+@click.option(
+    "--allow-partial",
+    is_flag=True,
+    help="Take datasets that are here in part; the tables say so.",
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--log", is_flag=True, help="Print a line for each epoch of each trial.")
@@ -88,6 +93,7 @@ def command(
     data_dir: Path | None,
     output: Path,
     jobs: int | None,
+    allow_partial: bool,
     device: str,
     dry_run: bool,
     log: bool,
@@ -113,7 +119,7 @@ def command(
     store = Store(output / "runs")
     catalogue = Catalogue.discover()
     pick_device(device)
-    planner = Planner(catalogue, data_dir)
+    planner = Planner(catalogue, data_dir, allow_partial=allow_partial)
     plan = planner.unfold(wanted)
     before = progress(plan, store)
     jobs = default_jobs(device) if jobs is None else jobs
