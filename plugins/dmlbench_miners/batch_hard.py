@@ -8,9 +8,8 @@ a random start or with a high learning rate it tends to collapse all embeddings 
 the triplet loss stays at exactly its margin.
 """
 
-import torch
-
 from dmlbench import Miner, Pairs, Triplets
+from dmlbench_miners.extremes import exists, furthest, nearest
 
 
 class BatchHard(Miner):
@@ -27,8 +26,7 @@ class BatchHard(Miner):
 
     def select(self, pairs: Pairs) -> Triplets:
         """Return at most one triplet an anchor, in the order of the anchors."""
-        squared_distance = pairs.squared_distance
-        hardest_positive = squared_distance.masked_fill(~pairs.positive, -torch.inf).argmax(1)
-        hardest_negative = squared_distance.masked_fill(~pairs.negative, torch.inf).argmin(1)
-        anchor = (pairs.positive.any(1) & pairs.negative.any(1)).nonzero(as_tuple=True)[0]
-        return Triplets(anchor, hardest_positive[anchor], hardest_negative[anchor])
+        to_positive, positive = furthest(pairs.squared_distance, pairs.positive)
+        to_negative, negative = nearest(pairs.squared_distance, pairs.negative)
+        (anchor,) = (exists(to_positive) & exists(to_negative)).nonzero(as_tuple=True)
+        return Triplets(anchor, positive[anchor], negative[anchor])

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from dmlbench import ConfigError, Miner, Pairs, Triplets, Uniform
+from dmlbench_miners.draws import one_for_each
 
 _WHOLE = 2**32  # Weights as integers: their running sums are exact, so deterministic on GPUs too.
 
@@ -71,29 +72,18 @@ class DistanceWeighted(Miner):
                 "The miner 'distance-weighted' needs embeddings of length 1, and this loss trains "
                 "on others. Take another miner, such as 'semi-hard', or a loss that normalizes."
             )
-        has_negative = pairs.negative.any(1, keepdim=True)
-        anchor, positive = (pairs.positive & has_negative).nonzero(as_tuple=True)
-        nth_positive = pairs.positive.cumsum(1)[anchor, positive] - 1
-        return Triplets(anchor, positive, self._draw(pairs)[anchor, nth_positive])
-
-    def _draw(self, pairs: Pairs) -> Tensor:
-        """Return negatives ``[B, P]``, one for each of the at most P positives of an anchor."""
-        log_weight = self._log_weight(pairs)
-        # An anchor without negatives has only minus infinity, and minus that is NaN.
-        highest = log_weight.amax(1, keepdim=True).clamp_min(torch.finfo(log_weight.dtype).min)
-        up_to = ((log_weight - highest).exp() * _WHOLE).long().cumsum(1)
-        shape = (len(pairs), int(pairs.positive.sum(1).max()))
-        draw = torch.randint(2**62, shape, device=up_to.device) % up_to[:, -1:].clamp_min(1)
-        return torch.searchsorted(up_to, draw, right=True)
+        weight = (self._log_weight(pairs).softmax(1) * _WHOLE).long()
+        drawn_for = pairs.positive & pairs.negative.any(1, keepdim=True)
+        return one_for_each(drawn_for, weight.cumsum(1))
 
     def _log_weight(self, pairs: Pairs) -> Tensor:
-        """Return -log q for the distances ``[B, M]``, minus infinity for what is not drawn."""
-        near = pairs.negative & (pairs.distance < self.upper_cutoff)
-        drawn = torch.where(near.any(1, keepdim=True), near, pairs.negative)
+        """Return -log q for the distances ``[B, M]``, the least number for what is not drawn."""
+        near = pairs.negative & (pairs.squared_distance < self.upper_cutoff**2)
+        drawn = near | (pairs.negative & ~near.any(1, keepdim=True))
         # Beyond the upper cut-off all distances count as one: the far ones are equally likely.
-        distance = pairs.distance.clamp(self.lower_cutoff, self.upper_cutoff)
+        squared = pairs.squared_distance.clamp(self.lower_cutoff**2, self.upper_cutoff**2)
         dimension = pairs.anchors.shape[1]
-        log_density = (dimension - 2) * distance.log() + (dimension - 3) / 2 * torch.log1p(
-            -distance.square() / 4
-        )
-        return (-log_density).masked_fill(~drawn, -torch.inf)
+        log_weight = squared.log().mul_(1 - dimension / 2)
+        log_weight.add_(squared.mul_(-0.25).log1p_(), alpha=(3 - dimension) / 2)
+        # What is NaN may be drawn as well as anything: the loss will notice.
+        return log_weight.nan_to_num_(0).masked_fill_(~drawn, torch.finfo(log_weight.dtype).min)

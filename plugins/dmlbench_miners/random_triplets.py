@@ -3,9 +3,8 @@
 The floor under every other choice of triplets: what a miner gains, it gains over this one.
 """
 
-import torch
-
 from dmlbench import Miner, Pairs, Triplets
+from dmlbench_miners.draws import one_for_each
 
 
 class RandomTriplets(Miner):
@@ -18,10 +17,5 @@ class RandomTriplets(Miner):
 
     def select(self, pairs: Pairs) -> Triplets:
         """Return one triplet for every positive pair, in the order of anchor and positive."""
-        negatives_of = pairs.negative.sum(1)
-        anchor, positive = (pairs.positive & (negatives_of > 0)[:, None]).nonzero(as_tuple=True)
-        columns = pairs.negative.nonzero(as_tuple=True)[1]
-        first = negatives_of.cumsum(0) - negatives_of
-        # An integer draw can't round up to the count, and its modulo bias is below 1e-11.
-        draw = torch.randint(2**62, anchor.shape, device=anchor.device) % negatives_of[anchor]
-        return Triplets(anchor, positive, columns[first[anchor] + draw])
+        up_to = pairs.negative.cumsum(1)
+        return one_for_each(pairs.positive & (up_to[:, -1:] > 0), up_to)

@@ -11,8 +11,10 @@ triplet of the batch is taken. Their margin of 0.2 is one of about 0.2 / (2 d) h
 from typing import Annotated
 
 import torch
+from torch import Tensor
 
 from dmlbench import Miner, Pairs, Triplets, Uniform
+from dmlbench_miners.listing import list_triplets
 
 
 class SemiHard(Miner):
@@ -32,20 +34,14 @@ class SemiHard(Miner):
         self.margin = margin
 
     def select(self, pairs: Pairs) -> Triplets:
-        """Return all semi-hard triplets in the order of anchor, positive and negative.
-
-        B positive pairs at a time meet all references, so memory stays at ``[B, M]`` and the
-        passes are as many as an anchor has positives on average.
-        """
+        """Return all semi-hard triplets in the order of anchor, positive and negative."""
         distance = pairs.distance
         to_negatives = distance.masked_fill(~pairs.negative, torch.inf)
-        found = []
-        anchors, positives = pairs.positive.nonzero(as_tuple=True)
-        for anchor, positive in zip(
-            anchors.split(len(pairs)), positives.split(len(pairs)), strict=True
-        ):
-            nearest = distance[anchor, positive, None]
-            behind = to_negatives[anchor] - nearest
-            pair, negative = ((behind > 0) & (behind < self.margin)).nonzero(as_tuple=True)
-            found.append(torch.stack((anchor[pair], positive[pair], negative)))
-        return Triplets(*torch.cat(found, dim=1))
+
+        def within_margin(anchor: Tensor, positive: Tensor) -> Tensor:
+            # What is NaN is taken too, for the loss to notice; without negatives it stays infinite.
+            to_positive = distance[anchor, positive].nan_to_num(nan=0)
+            behind = to_negatives.index_select(0, anchor).sub_(to_positive[:, None])
+            return (behind <= 0).logical_or_(behind >= self.margin).logical_not_()
+
+        return list_triplets(pairs, within_margin)
