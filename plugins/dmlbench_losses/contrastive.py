@@ -20,9 +20,11 @@ Our choice: distances, unsquared, margins 0 and 1, all pairs, mean over non-zero
 
 from typing import Annotated
 
+import torch
 from torch import Tensor
 
-from dmlbench import Loss, Pairs, Selection, Uniform, active_mean, as_pair_mask
+from dmlbench import Loss, Pairs, Selection, Uniform, as_pair_mask
+from dmlbench_losses.dense import as_numbers, is_above, is_below, weighted_distance
 
 
 class Contrastive(Loss):
@@ -54,6 +56,15 @@ class Contrastive(Loss):
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the loss of the selected pairs, a scalar; 0 if none is selected."""
         chosen = as_pair_mask(selection, pairs)
-        positive = active_mean(pairs.distance - self.pos_margin, chosen.positive)
-        negative = active_mean(self.neg_margin - pairs.distance, chosen.negative)
-        return positive + negative
+        with torch.no_grad():  # The loss is linear in the distances, once its terms are known.
+            distance = pairs.distance
+            positive = as_numbers(chosen.positive, distance)
+            negative = as_numbers(chosen.negative, distance)
+            positive.mul_(is_above(distance, self.pos_margin))
+            negative.mul_(is_below(distance, self.neg_margin))
+            positives, negatives = positive.sum(), negative.sum()
+            weight = positive.div_(positives.clamp_min(1))
+            weight.sub_(negative.div_(negatives.clamp_min(1)))
+            margins = self.neg_margin * negatives.clamp_max(1)
+            margins -= self.pos_margin * positives.clamp_max(1)
+        return weighted_distance(pairs, weight) + margins

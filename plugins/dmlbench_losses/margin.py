@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from dmlbench import Loss, PairMask, Pairs, Selection, Uniform
+from dmlbench_losses.dense import as_numbers, is_above, is_below, weighted_distance
 
 
 class Margin(Loss):
@@ -58,25 +59,28 @@ class Margin(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the mean of the selected triplets' terms above 0, a scalar; 0 if there is none."""
-        positive_excess = pairs.distance - self.beta + self.margin
-        negative_excess = self.beta - pairs.distance + self.margin
-        with torch.no_grad():
+        with torch.no_grad():  # Linear in distance and boundary, once the terms above 0 are known.
             positive, negative = _occurrences(pairs, selection)
-            positive *= positive_excess > 0
-            negative *= negative_excess > 0
-            active = positive.sum() + negative.sum()
-        total = (positive * positive_excess + negative * negative_excess).sum()
-        return total / active.clamp_min(1)
+            positive.mul_(is_above(pairs.distance, self.beta - self.margin))
+            negative.mul_(is_below(pairs.distance, self.beta + self.margin))
+            positives, negatives = positive.sum(), negative.sum()
+            active = positives + negatives
+            weight = positive.sub_(negative)
+        total = weighted_distance(pairs, weight) + self.beta * (negatives - positives)
+        return (total + self.margin * active) / active.clamp_min(1)
 
 
 def _occurrences(pairs: Pairs, selection: Selection) -> tuple[Tensor, Tensor]:
     """Count for each pair ``[B, M]`` the triplets that it is the positive, the negative of."""
+    distance = pairs.distance
     if isinstance(selection, PairMask):
-        positives = selection.positive.sum(1, keepdim=True, dtype=pairs.distance.dtype)
-        negatives = selection.negative.sum(1, keepdim=True, dtype=pairs.distance.dtype)
-        return selection.positive * negatives, selection.negative * positives
-    ap, an = (selection.anchor, selection.positive), (selection.anchor, selection.negative)
-    once = pairs.distance.new_ones(len(selection.anchor))
-    positive = torch.zeros_like(pairs.distance).index_put_(ap, once, accumulate=True)
-    negative = torch.zeros_like(pairs.distance).index_put_(an, once, accumulate=True)
-    return positive, negative
+        positive = as_numbers(selection.positive, distance)
+        negative = as_numbers(selection.negative, distance)
+        positives, negatives = positive.sum(1, keepdim=True), negative.sum(1, keepdim=True)
+        return positive.mul_(negatives), negative.mul_(positives)
+    row = selection.anchor * distance.shape[1]
+    once = distance.new_ones(len(row))
+    return tuple(
+        distance.new_zeros(distance.numel()).scatter_add_(0, row + column, once).view_as(distance)
+        for column in (selection.positive, selection.negative)
+    )

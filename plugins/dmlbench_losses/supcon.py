@@ -19,10 +19,11 @@ Our choice: one view, 0.1, mean over the anchors that have a positive.
 
 from typing import Annotated
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from dmlbench import LogUniform, Loss, Pairs, Selection, as_pair_mask, masked_mean
+from dmlbench import LogUniform, Loss, Pairs, Selection, as_pair_mask
+from dmlbench_losses.dense import as_numbers
 
 
 class SupCon(Loss):
@@ -47,10 +48,12 @@ class SupCon(Loss):
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the mean over anchors with a selected positive, a scalar; 0 if there is none."""
         chosen = as_pair_mask(selection, pairs)
-        logits = pairs.similarity / self.temperature
-        others = chosen.positive | chosen.negative
-        # The lowest finite number, since the gradient of a sum over nothing but -inf is NaN.
-        normaliser = logits.masked_fill(~others, torch.finfo(logits.dtype).min).logsumexp(1)
-        positives = chosen.positive.sum(1)
-        mean_positive = (logits * chosen.positive).sum(1) / positives.clamp_min(1)
-        return masked_mean(normaliser - mean_positive, positives > 0)
+        positive = as_numbers(chosen.positive, pairs.similarity)
+        positives = positive.sum(1, keepdim=True)
+        # Arithmetic is faster than filling by a mask; this far below, exp gives an exact 0.
+        barred = as_numbers(~(chosen.positive | chosen.negative), positive).mul_(1e30)
+        # An anchor's term is the cross entropy of all its positives, each with an equal share.
+        shares = positive / (positives * positives.count_nonzero()).clamp_min(1)
+        return F.cross_entropy(
+            pairs.similarity / self.temperature - barred, shares, reduction="sum"
+        )

@@ -26,6 +26,9 @@ import torch
 from torch import Tensor
 
 from dmlbench import Loss, PairMask, Pairs, Selection, Triplets, Uniform
+from dmlbench_losses.dense import weighted_distance
+
+_PART = 2**18  # Triplets at a time, lest a long list be copied as a whole.
 
 
 class Triplet(Loss):
@@ -51,13 +54,10 @@ class Triplet(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the mean of the selected triplets' terms above 0, a scalar; 0 if there is none."""
-        distance = pairs.distance
         with torch.no_grad():
-            if isinstance(selection, PairMask):
-                weight, violated = _violations_in_mask(distance, selection, self.margin)
-            else:
-                weight, violated = _violations_in_list(distance, selection, self.margin)
-        return ((weight * distance).sum() + self.margin * violated) / violated.clamp_min(1)
+            find = _violations_in_mask if isinstance(selection, PairMask) else _violations_in_list
+            weight, violated = find(pairs.distance, selection, self.margin)
+        return (weighted_distance(pairs, weight) + self.margin * violated) / violated.clamp_min(1)
 
 
 def _violations_in_list(
@@ -67,12 +67,17 @@ def _violations_in_list(
 
     A pair counts +1 where it is the positive, -1 where it is the negative.
     """
-    ap, an = (triplets.anchor, triplets.positive), (triplets.anchor, triplets.negative)
-    violated = (distance[ap] + margin > distance[an]).to(distance.dtype)
-    weight = torch.zeros_like(distance)
-    weight.index_put_(ap, violated, accumulate=True)
-    weight.index_put_(an, -violated, accumulate=True)
-    return weight, violated.sum()
+    flat, row = distance.flatten(), distance.shape[1]
+    weight, count = torch.zeros_like(flat), flat.new_zeros(())
+    indices = (triplets.anchor, triplets.positive, triplets.negative)
+    for anchor, positive, negative in zip(*(index.split(_PART) for index in indices), strict=True):
+        ap = torch.add(positive, anchor, alpha=row)
+        an = torch.add(negative, anchor, alpha=row)
+        violated = flat.index_select(0, ap).add_(margin).gt_(flat.index_select(0, an))
+        count += violated.sum()
+        weight.scatter_add_(0, ap, violated)
+        weight.scatter_add_(0, an, violated.neg_())
+    return weight.view_as(distance), count
 
 
 def _violations_in_mask(distance: Tensor, chosen: PairMask, margin: float) -> tuple[Tensor, Tensor]:
