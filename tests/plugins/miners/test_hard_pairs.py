@@ -1,0 +1,47 @@
+"""Hard pairs against plain loops and against a peer."""
+
+import pytest
+from miner_loops import (
+    Loops,
+    batch_of_itself,
+    every_batch,
+    every_seed,
+    mine,
+    one_class,
+    pairs_of,
+    peer_arguments,
+)
+from pytorch_metric_learning import miners as peer
+
+from dmlbench_miners.hard_pairs import HardPairs
+
+
+@every_batch
+@every_seed
+def test_it_takes_the_furthest_positive_and_the_nearest_negative_of_each_anchor(make_pairs, seed):
+    pairs = make_pairs(seed)
+    loops = Loops(pairs)
+    positives, negatives = set(), set()
+    for a in loops.anchors:
+        distance = loops.distance[a].__getitem__
+        positives |= {(a, max(loops.positives[a], key=distance)) for _ in loops.positives[a][:1]}
+        negatives |= {(a, min(loops.negatives[a], key=distance)) for _ in loops.negatives[a][:1]}
+    chosen = mine(HardPairs(), pairs)
+    assert positives
+    assert pairs_of(chosen.positive) == positives
+    assert pairs_of(chosen.negative) == negatives
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pairs_are_those_of_the_batch_hard_triplets_of_pytorch_metric_learning(seed):
+    pairs = batch_of_itself(seed)
+    a, p, n = (index.tolist() for index in peer.BatchHardMiner()(*peer_arguments(pairs)))
+    chosen = mine(HardPairs(), pairs)
+    assert pairs_of(chosen.positive) == set(zip(a, p, strict=True))
+    assert pairs_of(chosen.negative) == set(zip(a, n, strict=True))
+
+
+def test_a_positive_pair_needs_no_negative():
+    chosen = mine(HardPairs(), one_class(0))
+    assert chosen.positive.sum(1).tolist() == [1] * 6
+    assert not chosen.negative.any()
