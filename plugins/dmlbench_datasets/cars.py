@@ -35,6 +35,10 @@ class Cars(MirroredSet):
 
     title = "Cars196"
     folders = ("cars", "stanford_cars")
+    needed = (
+        "car_ims.tgz and cars_annos.mat, or cars_train.tgz, cars_test.tgz, car_devkit.tgz and "
+        "cars_test_annos_withlabels.mat"
+    )
     mirror = "tanganke/stanford_cars@9abf6cf7d6dfa7b95152a0d6e791ea9435b47a40"
     paper = (
         "J. Krause, M. Stark, J. Deng and L. Fei-Fei, 3D object representations for fine-grained "

@@ -49,6 +49,8 @@ class OfficialSet(Dataset):
     """What the field calls it."""
     folders: ClassVar[tuple[str, ...]]
     """Names of the set's folder: ours, which is that of the entry point, then the authors'."""
+    needed: ClassVar[str] = ""
+    """Which archives make up the set, if not all do."""
     sizes_vary: ClassVar[bool] = True
     """Whether its images differ in size, so that a resized copy can be told."""
 
@@ -124,11 +126,11 @@ class OfficialSet(Dataset):
         return f"{self.title} is not {where}. {self._how_to_get()}"
 
     def _how_to_get(self) -> str:
-        names = " or ".join(archive.name for archive in self.archives)
+        needed = self.needed or " and ".join(archive.name for archive in self.archives)
         return (
-            f"With its archives at hand (such as {names}), run: dmlbench data prepare "
-            f"{self.folders[0]} --from ARCHIVE. An unpacked folder may also be put into the data "
-            f"folder as {self.folders[0]}/."
+            f"With its archives at hand ({needed}), run: dmlbench data prepare {self.folders[0]}, "
+            "with --from PATH for each. An unpacked folder may also be put into the data folder as "
+            f"{self.folders[0]}/."
         )
 
     def _places(self, listing: Listing) -> dict[str, list[int]]:

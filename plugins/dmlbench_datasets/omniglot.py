@@ -75,6 +75,7 @@ class Omniglot(OfficialSet):
             self.expected = SMALL[overlap]
         super().__init__(partial=partial)
         self.parts = PARTS[part]
+        self.needed = " and ".join(f"{name}.zip" for name in self.parts.values())
         self.overlap = overlap
         self.closed_set = overlap
 

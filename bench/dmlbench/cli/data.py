@@ -1,0 +1,180 @@
+"""``dmlbench data``: which datasets are ready here; make one ready; look for damage."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dmlbench.cli.options import data_dir_option
+
+if TYPE_CHECKING:
+    from dmlbench.contracts import Dataset
+    from dmlbench.data.checksums import Progress
+
+
+def _settings(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    """Read ``part=small``, or ``dataset.part=small`` as `dmlbench run` has it."""
+    pairs = [value.partition("=") for value in values]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise click.BadParameter(f"{key!r} is not of the form part=small.")
+    return {key.strip().removeprefix("dataset."): text.strip() for key, _, text in pairs}
+
+
+_settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    callback=_settings,
+    metavar="NAME=VALUE",
+    help="Set a hyper-parameter of the dataset.",
+)
+_partial_option = click.option(
+    "--allow-partial", is_flag=True, help="Take a part of the set for what it is."
+)
+
+
+@click.group("data")
+def command() -> None:
+    """Say which datasets are ready here, make one ready, or look for damage.
+
+    Nothing is downloaded: prepare takes what you have. See docs/data.md.
+    """
+
+
+@command.command("list")
+@data_dir_option
+def list_datasets(data_dir: Path | None) -> None:
+    """List all datasets: ready or not, what is in them, licence, citation, and how to get them."""
+    from dmlbench.data.overview import overview
+    from dmlbench.discovery import Catalogue
+    from dmlbench.errors import PluginError
+
+    catalogue = Catalogue.discover()
+    references = catalogue.references("dataset")
+    width = max(map(len, references), default=0)
+    for reference in references:
+        try:
+            found, component = catalogue.load("dataset", reference)
+            about = overview(found.entry.name, component, data_dir)
+        except PluginError as error:
+            click.echo(f"{reference:<{width}}  BROKEN: {error}")
+            continue
+        click.echo(f"{reference:<{width}}  {about.state}")
+        for line in about.details:
+            click.echo(f"{'':<{width}}    {line}")
+
+
+@command.command("prepare")
+@click.argument("name")
+@click.option(
+    "--from",
+    "sources",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="An archive, or a folder with the archives or with the unpacked set. Repeat it.",
+)
+@data_dir_option
+@_settings_option
+@_partial_option
+@click.option(
+    "--allow-unverified", is_flag=True, help="Take archives that are not the official ones."
+)
+def prepare(
+    name: str,
+    sources: tuple[Path, ...],
+    data_dir: Path | None,
+    settings: dict[str, str],
+    allow_partial: bool,
+    allow_unverified: bool,
+) -> None:
+    """Check and unpack the archives of the dataset NAME into the data folder."""
+    from dmlbench.data.preparing import Preparation
+    from dmlbench.errors import ConfigError
+
+    folder, dataset = _make(name, settings, allow_partial)
+    if not dataset.archives:
+        raise ConfigError(f"There is nothing to prepare for {name}: see dmlbench data list.")
+    if data_dir is None:
+        raise ConfigError("Name the data folder, by --data-dir or the variable DMLBENCH_DATA.")
+    with _progress() as progress:
+        Preparation(
+            name=folder,
+            dataset=dataset,
+            data_dir=data_dir,
+            sources=sources,
+            allow_unverified=allow_unverified,
+            say=lambda text: click.echo(text, err=True),
+            progress=progress,
+        ).run()
+
+
+@command.command("verify")
+@click.argument("name")
+@data_dir_option
+@_settings_option
+@_partial_option
+def verify(name: str, data_dir: Path | None, settings: dict[str, str], allow_partial: bool) -> None:
+    """Count and open all images of the dataset NAME; exit with 1 if any is damaged."""
+    from dmlbench.data.preparing import unverified
+    from dmlbench.data.verifying import verify
+    from dmlbench.errors import DataError
+
+    folder, dataset = _make(name, settings, allow_partial)
+    try:
+        with _progress() as progress:
+            found = verify(dataset, data_dir, progress)
+    except DataError as error:
+        click.echo(f"{name}: {error}", err=True)
+        raise SystemExit(1) from error
+    for split, (items, classes) in found.counts.items():
+        click.echo(f"{split}: {items:,} items of {classes:,} classes")
+    click.echo(f"split fingerprint: {found.fingerprint}")
+    for source in unverified(data_dir, folder) if data_dir else ():
+        click.echo(f"unverified: made from {source}, which is not known to be official")
+    for line in found.damaged:
+        click.echo(f"damaged: {line}", err=True)
+    if found.damaged:
+        click.echo(
+            f"{len(found.damaged):,} damaged files. Put official ones in their place.", err=True
+        )
+        raise SystemExit(1)
+    click.echo("Everything opens.")
+
+
+def _make(name: str, settings: dict[str, Any], allow_partial: bool) -> "tuple[str, Dataset]":
+    """Return the name of the dataset's folder, and the dataset."""
+    from dmlbench.discovery import Catalogue
+    from dmlbench.hyperparameters import check_argument, hyperparameters
+
+    catalogue = Catalogue.discover()
+    found, component = catalogue.load("dataset", name)
+    check_argument(component, "dataset", name, found.argument)
+    if allow_partial and "partial" in hyperparameters(component):
+        settings = {"partial": True, **settings}
+    return found.entry.name, catalogue.make("dataset", name, settings)
+
+
+@contextmanager
+def _progress() -> "Iterator[Progress]":
+    """Yield a function that shows how far something is; without a terminal it shows nothing."""
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    bars = Bars(console=Console(stderr=True), transient=True)
+    if not bars.console.is_terminal:
+        yield lambda what, done, total: None
+        return
+    tasks: dict[str, Any] = {}
+
+    def show(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done)
+
+    with bars:
+        yield show
