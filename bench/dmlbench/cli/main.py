@@ -16,6 +16,7 @@ _VERBS = {
     "score": "Score embeddings that were made elsewhere.",
     "data": "Say which datasets are ready, make one ready, look for damage.",
     "doctor": "Say what this machine has, and what is broken.",
+    "plugin": "Check components of your own against the contracts.",
 }
 
 

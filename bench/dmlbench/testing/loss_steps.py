@@ -1,0 +1,151 @@
+"""A step of training, as a loss sees it."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import backward
+
+from dmlbench.contracts import Loss
+from dmlbench.errors import PluginError
+from dmlbench.pairs import Pairs, Selection, as_triplets
+from dmlbench.testing.batches import ORDINARY, Batch, Memory
+from dmlbench.testing.findings import case
+from dmlbench.testing.stand_ins import all_pairs
+from dmlbench.testing.subject import NUM_CLASSES
+from dmlbench.testing.tensors import require_finite
+
+_LONGEST_WARM_UP = 120
+"""Steps after which a loss with a memory is expected to use it."""
+
+
+def scaled(loss: Loss, embeddings: Tensor) -> Tensor:
+    """Return embeddings of the length that `loss` trains on."""
+    return F.normalize(embeddings) if loss.normalize else embeddings
+
+
+def begin(loss: Loss, batch: Batch = ORDINARY, num_classes: int = NUM_CLASSES) -> None:
+    """Start an epoch in which all items of the batch, and of every other class, are known.
+
+    Does nothing for a loss that doesn't ask for it.
+    """
+    if not loss.starts_epochs:
+        return
+    others = Batch.random(4 * num_classes, num_classes, batch.embeddings.shape[1], seed=3)
+    absent = ~torch.isin(others.labels, batch.labels)
+    embeddings = torch.cat([batch.embeddings.detach(), others.embeddings[absent].to(batch[0])])
+    labels = torch.cat([batch.labels, others.labels[absent]])
+    loss.start_epoch(scaled(loss, embeddings), labels)
+
+
+def pairs_of(loss: Loss, batch: Batch) -> tuple[Tensor, Pairs]:
+    """Return what a step of training gives to the miner and to `loss`.
+
+    Returns:
+        The embeddings as the network made them ``[views * B, D]``, with gradient, and their pairs,
+        extended by the loss.
+    """
+    made = batch.repeat(loss.views)
+    leaf = made.embeddings.clone().requires_grad_()
+    return leaf, loss.extend(Pairs(scaled(loss, leaf), made.labels, normalized=loss.normalize))
+
+
+def pairs_with(
+    loss: Loss, batch: Batch, memory: Memory, *, batch_too: bool = False
+) -> tuple[Tensor, Pairs]:
+    """Return the pairs of a batch with a memory, and with the batch itself if `batch_too`.
+
+    Returns:
+        The embeddings with gradient, and the pairs; the loss has not extended them.
+    """
+    made = batch.repeat(loss.views)
+    leaf = made.embeddings.clone().requires_grad_()
+    anchors = scaled(loss, leaf)
+    references, labels = scaled(loss, memory.references), memory.labels
+    index = torch.full((len(leaf),), -1)
+    if batch_too:
+        index = torch.arange(len(leaf)) + len(references)
+        references, labels = torch.cat([references, anchors]), torch.cat([labels, made.labels])
+    pairs = Pairs(anchors, made.labels, references, labels, index, normalized=loss.normalize)
+    return leaf, pairs
+
+
+def selections(loss: Loss, pairs: Pairs) -> Iterator[tuple[str, Selection | None]]:
+    """Yield what a loss may be given for a whole batch, each with its name."""
+    if loss.takes == "labels":
+        yield "no selection", None
+    else:
+        yield "all pairs as masks", all_pairs(pairs)
+        yield "all triplets as indices", as_triplets(all_pairs(pairs))
+
+
+def whole(loss: Loss, pairs: Pairs) -> Selection | None:
+    """Return the first of `selections`: all pairs, or None for a loss that takes labels."""
+    return next(selections(loss, pairs))[1]
+
+
+def value_of(loss: Loss, pairs: Pairs, selection: Selection | None) -> Tensor:
+    """Return the value of a loss.
+
+    Raises:
+        PluginError: it is no scalar with a gradient.
+    """
+    value = loss(pairs, selection)
+    if not isinstance(value, Tensor):
+        raise PluginError(
+            f"forward returned {value!r}, a {type(value).__name__}. It must return a tensor, a "
+            "scalar with a gradient."
+        )
+    if value.ndim:
+        raise PluginError(
+            f"forward returned a tensor of shape {list(value.shape)}. It must return a scalar: "
+            "take a mean, such as masked_mean(values, mask)."
+        )
+    if not value.requires_grad:
+        raise PluginError(
+            "The value of forward has no gradient. Keep it differentiable also where there is "
+            "nothing to learn (masked_mean does), without detach, item or a new tensor."
+        )
+    return value
+
+
+def gradients(loss: Loss, leaf: Tensor, value: Tensor) -> dict[str, Tensor | None]:
+    """Return the gradients of a value by the embeddings and by the loss's own parameters."""
+    named = {"the embeddings": leaf}
+    named |= {
+        f"its own parameter {name}": weight
+        for name, weight in loss.named_parameters()
+        if weight.requires_grad
+    }
+    found = torch.autograd.grad(value, list(named.values()), retain_graph=True, allow_unused=True)
+    return dict(zip(named, found, strict=True))
+
+
+def some_steps(loss: Loss) -> None:
+    """Train a loss's own parameters, and fill its memory, from the start of an epoch."""
+    begin(loss)
+    remembers = type(loss).extend is not Loss.extend
+    for step in range(_LONGEST_WARM_UP if remembers else 3):
+        _, pairs = pairs_of(loss, Batch.random(12, 4, seed=10 + step))
+        backward(value_of(loss, pairs, whole(loss, pairs)))
+        with torch.no_grad():
+            for weight in loss.parameters():
+                if weight.grad is not None:
+                    weight.sub_(0.01 * weight.grad)
+                    weight.grad = None
+
+
+def require_finite_step(loss: Loss, leaf: Tensor, pairs: Pairs) -> None:
+    """Check value and gradients of a step, whichever way everything is selected.
+
+    Raises:
+        PluginError: they are not finite.
+    """
+    for name, selection in selections(loss, pairs):
+        with case(name):
+            value = value_of(loss, pairs, selection)
+            require_finite("the value", value)
+            for what, gradient in gradients(loss, leaf, value).items():
+                if gradient is not None:
+                    require_finite(f"the gradient of {what}", gradient)

@@ -1,0 +1,143 @@
+"""What ``dmlbench plugin check TARGET`` names: one component, those of a file, or of a package."""
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dmlbench import contracts
+from dmlbench.discovery import Catalogue
+from dmlbench.entry_points import KINDS, Entry
+from dmlbench.errors import ConfigError, PluginError, nearest
+from dmlbench.hyperparameters import check_argument, resolve
+from dmlbench.loading import load_entry
+from dmlbench.testing.examination import examinations
+from dmlbench.testing.findings import Finding
+from dmlbench.testing.subject import Subject
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A component that is to be checked."""
+
+    entry: Entry
+    component: Any = None
+    """Its class; None if it could not be loaded."""
+    reason: str = ""
+    """Why it could not be loaded."""
+    argument: str | None = None
+    """Which member of a family."""
+
+    @property
+    def label(self) -> str:
+        """Return kind and name."""
+        name = self.entry.name
+        if self.argument is not None:
+            name += f"{':' if self.entry.kind == 'dataset' else '/'}{self.argument}"
+        return f"{self.entry.kind} {name}"
+
+    def resolve(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return `settings` read as the command line spells them, without the defaults.
+
+        Raises:
+            ConfigError: an unknown name, a wrong value, or a family without its argument.
+        """
+        if self.component is None or not settings:
+            return {}
+        given = {key.removeprefix(f"{self.entry.kind}."): text for key, text in settings.items()}
+        values = resolve(self.component, self.entry.kind, given)
+        return {name: values[name] for name in given}
+
+    def examine(self, settings: Mapping[str, Any], data_dir: Path | None) -> Iterator[Finding]:
+        """Yield what each check finds out about it."""
+        if self.component is None:
+            yield Finding("it_can_be_loaded", "failed", self.reason)
+            return
+        subject = Subject(
+            kind=self.entry.kind,
+            component=self.component,
+            settings=settings,
+            argument=self.argument,
+            home=self.entry.distribution,
+            data_dir=data_dir,
+        )
+        yield from examinations(subject)
+
+
+def candidates(target: str, catalogue: Catalogue) -> list[Candidate]:
+    """Return the components that `target` names.
+
+    Understood are, in this order: the name of an installed distribution, ``kind:name``,
+    ``./file.py`` with all that is in it, ``./file.py:Class`` and ``module:Class``.
+
+    Raises:
+        ConfigError: it names no component.
+        PluginError: a file or module can't be imported.
+    """
+    distribution = re.sub(r"[-_.]+", "-", target).lower()
+    of_it = [e for e in catalogue.entries if e.distribution == distribution and e.kind in KINDS]
+    if of_it:
+        return [_candidate(entry) for entry in of_it]
+    kind, colon, reference = target.partition(":")
+    kind = next((name for name, plural in KINDS.items() if kind == plural), kind)
+    if colon and kind in KINDS:
+        found = catalogue.find(kind, reference)
+        candidate = _candidate(found.entry, found.argument)
+        if candidate.component is not None and found.argument is not None:
+            check_argument(candidate.component, kind, reference, found.argument)
+        return [candidate]
+    if colon or target.endswith(".py"):
+        return _imported(target)
+    distributions = {entry.distribution for entry in catalogue.entries}
+    raise ConfigError(
+        f"{target!r} is no installed distribution with components of dmlbench."
+        + nearest(target, distributions)
+        + " A component is named as loss:triplet, module:Class or ./file.py:Class."
+    )
+
+
+def _candidate(entry: Entry, argument: str | None = None) -> Candidate:
+    try:
+        return Candidate(entry, load_entry(entry), argument=argument)
+    except PluginError as error:
+        return Candidate(entry, reason=str(error), argument=argument)
+
+
+def _imported(target: str) -> list[Candidate]:
+    """Return the class that an import reference names, or all components of a file."""
+    try:
+        found = load_entry(Entry("hooks", target, "", "", target))  # a class, or a whole module
+    except PluginError as error:
+        cause = error.__cause__
+        raise PluginError(f"{target} can't be loaded: {type(cause).__name__}: {cause}") from cause
+    classes = [found] if inspect.isclass(found) else _components_in(found)
+    kinds = {each: _kind_of(each) for each in classes}
+    if not classes or None in kinds.values():
+        raise ConfigError(
+            f"{target} is no component: derive it from dmlbench's Loss, Miner, Sampler, Backbone "
+            "or Dataset, or give it scikit-learn's fit and transform."
+        )
+    return [
+        Candidate(Entry(kind, each.__name__, "", "", target), each)
+        for each, kind in kinds.items()
+        if kind
+    ]
+
+
+def _components_in(module: Any) -> list[type]:
+    own = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and value.__module__ == getattr(module, "__name__", None)
+    ]
+    return [each for each in own if _kind_of(each) and not inspect.isabstract(each)]
+
+
+def _kind_of(component: type) -> str | None:
+    """Return the kind of a class by its base class, or that of anything with fit and transform."""
+    for kind in KINDS:
+        if kind != "baseline" and issubclass(component, getattr(contracts, kind.capitalize())):
+            return kind
+    return "baseline" if hasattr(component, "fit") and hasattr(component, "transform") else None

@@ -1,0 +1,118 @@
+"""What can be seen of a component's tensors from outside."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from dmlbench.errors import PluginError
+from dmlbench.testing.findings import ShortcomingError
+
+_KEPT_BY_TORCH = frozenset({"_parameters", "_buffers", "_modules"})
+
+
+class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    elements: int = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        sizes = [leaf.numel() for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
+        self.elements = max([self.elements, *sizes])
+        return out
+
+
+def largest(run: Callable[[], Any]) -> int:
+    """Return the number of elements of the largest tensor that any operation of `run` makes."""
+    seen = _Largest()  # type: ignore[no-untyped-call]
+    with seen:
+        run()
+    return seen.elements
+
+
+def described(value: Any) -> str:
+    """Return what kind of tensor `value` is, in words."""
+    if not isinstance(value, Tensor):
+        return f"{value!r}, a {type(value).__name__}"
+    return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {[*value.shape]}"
+
+
+def require_finite(name: str, tensor: Tensor) -> None:
+    """Check that `tensor` holds no NaN and no infinity.
+
+    Raises:
+        PluginError: it does.
+    """
+    wrong = int((~torch.isfinite(tensor)).sum())
+    if wrong:
+        number = (
+            f"{wrong} of {tensor.numel()} numbers of {name} are" if tensor.ndim else (f"{name} is")
+        )
+        first = tensor[~torch.isfinite(tensor)].flatten()[0].item()
+        raise PluginError(
+            f"{number} not finite ({first}). Look for a division by 0, a logarithm or root of 0, "
+            "an exponential that overflows, or a mean over nothing."
+        )
+
+
+def require_registered(module: nn.Module) -> None:
+    """Check that every tensor of `module` is a parameter or a buffer.
+
+    Raises:
+        PluginError: one is a plain attribute, which `.to(device)` and `state_dict` pass over.
+    """
+    stray = [".".join(filter(None, place)) for place in _stray_tensors(module)]
+    if stray:
+        raise PluginError(
+            f"The attribute {' and '.join(stray)} holds a tensor that is neither a parameter nor a "
+            "buffer: .to('cuda') leaves it behind, and a resumed trial starts without it. Use "
+            "register_buffer, or keep no tensor."
+        )
+
+
+def _stray_tensors(module: nn.Module) -> Iterator[tuple[str, str]]:
+    for name, part in module.named_modules():
+        for key, value in vars(part).items():
+            leaves = tree_leaves(value) if key not in _KEPT_BY_TORCH else ()
+            if any(isinstance(leaf, Tensor) for leaf in leaves):
+                yield name, key
+
+
+def require_tensors_only(state: Mapping[str, Any]) -> None:
+    """Check that a state can be stored without pickle.
+
+    Raises:
+        PluginError: it holds something other than tensors.
+    """
+    other = {name: type(value).__name__ for name, value in state.items()}
+    other = {name: kind for name, kind in other.items() if not isinstance(state[name], Tensor)}
+    if other:
+        held = ", ".join(f"{name} ({kind})" for name, kind in other.items())
+        raise PluginError(
+            f"Its state_dict holds other things than tensors: {held}. Checkpoints are stored "
+            "without pickle: keep numbers in buffers, and leave get_extra_state alone."
+        )
+
+
+def require_a_device_everywhere(run: Callable[[], Any]) -> None:
+    """Check that `run` makes no tensor without saying on which device.
+
+    Tensors of which it doesn't are made where others can't be used with them.
+
+    Raises:
+        ShortcomingError: it does.
+    """
+    run()
+    try:
+        with torch.device("meta"):
+            run()
+    except Exception as error:
+        raise ShortcomingError(
+            f"It makes a tensor without saying on which device ({str(error).splitlines()[0]}). On "
+            "a GPU that is an error, or a copy at every step: write device=pairs.anchors.device, "
+            "or start from a tensor at hand, as new_zeros and zeros_like do."
+        ) from error

@@ -1,0 +1,214 @@
+"""Backbones with one fault each."""
+
+import torch
+from testing.faults import Faults
+from torch import nn
+
+from dmlbench import Backbone, ConfigError, ImageFormat
+
+FAULTS = Faults("backbone")
+found_by = FAULTS.found_by
+
+EVERY_FEATURE = (
+    "it_makes_a_vector_of_features_of_each_input",
+    "the_same_seed_builds_the_same_network",
+    "evaluation_treats_each_item_by_itself",
+    "gradients_reach_its_parameters",
+    "its_inputs_stay_as_they_were",
+    "its_state_is_tensors_that_load_again",
+    "it_moves_to_another_device_as_a_whole",
+    "it_computes_where_its_inputs_are",
+    "the_surroundings_stay_as_they_were",
+)
+
+
+class Plain(nn.Module):
+    def __init__(self, inputs):
+        super().__init__()
+        self.num_features = 6
+        self.layers = nn.Sequential(nn.Linear(inputs, 6), nn.BatchNorm1d(6), nn.ReLU())
+
+    def forward(self, inputs):
+        return self.layers(inputs.flatten(1))
+
+
+class Sound(Backbone):
+    """A backbone for images of 64 pixels a side, without a fault."""
+
+    Network = Plain
+
+    def build(self, shape):
+        if shape[1:] != (64, 64):
+            raise ConfigError(f"It takes images of 64 x 64 pixels, not {shape}.")
+        return self.Network(shape[0] * 64 * 64)
+
+
+class SoundVectors(Backbone):
+    """A backbone for vectors, without parameters and without a fault."""
+
+    modality = "vector"
+
+    def build(self, shape):
+        network = nn.Identity()
+        network.num_features = shape[0]
+        return network
+
+
+SOUND = [Sound, SoundVectors]
+
+
+@found_by("its_image_format_is_usable")
+class NoDeviation(Sound):
+    """Divides pixels by 0."""
+
+    def image_format(self):
+        return ImageFormat(std=(0.0,))
+
+
+@found_by("its_image_format_is_usable")
+class FourMeans(Sound):
+    """Has a mean too many."""
+
+    def image_format(self):
+        return ImageFormat(channels=3, mean=(0.5, 0.5, 0.5, 0.5))
+
+
+@found_by(*EVERY_FEATURE)
+class Raising(Sound):
+    """Can't be built."""
+
+    def build(self, shape):
+        return {}["network"]
+
+
+@found_by(*EVERY_FEATURE)
+class NoFeatures(Sound):
+    """Does not say how many features it makes."""
+
+    def build(self, shape):
+        network = super().build(shape)
+        del network.num_features
+        return network
+
+
+@found_by("it_makes_a_vector_of_features_of_each_input")
+class WrongFeatures(Sound):
+    """Says that it makes more features than it does."""
+
+    def build(self, shape):
+        network = super().build(shape)
+        network.num_features = 7
+        return network
+
+
+@found_by("it_makes_a_vector_of_features_of_each_input")
+class Maps(Sound):
+    """Makes maps in place of vectors."""
+
+    class Network(Plain):
+        def forward(self, inputs):
+            return super().forward(inputs)[..., None, None]
+
+
+@found_by("the_same_seed_builds_the_same_network")
+class Unseeded(Sound):
+    """Draws its weights anew each time."""
+
+    class Network(Plain):
+        def __init__(self, inputs):
+            super().__init__(inputs)
+            generator = torch.Generator()
+            generator.seed()
+            nn.init.normal_(self.layers[0].weight, std=0.01, generator=generator)
+
+
+@found_by("evaluation_treats_each_item_by_itself")
+class LooksAround(Sound):
+    """Subtracts the mean of the batch, in evaluation too."""
+
+    class Network(Plain):
+        def forward(self, inputs):
+            features = super().forward(inputs)
+            return features - features.mean(0)
+
+
+@found_by("evaluation_treats_each_item_by_itself", "its_state_is_tensors_that_load_again")
+class DropsAlways(Sound):
+    """Has dropout in evaluation too."""
+
+    class Network(Plain):
+        def forward(self, inputs):
+            return nn.functional.dropout(super().forward(inputs), 0.5, training=True)
+
+
+@found_by("gradients_reach_its_parameters", "it_moves_to_another_device_as_a_whole")
+class NoGradient(Sound):
+    """Switches gradients off."""
+
+    class Network(Plain):
+        @torch.no_grad()
+        def forward(self, inputs):
+            return super().forward(inputs)
+
+
+@found_by("gradients_reach_its_parameters")
+class IdleLayer(Sound):
+    """Has a classifier left over."""
+
+    class Network(Plain):
+        def __init__(self, inputs):
+            super().__init__(inputs)
+            self.classifier = nn.Linear(6, 1000)
+
+
+@found_by("its_inputs_stay_as_they_were")
+class InPlace(Sound):
+    """Works on its inputs themselves."""
+
+    class Network(Plain):
+        def forward(self, inputs):
+            return super().forward(inputs.relu_())
+
+
+@found_by("its_state_is_tensors_that_load_again")
+class SecretAverage(Sound):
+    """Keeps an average that no checkpoint holds."""
+
+    class Network(Plain):
+        mean = 0.0
+
+        def forward(self, inputs):
+            if self.training:
+                self.mean = inputs.mean().item()
+            return super().forward(inputs) * (1 + self.mean)
+
+
+@found_by("it_moves_to_another_device_as_a_whole")
+class StrayTensor(Sound):
+    """Keeps a tensor as a plain attribute."""
+
+    class Network(Plain):
+        def __init__(self, inputs):
+            super().__init__(inputs)
+            self.scale = torch.tensor([2.0])
+
+        def forward(self, inputs):
+            return self.scale.to(inputs.device) * super().forward(inputs)
+
+
+@found_by("it_computes_where_its_inputs_are")
+class NoDevice(Sound):
+    """Makes a tensor where torch likes it."""
+
+    class Network(Plain):
+        def forward(self, inputs):
+            return super().forward(inputs) + torch.zeros(len(inputs), 1)
+
+
+@found_by("the_surroundings_stay_as_they_were", "the_same_seed_builds_the_same_network")
+class SetsASeed(Sound):
+    """Seeds torch for everybody."""
+
+    def build(self, shape):
+        torch.manual_seed(1)
+        return super().build(shape)

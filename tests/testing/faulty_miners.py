@@ -1,0 +1,170 @@
+"""Miners with one fault each."""
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from testing.faults import Faults
+
+from dmlbench import IntUniform, Miner, PairMask, Triplets, Uniform, as_triplets
+
+FAULTS = Faults("miner")
+found_by = FAULTS.found_by
+
+
+class Sound(Miner):
+    """A miner of pairs without a fault."""
+
+    makes = "pairs"
+
+    def __init__(self, *, least: Annotated[float, Uniform(-1.0, 1.0)] = -0.5):
+        self.least = least
+
+    def select(self, pairs):
+        return PairMask(pairs.positive, pairs.negative & (pairs.similarity >= self.least))
+
+
+class SoundTriplets(Miner):
+    """A miner of triplets without a fault."""
+
+    makes = "triplets"
+
+    def select(self, pairs):
+        nearest = pairs.similarity.masked_fill(~pairs.negative, -torch.inf).argmax(1)
+        has_negative = pairs.negative.any(1, keepdim=True)
+        anchor, positive = (pairs.positive & has_negative).nonzero(as_tuple=True)
+        return Triplets(anchor, positive, nearest[anchor])
+
+
+SOUND = [Sound, SoundTriplets]
+
+
+@found_by(
+    "it_returns_the_kind_of_selection_that_it_states",
+    "it_chooses_true_positives_and_true_negatives_only",
+    "the_ends_of_its_search_spaces_work",
+    "embeddings_of_any_length_are_mined_or_refused",
+)
+class OtherKind(Sound):
+    """Makes triplets and says pairs."""
+
+    def select(self, pairs):
+        return as_triplets(super().select(pairs))
+
+
+@found_by(
+    "it_returns_the_kind_of_selection_that_it_states",
+    "it_chooses_true_positives_and_true_negatives_only",
+    "the_ends_of_its_search_spaces_work",
+    "embeddings_of_any_length_are_mined_or_refused",
+)
+class NumbersForMasks(Sound):
+    """Makes masks of numbers."""
+
+    def select(self, pairs):
+        return PairMask(pairs.positive.float(), pairs.negative.float())
+
+
+@found_by(
+    "it_returns_the_kind_of_selection_that_it_states",
+    "it_chooses_true_positives_and_true_negatives_only",
+    "embeddings_of_any_length_are_mined_or_refused",
+)
+class CountsFromOne(SoundTriplets):
+    """Counts references from 1."""
+
+    def select(self, pairs):
+        found = super().select(pairs)
+        return Triplets(found.anchor, found.positive + 1, found.negative + 1)
+
+
+@found_by(
+    "it_chooses_true_positives_and_true_negatives_only",
+    "the_ends_of_its_search_spaces_work",
+    "embeddings_of_any_length_are_mined_or_refused",
+)
+class ItsOwnPositive(Sound):
+    """Takes an anchor for its own positive."""
+
+    def select(self, pairs):
+        same = pairs.labels[:, None] == pairs.reference_labels
+        return PairMask(same, pairs.negative)
+
+
+@found_by("it_chooses_true_positives_and_true_negatives_only")
+class ArgmaxOverNothing(SoundTriplets):
+    """Takes the first reference where there is no positive."""
+
+    def select(self, pairs):
+        farthest = pairs.distance.masked_fill(~pairs.positive, -1).argmax(1)
+        nearest = pairs.distance.masked_fill(~pairs.negative, torch.inf).argmin(1)
+        return Triplets(torch.arange(len(pairs), device=nearest.device), farthest, nearest)
+
+
+@found_by("the_ends_of_its_search_spaces_work")
+class TooMany(Sound):
+    """Takes more neighbours than there may be."""
+
+    def __init__(self, *, neighbours: Annotated[int, IntUniform(1, 500)] = 1):
+        self.neighbours = neighbours
+
+    def select(self, pairs):
+        nearest = pairs.similarity.topk(self.neighbours, dim=1).indices
+        near = torch.zeros_like(pairs.negative).scatter(1, nearest, True)
+        return PairMask(pairs.positive, pairs.negative & near)
+
+
+@found_by("embeddings_of_any_length_are_mined_or_refused")
+class UnitOnly(Sound):
+    """Has an assertion where it should have a ConfigError."""
+
+    def select(self, pairs):
+        assert pairs.normalized
+        return super().select(pairs)
+
+
+@found_by("the_same_seed_gives_the_same_selection")
+class Unseeded(Sound):
+    """Draws from a generator of its own."""
+
+    def select(self, pairs):
+        drawn = np.random.default_rng().random(pairs.positive.shape) < 0.5
+        kept = torch.from_numpy(drawn).to(pairs.anchors.device)
+        return PairMask(pairs.positive & kept, pairs.negative & kept)
+
+
+@found_by("it_leaves_the_pairs_as_they_were")
+class WritesIntoSimilarities(Sound):
+    """Works on the shared matrix itself."""
+
+    def select(self, pairs):
+        pairs.similarity[pairs.positive] = -1.0
+        return super().select(pairs)
+
+
+@found_by("the_surroundings_stay_as_they_were", "the_same_seed_gives_the_same_selection")
+class SetsASeed(Sound):
+    """Seeds torch for everybody."""
+
+    def select(self, pairs):
+        torch.manual_seed(0)
+        return super().select(pairs)
+
+
+@found_by("it_computes_where_its_embeddings_are")
+class NoDevice(Sound):
+    """Makes a mask where torch likes it."""
+
+    def select(self, pairs):
+        near = torch.ones(pairs.negative.shape, dtype=torch.bool)
+        return PairMask(pairs.positive, pairs.negative & near)
+
+
+@found_by("its_memory_grows_with_the_pairs_not_with_the_triplets")
+class Cubic(Sound):
+    """Compares every pair with every pair of the same anchor."""
+
+    def select(self, pairs):
+        behind = pairs.similarity[:, None] >= pairs.similarity[..., None]
+        some = (behind & pairs.positive[..., None]).any(1)
+        return PairMask(pairs.positive, pairs.negative & some)

@@ -1,0 +1,35 @@
+"""Every first-party component passes the conformance kit, and not even gets advice."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dmlbench.entry_points import KINDS, Entry
+from dmlbench.loading import load_entry
+from dmlbench.testing import check
+
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+COMPONENTS = [
+    Entry(kind, name, "dmlbench", PROJECT["version"], value)
+    for kind, plural in KINDS.items()
+    for name, value in PROJECT["entry-points"][f"dmlbench.{plural}"].items()
+]
+MEMBERS: Mapping[str, Mapping[str, Any]] = {
+    "timm": {"argument": "test_resnet", "settings": {"weights": "none"}},
+}
+"""A small member of each family that needs no files."""
+
+
+@pytest.mark.parametrize("entry", COMPONENTS, ids=lambda entry: f"{entry.kind}-{entry.name}")
+def test_first_party_components_pass(entry):
+    component = load_entry(entry)
+    if entry.kind == "dataset" and not component.embedded:
+        pytest.skip("its data do not ship")
+    findings = check(entry.kind, component, **MEMBERS.get(entry.name, {}))
+    troubles = [f"{each.claim}: {each.text}" for each in findings if each.outcome == "failed"]
+    troubles += [f"{each.claim}: {each.text}" for each in findings if each.outcome == "warned"]
+    assert not troubles, "\n".join(troubles)
+    assert sum(each.outcome == "passed" for each in findings) >= 12
