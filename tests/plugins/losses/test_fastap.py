@@ -1,0 +1,78 @@
+"""FastAP against plain loops and its peer, and at the ends of its histogram."""
+
+import pytest
+import torch
+from loss_loops import (
+    REFERENCES,
+    SELECTIONS,
+    Batch,
+    assert_same,
+    check_on_pairs,
+    mean,
+    pairs_of,
+    unit,
+)
+from pytorch_metric_learning import losses as peer
+from torch import Tensor
+
+from dmlbench import PairMask, Pairs, Selection
+from dmlbench_losses.fastap import FastAP
+
+
+def by_loops(loss: FastAP, batch: Batch, selection: Selection) -> Tensor:
+    width = 4 / loss.bins
+    centres = [z * width for z in range(loss.bins + 1)]
+
+    def histogram(a: int, columns: list[int]) -> list[Tensor]:
+        zero = torch.zeros((), dtype=torch.float64)
+        shares = [[1 - abs(batch.d(a, j) ** 2 - z) / width for j in columns] for z in centres]
+        return [sum((share for share in row if share > 0), zero) for row in shares]
+
+    terms = []
+    for a, (positives, negatives) in enumerate(zip(*pairs_of(selection), strict=True)):
+        if not positives:
+            continue
+        own, other = histogram(a, positives), histogram(a, negatives)
+        precision = [
+            own[z] * sum(own[: z + 1]) / (sum(own[: z + 1]) + sum(other[: z + 1]))
+            for z in range(loss.bins + 1)
+            if own[z] > 0
+        ]
+        terms.append(1 - sum(precision) / len(positives))
+    return mean(terms)
+
+
+@pytest.mark.parametrize("references", REFERENCES)
+@pytest.mark.parametrize("chosen", SELECTIONS)
+@pytest.mark.parametrize("bins", [10, 37])
+def test_agrees_with_plain_loops(bins, chosen, references):
+    check_on_pairs(FastAP(bins=bins), by_loops, chosen, references)
+
+
+@pytest.mark.parametrize("bins", [2, 10, 25])
+def test_agrees_with_pytorch_metric_learning(bins):
+    labels = torch.tensor([0] * 7 + [1] * 5 + [2] * 3 + [3])
+    raw, embeddings = unit(16, 6, seed=8)
+    pairs = Pairs(embeddings, labels)
+    actual = FastAP(bins=bins)(pairs, PairMask(pairs.positive, pairs.negative))
+    expected = peer.FastAPLoss(num_bins=bins)(embeddings, labels)
+    assert_same(actual, expected, [raw], tolerance=1e-7)
+
+
+@pytest.mark.parametrize("bins", [2, 3, 10, 17, 200])
+def test_distances_of_exactly_0_and_2_have_their_bins(bins):
+    """Duplicates of the anchor first, its opposites last: a perfect ranking."""
+    axis = torch.tensor([[1.0, 0.0]])
+    embeddings = torch.cat([axis, axis, axis, -axis, -axis]).requires_grad_()
+    pairs = Pairs(embeddings, torch.tensor([0, 0, 0, 1, 1]))
+    value = FastAP(bins=bins)(pairs, PairMask(pairs.positive, pairs.negative))
+    value.backward()
+    assert value.item() == pytest.approx(0, abs=1e-6)
+    assert torch.isfinite(embeddings.grad).all()
+
+
+def test_items_in_one_bin_are_tied():
+    embeddings = torch.ones(6, 1)
+    pairs = Pairs(embeddings, torch.tensor([0, 0, 0, 1, 1, 1]))
+    value = FastAP()(pairs, PairMask(pairs.positive, pairs.negative))
+    assert value.item() == pytest.approx(1 - 2 / 5)

@@ -1,0 +1,86 @@
+"""The histogram loss against plain loops and its peer, and for similarities of exactly 1 and -1."""
+
+import pytest
+import torch
+from loss_loops import REFERENCES, SELECTIONS, Batch, assert_same, check_on_pairs, pairs_of, unit
+from pytorch_metric_learning import losses as peer
+from torch import Tensor
+
+from dmlbench import PairMask, Pairs, Selection
+from dmlbench_losses.histogram import Histogram
+
+
+def by_loops(loss: Histogram, batch: Batch, selection: Selection) -> Tensor:
+    width = 2 / loss.bins
+
+    def histogram(chosen: list[list[int]]) -> list[Tensor]:
+        values = [batch.s(a, j) for a, row in enumerate(chosen) for j in row]
+        nodes = []
+        for r in range(loss.bins + 1):
+            shares = [1 - abs(value - (-1 + r * width)) / width for value in values]
+            nodes.append(sum(share for share in shares if share > 0) / len(values))
+        return nodes
+
+    positive, negative = map(histogram, pairs_of(selection))
+    return sum(negative[r] * sum(positive[: r + 1]) for r in range(loss.bins + 1))
+
+
+@pytest.mark.parametrize("references", REFERENCES)
+@pytest.mark.parametrize("chosen", SELECTIONS)
+@pytest.mark.parametrize("bins", [7, 40])
+def test_agrees_with_plain_loops(bins, chosen, references):
+    check_on_pairs(Histogram(bins=bins), by_loops, chosen, references)
+
+
+def test_default_agrees_with_plain_loops():
+    check_on_pairs(Histogram(), by_loops, "all", "batch")
+
+
+by_lists = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")  # as the peer does
+
+
+@by_lists
+@pytest.mark.parametrize("bins", [10, 100])
+def test_agrees_with_pytorch_metric_learning(bins):
+    labels = torch.tensor([0] * 7 + [1] * 5 + [2] * 3 + [3] * 2)
+    raw, embeddings = unit(17, 6, seed=8)
+    pairs = Pairs(embeddings, labels)
+    actual = Histogram(bins=bins)(pairs, PairMask(pairs.positive, pairs.negative))
+    expected = peer.HistogramLoss(n_bins=bins)(embeddings, labels)
+    assert_same(actual, expected, [raw], tolerance=1e-6)
+
+
+AXIS = torch.tensor([[1.0, 0.0]])
+
+
+def of(embeddings: Tensor, labels: list[int], bins: int) -> Tensor:
+    pairs = Pairs(embeddings, torch.tensor(labels))
+    return Histogram(bins=bins)(pairs, PairMask(pairs.positive, pairs.negative))
+
+
+@pytest.mark.parametrize("bins", [2, 3, 10, 33, 200, 1000])
+@pytest.mark.parametrize("beyond", [0.0, 1e-6])
+def test_similarities_of_exactly_1_and_minus_1_have_their_nodes(bins, beyond):
+    """Duplicates against opposites: no negative is as similar as a positive, or all are."""
+    embeddings = (1 + beyond) * torch.cat([AXIS, AXIS, -AXIS, -AXIS])
+    embeddings.requires_grad_()
+    for labels, expected in (([0, 0, 1, 1], 0), ([0, 1, 0, 1], 0.5 + 0.5)):
+        value = of(embeddings, labels, bins)
+        (gradient,) = torch.autograd.grad(value, embeddings)
+        assert value.item() == pytest.approx(expected, abs=1e-6)
+        assert torch.isfinite(gradient).all()
+
+
+@by_lists
+def test_pytorch_metric_learning_fails_on_duplicates():
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        peer.HistogramLoss()(torch.cat([AXIS, AXIS, -AXIS]), torch.tensor([0, 0, 1]))
+
+
+def test_it_is_the_probability_that_a_negative_pair_is_more_similar():
+    _, embeddings = unit(40, 3, seed=9)
+    pairs = Pairs(embeddings, torch.arange(40) % 5)
+    positive, negative = pairs.similarity[pairs.positive], pairs.similarity[pairs.negative]
+    share = (negative[:, None] > positive).double().mean()
+    value = Histogram(bins=1000)(pairs, PairMask(pairs.positive, pairs.negative))
+    assert value.item() == pytest.approx(share.item(), abs=0.01)
