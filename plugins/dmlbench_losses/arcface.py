@@ -45,6 +45,12 @@ class ArcFace(Loss):
         "Deng, Guo, Xue, Zafeiriou. ArcFace: Additive Angular Margin Loss for Deep Face "
         "Recognition. CVPR 2019. arXiv 1801.07698"
     )
+    differences = (
+        "Class weights have 50 times the network's learning rate, the paper's (from scratch) "
+        "the same. The branch beyond 180 degrees is missing in much code; the margin is in "
+        "degrees here and in pytorch-metric-learning, elsewhere in radians."
+    )
+    paper_sampler = ("random", {})
     reducer = "mean"
     own_lr_multiple = 50.0
     own_weight_decay = 5e-4

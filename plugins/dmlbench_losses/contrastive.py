@@ -41,6 +41,10 @@ class Contrastive(Loss):
         "Hadsell, Chopra, LeCun. Dimensionality Reduction by Learning an Invariant Mapping. "
         "CVPR 2006"
     )
+    differences = (
+        "Plain distances and means over the pairs that cost something, where the paper squares "
+        "and adds all up."
+    )
     reducer = "mean over non-zero, positives and negatives apart"
 
     def __init__(

@@ -43,6 +43,10 @@ class Margin(Loss):
         "Wu, Manmatha, Smola, Kraehenbuehl. Sampling Matters in Deep Embedding Learning. "
         "ICCV 2017. arXiv 1706.07567"
     )
+    differences = (
+        "One learned boundary for all classes, where the paper learns one for each; pytorch- "
+        "metric-learning's is constant unless asked for."
+    )
     reducer = "mean over non-zero"
     own_lr_multiple = 50.0
     own_weight_decay = 0.0

@@ -43,6 +43,10 @@ class MultiSimilarity(Loss):
         "Wang, Han, Huang, Dong, Scott. Multi-Similarity Loss with General Pair Weighting for "
         "Deep Metric Learning. CVPR 2019. arXiv 1904.06627"
     )
+    differences = (
+        "The base is 0.5 as in all code, 1 in the paper. Divided by the batch size; Roth et al. "
+        "divide by the anchors left."
+    )
     reducer = "mean"
 
     def __init__(

@@ -39,6 +39,10 @@ class NormalizedSoftmax(Loss):
         "Zhai, Wu. Classification is a Strong Baseline for Deep Metric Learning. BMVC 2019. "
         "arXiv 1811.12649"
     )
+    differences = (
+        "The paper's layer normalisation belongs to the protocol here. pytorch-metric-learning "
+        "draws longer class weights, which turn more slowly."
+    )
     reducer = "mean"
     own_lr_multiple = 1.0
     own_weight_decay = 1e-4

@@ -39,6 +39,10 @@ class NTXent(Loss):
         "Chen, Kornblith, Norouzi, Hinton. A Simple Framework for Contrastive Learning of Visual "
         "Representations. ICML 2020. arXiv 2002.05709"
     )
+    differences = (
+        "One term a positive pair, as in pytorch-metric-learning; the papers have one positive "
+        "an anchor and leave several open."
+    )
     reducer = "mean"
 
     def __init__(self, *, temperature: Annotated[float, LogUniform(0.0001, 1.0)] = 0.07) -> None:

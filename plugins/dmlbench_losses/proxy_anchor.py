@@ -42,6 +42,11 @@ class ProxyAnchor(Loss):
         "Kim, Kim, Cho, Kwak. Proxy Anchor Loss for Deep Metric Learning. CVPR 2020. "
         "arXiv 2003.13911"
     )
+    differences = (
+        "Proxies and network learn together from the first step; the authors train the proxies "
+        "and the last layer alone for an epoch."
+    )
+    paper_sampler = ("random", {})
     reducer = "mean over classes of the batch (positives) and over all classes (negatives)"
     own_lr_multiple = 100.0
     own_weight_decay = 1e-4

@@ -46,6 +46,11 @@ class ProxyNCA(Loss):
         "Movshovitz-Attias, Toshev, Leung, Ioffe, Singh. No Fuss Distance Metric Learning using "
         "Proxies. ICCV 2017. arXiv 1703.07464"
     )
+    differences = (
+        "As in the paper, the own proxy is not in the denominator; in pytorch-metric-learning "
+        "and ProxyNCA++ it is. Proxies have 50 times the network's learning rate (Roth et al.)."
+    )
+    paper_sampler = ("random", {})
     reducer = "mean"
     own_lr_multiple = 50.0
     own_weight_decay = 0.0

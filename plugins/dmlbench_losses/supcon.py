@@ -39,6 +39,8 @@ class SupCon(Loss):
         "Khosla, Teterwak, Wang, Sarna, Tian, Isola, Maschinot, Liu, Krishnan. Supervised "
         "Contrastive Learning. NeurIPS 2020. arXiv 2004.11362"
     )
+    differences = "One view of each image, where the paper has two."
+    paper_sampler = ("random", {})
     reducer = "mean over anchors with a positive"
 
     def __init__(self, *, temperature: Annotated[float, LogUniform(0.001, 1.0)] = 0.1) -> None:

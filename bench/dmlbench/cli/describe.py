@@ -16,6 +16,7 @@ def summary(entry: Entry, component: Any) -> list[str]:
         ("makes", "makes"),
         ("default miner", "default_miner"),
         ("reducer", "reducer"),
+        ("trained as", "trained_as"),
     ):
         if value := getattr(component, attribute, None):
             facts.append(f"{label}: {value}")
@@ -62,9 +63,14 @@ _SHOWN = (
     "makes",
     "default_miner",
     "reducer",
+    "trained_as",
+    "paper_sampler",
+    "differences",
     "own_lr_multiple",
     "own_weight_decay",
     "normalize",
+    "views",
+    "starts_epochs",
     "modality",
     "protocol",
     "evaluation",
