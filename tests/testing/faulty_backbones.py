@@ -65,6 +65,30 @@ class NoDeviation(Sound):
         return ImageFormat(std=(0.0,))
 
 
+@found_by("its_image_format_is_usable", *EVERY_FEATURE)
+class FormatAsDict(Sound):
+    """Has a dictionary for a format."""
+
+    def image_format(self):
+        return {"channels": 3}
+
+
+@found_by("its_image_format_is_usable", *EVERY_FEATURE)
+class NoChannels(Sound):
+    """Takes images without channels."""
+
+    def image_format(self):
+        return ImageFormat(channels=0.5)
+
+
+@found_by("its_image_format_is_usable")
+class TwoChannels(Sound):
+    """Takes images of two channels, which there are not."""
+
+    def image_format(self):
+        return ImageFormat(channels=2)
+
+
 @found_by("its_image_format_is_usable")
 class FourMeans(Sound):
     """Has a mean too many."""
@@ -99,6 +123,33 @@ class WrongFeatures(Sound):
         network = super().build(shape)
         network.num_features = 7
         return network
+
+
+@found_by(*EVERY_FEATURE)
+class NoNetwork(Sound):
+    """Returns a function in place of a module."""
+
+    def build(self, shape):
+        return super().build(shape).forward
+
+
+@found_by("it_makes_a_vector_of_features_of_each_input")
+class CountInWords(Sound):
+    """Says in words how many features it makes."""
+
+    def build(self, shape):
+        network = super().build(shape)
+        network.num_features = "six"
+        return network
+
+
+@found_by("it_makes_a_vector_of_features_of_each_input")
+class DoubleFeatures(Sound):
+    """Makes float64 of float32."""
+
+    class Network(Plain):
+        def forward(self, inputs):
+            return super().forward(inputs).double()
 
 
 @found_by("it_makes_a_vector_of_features_of_each_input")

@@ -5,6 +5,8 @@ import numpy as np
 from testing.faults import Faults
 from zoo import Patterns
 
+from dmlbench import Archive
+
 FAULTS = Faults("dataset")
 found_by = FAULTS.found_by
 
@@ -49,6 +51,27 @@ class NoLicence(Sound):
     """Does not say what may be done with it."""
 
     licence = ""
+
+
+@found_by("its_archives_can_be_told_from_others")
+class WrongHash(Sound):
+    """Has half a hash."""
+
+    archives = (Archive("patterns.tar", md5="0123456789abcdef"),)
+
+
+@found_by("its_archives_can_be_told_from_others")
+class ArchiveElsewhere(Sound):
+    """Names a path in place of a file."""
+
+    archives = (Archive("../patterns.tar", md5="0" * 32),)
+
+
+@found_by("its_archives_can_be_told_from_others")
+class NoHash(Sound):
+    """Takes any file of that name."""
+
+    archives = (Archive("patterns.tar"),)
 
 
 @found_by("missing_says_how_to_get_the_data")

@@ -42,6 +42,23 @@ SOUND = [Sound, SoundGroups]
         "the_surroundings_stay_as_they_were",
     ),
 )
+class AsksForNothing(Sound):
+    """Takes no generator."""
+
+    def batches(self, labels, *, batch_size, steps):
+        return super().batches(
+            labels, batch_size=batch_size, steps=steps, rng=np.random.default_rng(0)
+        )
+
+
+@found_by(
+    "it_asks_only_for_what_a_sampler_can_have",
+    "every_batch_is_full_of_item_indices",
+    "odd_inputs_work_or_are_refused",
+    "the_same_rng_gives_the_same_batches",
+    "labels_stay_as_they_were",
+    "the_surroundings_stay_as_they_were",
+)
 class AsksForImages(Sound):
     """Wants the images."""
 

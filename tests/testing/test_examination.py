@@ -8,17 +8,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from testing.faulty_losses import (
-    AsksForASeed,
-    Exits,
-    NoBaseClass,
-    SetsASeed,
-    SetsThreads,
-    Sound,
-    SoundMemory,
-    SoundProxies,
-    SoundViews,
-)
+from testing.faulty_loss_facts import AsksForASeed, NoBaseClass
+from testing.faulty_loss_state import SetsASeed, SetsThreads
+from testing.faulty_losses import DividesByItsSetting, Exits
+from testing.sound_losses import Sound, SoundMemory, SoundProxies, SoundViews
 
 from dmlbench import Dataset
 from dmlbench.entry_points import KINDS
@@ -123,8 +116,6 @@ def test_a_family_is_checked_by_one_of_its_members():
 
 
 def test_settings_are_checked_instead_of_the_defaults():
-    from testing.faulty_losses import DividesByItsSetting
-
     name = "its_value_has_a_gradient_to_the_embeddings"
     assert outcomes(check("loss", DividesByItsSetting))[name] == "passed"
     assert outcomes(check("loss", DividesByItsSetting, {"temperature": 0.0}))[name] == "failed"

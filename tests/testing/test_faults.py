@@ -5,23 +5,34 @@ from testing import (
     faulty_backbones,
     faulty_baselines,
     faulty_datasets,
+    faulty_loss_facts,
+    faulty_loss_state,
     faulty_losses,
     faulty_miners,
     faulty_samplers,
+    sound_losses,
 )
 
 from dmlbench.testing import check
 
-KINDS = {
-    "loss": faulty_losses,
-    "miner": faulty_miners,
-    "sampler": faulty_samplers,
-    "backbone": faulty_backbones,
-    "dataset": faulty_datasets,
-    "baseline": faulty_baselines,
-}
-FAULTS = [fault for module in KINDS.values() for fault in module.FAULTS]
-SOUND = [(kind, component) for kind, module in KINDS.items() for component in module.SOUND]
+FAULTS = [
+    *faulty_loss_facts.FAULTS,
+    *faulty_losses.FAULTS,
+    *faulty_loss_state.FAULTS,
+    *faulty_miners.FAULTS,
+    *faulty_samplers.FAULTS,
+    *faulty_backbones.FAULTS,
+    *faulty_datasets.FAULTS,
+    *faulty_baselines.FAULTS,
+]
+SOUND = [
+    *(("loss", each) for each in sound_losses.SOUND),
+    *(("miner", each) for each in faulty_miners.SOUND),
+    *(("sampler", each) for each in faulty_samplers.SOUND),
+    *(("backbone", each) for each in faulty_backbones.SOUND),
+    *(("dataset", each) for each in faulty_datasets.SOUND),
+    *(("baseline", each) for each in faulty_baselines.SOUND),
+]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.component.__name__)

@@ -2,12 +2,12 @@
 
 import json
 import re
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 from cli.conftest import dmlbench  # noqa: F401 - the command line as a fixture
 
-HERE = Path(__file__).parent
 MINE = '''
 from dmlbench import Loss, Miner, PairMask, as_pair_mask, masked_mean
 
@@ -131,6 +131,17 @@ def test_what_is_left_out_is_told_on_request(dmlbench):  # noqa: F811
         long.split()
     )
     assert "dataset folder: a docstring says what it is" in long
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\n"
+        "sys.argv = ['dmlbench', 'plugin', 'check', '--help']\n"
+        "from dmlbench.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "assert not {'torch', 'numpy', 'rich', 'pytest'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize(

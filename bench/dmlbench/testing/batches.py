@@ -27,6 +27,10 @@ class Batch(NamedTuple):
         """Return the batch in float64."""
         return Batch(self.embeddings.double(), self.labels)
 
+    def to(self, device: torch.device | str) -> "Batch":
+        """Return the batch on `device`."""
+        return Batch(self.embeddings.to(device), self.labels.to(device))
+
     def repeat(self, views: int) -> "Batch":
         """Return the batch with each item in so many equal views: all first ones come first."""
         return Batch(self.embeddings.repeat(views, 1), self.labels.repeat(views))

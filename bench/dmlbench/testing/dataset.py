@@ -3,6 +3,7 @@
 Every public function here is a check. Those that load the data are left out where they are missing.
 """
 
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -47,6 +48,27 @@ def it_names_its_source_and_its_licence(subject: Subject) -> None:
             f"It does not state {' and '.join(unsaid)}, which tables and users ask for: where it "
             "is from, and what one may do with it."
         )
+
+
+def its_archives_can_be_told_from_others(subject: Subject) -> None:
+    """`dmlbench data prepare` recognises the files that its authors distribute by their hashes."""
+    archives = subject.make().archives
+    if not archives:
+        raise NotApplicableError("It names no files that its authors distribute.")
+    for archive in archives:
+        for name, digits in (("md5", 32), ("sha256", 64)):
+            value = getattr(archive, name)
+            if value and not re.fullmatch(f"[0-9a-f]{{{digits}}}", value):
+                raise PluginError(
+                    f"The {name} of {archive.name} is {value!r}; it must be {digits} hexadecimal "
+                    "digits in lower case, or empty."
+                )
+        if not archive.name or Path(archive.name).name != archive.name:
+            raise PluginError(f"An archive is named {archive.name!r}; it must be a file's name.")
+        if not (archive.md5 or archive.sha256):
+            raise ShortcomingError(
+                f"It states no hash of {archive.name}: a damaged file would not be found out."
+            )
 
 
 def missing_says_how_to_get_the_data(subject: Subject) -> None:

@@ -62,8 +62,8 @@ def its_own_parameters_have_gradients(subject: Subject) -> None:
     idle = [name for name, gradient in found.items() if gradient is None]
     if idle:
         raise PluginError(
-            f"{' and '.join(idle).capitalize()} takes no part in the value and is never trained. "
-            "Use it, or make it a buffer if it is not to be learned."
+            f"The value does not depend on {' and '.join(idle)}, which is never trained. Use it, "
+            "or make it a buffer if it is not to be learned."
         )
 
 
@@ -138,7 +138,7 @@ def empty_selections_give_zero_with_a_zero_gradient(subject: Subject) -> None:
                     )
 
 
-def a_memory_is_compared_with_and_gets_no_gradient(subject: Subject) -> None:
+def a_memory_without_gradient_is_compared_with(subject: Subject) -> None:
     """Anchors meet more references than the batch holds: M is not B, and some have no gradient."""
     batch = Batch.random(8, 4, seed=5)
     for batch_too in (False, True):

@@ -93,7 +93,7 @@ def it_moves_to_another_device_as_a_whole(subject: Subject) -> None:
     if torch.cuda.is_available():
         with case("everything on a GPU"):
             loss = subject.make().to("cuda")
-            on_gpu = Batch(*(tensor.to("cuda") for tensor in ORDINARY))
+            on_gpu = ORDINARY.to("cuda")
             begin(loss, on_gpu)
             _, pairs = pairs_of(loss, on_gpu)
             for name, selection in selections(loss, pairs):

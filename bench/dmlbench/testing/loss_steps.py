@@ -32,9 +32,10 @@ def begin(loss: Loss, batch: Batch = ORDINARY, num_classes: int = NUM_CLASSES) -
     """
     if not loss.starts_epochs:
         return
-    others = Batch.random(4 * num_classes, num_classes, batch.embeddings.shape[1], seed=3)
+    known = batch.embeddings.detach()
+    others = Batch.random(4 * num_classes, num_classes, known.shape[1], seed=3).to(known.device)
     absent = ~torch.isin(others.labels, batch.labels)
-    embeddings = torch.cat([batch.embeddings.detach(), others.embeddings[absent].to(batch[0])])
+    embeddings = torch.cat([known, others.embeddings[absent].to(known.dtype)])
     labels = torch.cat([batch.labels, others.labels[absent]])
     loss.start_epoch(scaled(loss, embeddings), labels)
 

@@ -94,7 +94,7 @@ def it_computes_where_its_embeddings_are(subject: Subject) -> None:
     require_a_device_everywhere(lambda: _select(miner, pairs))
     if torch.cuda.is_available():
         with case("everything on a GPU"):
-            on_gpu = _of_itself(Batch(*(tensor.to("cuda") for tensor in ORDINARY)))
+            on_gpu = _of_itself(ORDINARY.to("cuda"))
             _require_true(subject.component, on_gpu, _select(miner, on_gpu))
 
 

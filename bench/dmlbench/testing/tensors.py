@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -98,17 +100,33 @@ def require_tensors_only(state: Mapping[str, Any]) -> None:
         )
 
 
-def require_a_device_everywhere(run: Callable[[], Any]) -> None:
-    """Check that `run` makes no tensor without saying on which device.
+class _Elsewhere(TorchFunctionMode):
+    """Makes tensors where others can't be used with them, unless it is said on which device.
 
-    Tensors of which it doesn't are made where others can't be used with them.
+    Scalars are excepted: those of the CPU may meet tensors of a GPU.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        makes_anew = func in _device_constructors() and not any(
+            isinstance(given, Tensor) for given in args
+        )
+        if makes_anew and (kwargs or {}).get("device") is None and made.ndim:
+            return made.to("meta")
+        return made
+
+
+def require_a_device_everywhere(run: Callable[[], Any]) -> None:
+    """Check that `run` makes no tensor, save scalars, without saying on which device.
 
     Raises:
         ShortcomingError: it does.
     """
     run()
     try:
-        with torch.device("meta"):
+        with _Elsewhere():
             run()
     except Exception as error:
         raise ShortcomingError(

@@ -1,0 +1,139 @@
+"""Losses with one fault each in what they say of themselves."""
+
+import sys
+from typing import Annotated
+
+from testing.faults import Faults
+from testing.sound_losses import Sound
+from torch import nn
+
+from dmlbench import (
+    LogUniform,
+    Uniform,
+)
+
+FAULTS = Faults("loss")
+found_by = FAULTS.found_by
+
+
+@found_by("it_is_a_component_of_its_kind")
+class NoBaseClass(nn.Module):
+    """Looks like a loss."""
+
+
+@found_by("it_is_a_component_of_its_kind")
+class TakesSomethingElse(Sound):
+    """States what there is not."""
+
+    takes = "quadruplets"
+
+
+@found_by("its_signature_can_be_read")
+class UnstorableDefault(Sound):
+    """Has a default that no record can keep."""
+
+    def __init__(self, *, weights=frozenset({1, 2})):
+        super().__init__()
+
+
+@found_by("it_asks_only_for_what_it_is_given")
+class AsksForASeed(Sound):
+    """Wants a seed of its own."""
+
+    def __init__(self, *, random_state: int):
+        super().__init__()
+
+
+@found_by("it_can_be_made")
+class CannotBeMade(Sound):
+    """Has a constructor with a bug."""
+
+    def __init__(self):
+        sys.exit("sorry")
+
+
+@found_by("a_docstring_says_what_it_is")
+class NoDocstring(Sound):
+    pass
+
+
+@found_by("defaults_lie_in_their_search_spaces")
+class DefaultOutside(Sound):
+    """Has a default outside its search space."""
+
+    def __init__(self, *, scale: Annotated[float, Uniform(1.0, 2.0)] = 3.0):
+        super().__init__()
+
+
+@found_by("defaults_lie_in_their_search_spaces")
+class NoLogarithm(Sound):
+    """Searches by order of magnitude from 0 on."""
+
+    def __init__(self, *, scale: Annotated[float, LogUniform(0.0, 2.0)] = 1.0):
+        super().__init__()
+
+
+@found_by("defaults_are_of_their_type", "defaults_lie_in_their_search_spaces")
+class TextForANumber(Sound):
+    """Has a text as default of a number."""
+
+    def __init__(self, *, scale: Annotated[float, Uniform(0.0, 1.0)] = "0.5"):
+        super().__init__()
+
+
+@found_by("search_spaces_are_stated")
+class NoSearchSpace(Sound):
+    """Has a setting without a search space."""
+
+    def __init__(self, *, scale: float = 1.0):
+        super().__init__()
+
+
+@found_by("it_names_its_paper")
+class NoPaper(Sound):
+    """Is from nowhere."""
+
+    paper = ""
+
+
+@found_by("stated_facts_are_of_the_right_type")
+class NegativeRate(Sound):
+    """Trains its own parameters uphill."""
+
+    own_lr_multiple = -1.0
+
+
+@found_by("its_default_miner_is_found")
+class UnknownMiner(Sound):
+    """Is used with a miner that is not there."""
+
+    default_miner = "hardest"
+
+
+@found_by("its_paper_sampler_is_found")
+class SamplerAlone(Sound):
+    """Names a sampler without its settings."""
+
+    paper_sampler = "m-per-class"
+
+
+@found_by("its_paper_sampler_is_found")
+class UnknownSamplerSetting(Sound):
+    """Sets what its sampler doesn't have."""
+
+    paper_sampler = ("m-per-class", {"n": 2})
+
+
+@found_by("trained_as_names_losses_that_are_found")
+class UnknownPartner(Sound):
+    """Is trained with a loss that is not there."""
+
+    trained_as = "tripled+0.5*contrastive"
+
+
+@found_by("it_announces_that_it_starts_epochs")
+class SilentEpochs(Sound):
+    """Waits for epochs that nobody announces."""
+
+    def start_epoch(self, embeddings, labels):
+        self.started = True
