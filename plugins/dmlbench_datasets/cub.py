@@ -62,17 +62,13 @@ class CUB(MirroredSet):
             )
         )
         order = {number: place for place, number in enumerate(sorted(names))}
-        labels, splits = [], []
+        labels, splits, where = [], [], f"{folder / 'image_class_labels.txt'}"
         for image in paths:
             if image not in classes:
-                raise DataError(
-                    f"{folder / 'image_class_labels.txt'} has no class of image {image}."
-                )
-            number = as_number(
-                classes[image], f"{folder / 'image_class_labels.txt'}, image {image}"
-            )
+                raise DataError(f"{where} has no class of image {image}, which images.txt lists.")
+            number = as_number(classes[image], f"{where}, image {image}")
             if number not in order:
-                raise DataError(f"{folder / 'classes.txt'} does not name class {number}.")
+                raise DataError(f"{where}: classes.txt does not name class {number}.")
             labels.append(order[number])
             splits.append("train" if number <= LAST_LEARNT else "test")
         return Listing(

@@ -1,0 +1,118 @@
+"""The real parts of CUB, Cars196 and Omniglot, where they are at hand: prepare, verify, load."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmlbench import DataError, Dataset
+from dmlbench.data.preparing import Preparation, unverified
+from dmlbench.data.verifying import verify
+from dmlbench_datasets.cars import Cars
+from dmlbench_datasets.cub import CUB
+from dmlbench_datasets.omniglot import Omniglot
+
+CASES = {
+    "cars": (Cars(partial=True), "cars196.tar", {"train": (4_052, 98), "test": (4_092, 98)}),
+    "cub": (
+        CUB(partial=True),
+        "cub_200_2011_crop100.tar",
+        {"train": (3_428, 58), "test": (2_474, 42)},
+    ),
+    "omniglot": (
+        Omniglot(part="small", overlap=True),
+        "omniglot_small.tar",
+        {"train": (2_720, 136), "test": (3_120, 156)},
+    ),
+}
+
+
+def silent(*_: object) -> None:
+    pass
+
+
+def real(name: str) -> Path:
+    default = Path(__file__).parents[4] / "shared" / "data"
+    path = Path(os.environ.get("DMLBENCH_DATA", default)) / name
+    if not path.is_file():
+        pytest.skip(f"{path} is not there; DMLBENCH_DATA may point to its folder")
+    return path
+
+
+@pytest.fixture(scope="module", params=CASES)
+def prepared(request, tmp_path_factory) -> tuple[str, Path]:
+    name = request.param
+    dataset, archive, _ = CASES[name]
+    data_dir = tmp_path_factory.mktemp("data")
+    make = Preparation(name, dataset, data_dir, (real(archive),), True, silent, silent)
+    assert make.run() == data_dir / name
+    return name, data_dir
+
+
+def test_a_real_part_is_prepared_verified_and_loaded(prepared):
+    name, data_dir = prepared
+    dataset, archive, counts = CASES[name]
+    found = verify(dataset, data_dir, silent)
+    assert found.counts == counts
+    assert found.damaged == ()
+    assert unverified(data_dir, name) == [archive]
+    splits = dataset.load(data_dir)
+    assert {split: len(table) for split, table in splits.items()} == {
+        split: items for split, (items, _) in counts.items()
+    }
+
+
+def test_a_real_part_is_refused_as_the_whole(prepared):
+    name, data_dir = prepared
+    whole: Dataset = {"cars": Cars(), "cub": CUB(), "omniglot": Omniglot()}[name]
+    if name != "cars":  # of which the hub's copy may be in this machine's cache
+        assert whole.missing(data_dir) is not None
+    with pytest.raises(DataError, match=r"is not whole|incomplete"):
+        whole.load(data_dir)
+
+
+def test_omniglot_s_small_sets_have_20_drawings_each_and_greek_and_latin_in_common(tmp_path):
+    dataset, archive, _ = CASES["omniglot"]
+    Preparation("omniglot", dataset, tmp_path, (real(archive),), True, silent, silent).run()
+    both = dataset.load(tmp_path)
+    names = both["train"].features["label"].names
+    sizes = {split: np.bincount(table["label"][:]) for split, table in both.items()}
+    assert all(set(counts) <= {0, 20} for counts in sizes.values())
+    shared = [names[n] for n in np.flatnonzero(sizes["train"]) if sizes["test"][n : n + 1].any()]
+    assert len(shared) == 50
+    assert {name.split("/")[0] for name in shared} == {"Greek", "Latin"}
+    apart = Omniglot(part="small").load(tmp_path)
+    assert {split: (len(t), len(set(t["label"][:]))) for split, t in apart.items()} == {
+        "train": (1_720, 86),
+        "test": (3_120, 156),
+    }
+
+
+def test_the_labels_of_cub_s_part_are_those_of_the_official_lists(tmp_path):
+    import tarfile
+
+    dataset, archive, _ = CASES["cub"]
+    Preparation("cub", dataset, tmp_path, (real(archive),), True, silent, silent).run()
+    with tarfile.open(real("cub_200_2011_official_metadata.tar")) as tar:
+        lists = {
+            name: tar.extractfile(f"cub_200_2011_official_metadata/{name}.txt").read().decode()
+            for name in ("images", "image_class_labels")
+        }
+    classes = dict(line.split() for line in lists["image_class_labels"].splitlines())
+    official = {
+        path: int(classes[number])
+        for number, path in (line.split() for line in lists["images"].splitlines())
+    }
+    learnt = [number for number in official.values() if number <= 100]
+    assert (len(learnt), len(official) - len(learnt)) == (5_864, 5_924)
+    from datasets import Image
+
+    for split, table in dataset.load(tmp_path).items():
+        names = table.features["label"].names
+        for row in table.cast_column("image", Image(decode=False)):
+            path = Path(row["image"]["path"])
+            number = official[f"{path.parent.name}/{path.name}"]
+            assert names[row["label"]] == path.parent.name
+            assert int(path.parent.name[:3]) == number
+            assert (number <= 100) == (split == "train")
