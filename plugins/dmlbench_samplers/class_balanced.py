@@ -1,0 +1,49 @@
+"""Class-balanced batches: every item of a batch draws its class, all classes equally likely.
+
+Of a set whose classes differ in size a random batch shows the large ones again and again; here a
+class with few items comes as often as one with many, and its items more often each. No batch is
+promised a positive pair: with C classes and batches of B there are about B (B - 1) / (2 C).
+
+In the wild: in the code of Roth et al. (ICML 2020, arXiv 2002.08473) this sampler is called
+"random". It draws items with replacement, and the last one of a batch of the class of another, so
+that there is one positive pair at least.
+
+Our choice: classes are independent draws, the items of a class come in shuffled rounds: none comes
+again before all others of its class have come.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from dmlbench import DataError, Sampler
+from dmlbench_samplers.shuffled import Rounds
+
+
+class ClassBalanced(Sampler):
+    """Items of classes drawn at random, each class as likely as any other.
+
+    An item comes twice in a batch only if its class was drawn more often than it has items.
+    """
+
+    def batches(
+        self, labels: np.ndarray, *, batch_size: int, steps: int, rng: np.random.Generator
+    ) -> Iterator[np.ndarray]:
+        """Return an iterator over `steps` batches of item indices ``[batch_size]``.
+
+        The items of a batch are grouped by class.
+
+        Raises:
+            DataError: there are no items.
+        """
+        if not len(labels):
+            raise DataError("The sampler 'class-balanced' has no training items to choose from.")
+        by_class = np.argsort(labels, kind="stable")
+        starts = np.unique(labels[by_class], return_index=True)[1]
+        items = [Rounds(indices, rng) for indices in np.split(by_class, starts[1:])]
+        return (_batch(items, rng.integers(len(items), size=batch_size)) for _ in range(steps))
+
+
+def _batch(items: list[Rounds], classes: np.ndarray) -> np.ndarray:
+    drawn, counts = np.unique(classes, return_counts=True)
+    return np.concatenate([items[c].deal(count) for c, count in zip(drawn, counts, strict=True)])
