@@ -57,7 +57,7 @@ class Angular(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the mean over the selected positive pairs, a scalar; 0 if there is none."""
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(pairs.anchors.device.type, enabled=False):
             value, by_anchors, by_references = self._value_and_gradients(
                 pairs.anchors, pairs.references, as_pair_mask(selection, pairs)
             )
