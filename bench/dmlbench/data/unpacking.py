@@ -140,6 +140,5 @@ def _damage(source: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise DataError(
-            f"{source} is damaged or cut short: {error or type(error).__name__}. Fetch it again."
-        ) from error
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+        raise DataError(f"{source} is damaged or cut short: {reason}. Fetch it again.") from error
