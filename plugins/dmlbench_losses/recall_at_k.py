@@ -76,7 +76,8 @@ class RecallAtK(Loss):
         number = chosen.positive.sum(1)
         recall = 0
         for k in self.ks:
-            hits = ((k - rank) / self.k_temperature).sigmoid()
+            # Far beyond k, nothing instead of denormal numbers, which are slow.
+            hits = ((k - rank) / self.k_temperature).clamp_min(-40).sigmoid()
             found = hits.new_zeros(len(number)).index_add(0, anchor, hits)
             recall = recall + found.clamp_max(k) / number.clamp(1, k)
         return masked_mean(1 - recall / len(self.ks), number > 0)

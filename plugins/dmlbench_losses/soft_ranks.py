@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 _DIFFERENCES_IN_A_BLOCK = 2**17
+# Beyond it a sigmoid is below the rounding of a rank, and soon a denormal number, which is slow.
+_LOWEST_EXPONENT = -40
 
 
 class Step(NamedTuple):
@@ -32,7 +34,7 @@ def sigmoid_step(temperature: float) -> Step:
     """Return the step :math:`1 / (1 + e^{-x / T})`."""
 
     def value(differences: Tensor) -> Tensor:
-        return differences.div_(temperature).sigmoid_()
+        return differences.div_(temperature).clamp_min_(_LOWEST_EXPONENT).sigmoid_()
 
     def slope(differences: Tensor) -> Tensor:
         high = value(differences)

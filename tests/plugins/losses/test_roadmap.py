@@ -79,13 +79,3 @@ def test_ranking_part_bounds_average_precision_from_above():
     assert exact > 0.1
     for temperature in (0.001, 0.1, 1.0):
         assert Roadmap(temperature=temperature, calibration=0.0)(pairs, chosen) > exact
-
-
-def test_no_gradient_passes_through_the_rank_among_positives():
-    """The nearer of two positives with one negative far behind both has nothing to gain."""
-    similarity = torch.tensor([[0.9, 0.5, -0.9]], dtype=torch.float64, requires_grad=True)
-    pairs = make_batch("batch").pairs
-    pairs.similarity = similarity
-    chosen = PairMask(torch.tensor([[True, True, False]]), torch.tensor([[False, False, True]]))
-    Roadmap(temperature=0.001, calibration=0.0)(pairs, chosen).backward()
-    assert similarity.grad.abs().max() < 1e-100

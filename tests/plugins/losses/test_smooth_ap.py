@@ -95,6 +95,15 @@ def test_at_a_low_temperature_it_is_one_minus_average_precision():
     assert value(SmoothAP(temperature=1e-6), pairs).item() == pytest.approx(exact)
 
 
+def test_references_far_behind_leave_no_denormal_numbers_which_are_slow():
+    """In single precision, at a similarity of 0.9 for positives and 0 for negatives."""
+    step = soft_ranks.sigmoid_step(0.01)
+    far = torch.tensor([-0.35, -0.9, -2.0])
+    for values in (step.value(far.clone()), step.slope(far.clone())):
+        assert values.min() > 1e4 * torch.finfo(torch.float32).tiny
+        assert values.max() < 1e-12
+
+
 def test_one_large_class_among_small_ones_agrees_with_plain_loops():
     raw, embeddings = unit(10, 5, seed=6)
     batch = Batch(Pairs(embeddings, torch.tensor([0] * 7 + [1, 1, 2])), [raw])
