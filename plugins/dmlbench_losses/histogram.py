@@ -40,7 +40,10 @@ class Histogram(Loss):
         "Ustinova, Lempitsky. Learning Deep Embeddings with Histogram Loss. NIPS 2016. "
         "arXiv 1611.00822"
     )
-    differences = ""
+    differences = (
+        "pytorch-metric-learning has 100 bins and fails on duplicates, a similarity of exactly 1, "
+        "which belong to the last node here."
+    )
     reducer = "mean over all positive with all negative pairs"
 
     def __init__(self, *, bins: Annotated[int, IntUniform(2, 1000)] = 200) -> None:
