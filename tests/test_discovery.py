@@ -284,7 +284,7 @@ def test_a_plugin_that_fails_to_import_is_named_and_hides_no_other(install, sour
             "dataset",
             "from dmlbench import Dataset\nclass Some(Dataset):\n"
             " evaluation = 'guess'\n def load(self, data_dir): return {}",
-            "must state 'evaluation' as one of retrieval, cross-validation",
+            "must state 'evaluation' as one of retrieval, query-gallery, cross-validation",
         ),
         (
             "baseline",

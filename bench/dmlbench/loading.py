@@ -32,22 +32,32 @@ def load_entry(entry: Entry) -> Any:
     Raises:
         PluginError: naming the component, its distribution and the reason.
     """
+    component = import_value(entry)
+    if entry.kind != "hooks":
+        check_kind(entry, component)
+    return component
+
+
+def import_value(entry: Entry) -> Any:
+    """Import what an entry names, a class or a whole module, whatever it is.
+
+    Raises:
+        PluginError: naming the component, its distribution and the reason.
+    """
     module_name, colon, attribute = entry.value.rpartition(":")
     if not colon:  # hooks may be a whole module
         module_name, attribute = attribute, ""
     try:
-        component: Any = _import(module_name)
+        found: Any = _import(module_name)
         for part in filter(None, attribute.split(".")):
-            component = getattr(component, part)
+            found = getattr(found, part)
     # A plugin may raise anything at all while it is imported, SystemExit included.
     except (Exception, SystemExit) as error:
         raise PluginError(
             f"The {entry.kind} {entry.name!r} {entry.origin} can't be loaded: "
             f"{type(error).__name__}: {error}"
         ) from error
-    if entry.kind != "hooks":
-        _check_kind(entry, component)
-    return component
+    return found
 
 
 @lru_cache
@@ -70,7 +80,12 @@ def _import(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def _check_kind(entry: Entry, component: Any) -> None:
+def check_kind(entry: Entry, component: Any) -> None:
+    """Check that a class is a component of the entry's kind and states what it must.
+
+    Raises:
+        PluginError: saying what it lacks.
+    """
     if not inspect.isclass(component):
         raise PluginError(f"{entry.value} {entry.origin} is no class but {component!r}.")
     if entry.kind == "baseline":

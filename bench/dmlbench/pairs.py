@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dmlbench.errors import PluginError
@@ -68,7 +69,7 @@ class Pairs:
     def squared_distance(self) -> Tensor:
         """Squared Euclidean distances ``[B, M]``, never negative."""
         if self.normalized:
-            return (2 - 2 * self.similarity).clamp_min(0)
+            return torch.rsub(self.similarity, 2, alpha=2).clamp_min(0)
         anchor_norms = self.anchors.square().sum(1, keepdim=True)
         reference_norms = self.references.square().sum(1)
         return (anchor_norms + reference_norms - 2 * self.similarity).clamp_min(0)
@@ -77,14 +78,16 @@ class Pairs:
     @torch.enable_grad()
     def distance(self) -> Tensor:
         """Euclidean distances ``[B, M]``; the gradient at distance 0 is 0, not NaN."""
-        return self.squared_distance.clamp_min(_SMALLEST_SQUARED_DISTANCE).sqrt()
+        smallest = _SMALLEST_SQUARED_DISTANCE
+        return F.threshold(self.squared_distance, smallest, smallest).sqrt()
 
     @cached_property
     def positive(self) -> Tensor:
         """Boolean ``[B, M]``: the same class, but not the anchor itself."""
-        same = self.labels[:, None] == self.reference_labels
-        columns = torch.arange(len(self.references), device=same.device)
-        return same & (columns != self.self_index[:, None])
+        same = ~self.negative
+        own = self.self_index >= 0
+        same[own.nonzero(as_tuple=True)[0], self.self_index[own]] = False
+        return same
 
     @cached_property
     def negative(self) -> Tensor:

@@ -8,13 +8,13 @@ import inspect
 from dmlbench.entry_points import Entry
 from dmlbench.errors import PluginError
 from dmlbench.hyperparameters import INJECTED, resolve
-from dmlbench.loading import _check_kind
+from dmlbench.loading import check_kind
 from dmlbench.testing.subject import AVAILABLE, Subject
 
 
 def it_is_a_component_of_its_kind(subject: Subject) -> None:
     """A component has the base class of its kind and states what others need to know of it."""
-    _check_kind(Entry(subject.kind, subject.name, "", "", subject.name), subject.component)
+    check_kind(Entry(subject.kind, subject.name, "", "", subject.name), subject.component)
 
 
 def its_signature_can_be_read(subject: Subject) -> None:

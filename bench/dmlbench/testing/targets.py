@@ -12,7 +12,7 @@ from dmlbench.discovery import Catalogue
 from dmlbench.entry_points import KINDS, Entry
 from dmlbench.errors import ConfigError, PluginError, nearest
 from dmlbench.hyperparameters import check_argument, resolve
-from dmlbench.loading import load_entry
+from dmlbench.loading import import_value, load_entry
 from dmlbench.testing.examination import examinations
 from dmlbench.testing.findings import Finding
 from dmlbench.testing.subject import Subject
@@ -108,7 +108,7 @@ def _candidate(entry: Entry, argument: str | None = None) -> Candidate:
 def _imported(target: str) -> list[Candidate]:
     """Return the class that an import reference names, or all components of a file."""
     try:
-        found = load_entry(Entry("hooks", target, "", "", target))  # a class, or a whole module
+        found = import_value(Entry("hooks", target, "", "", target))
     except PluginError as error:
         cause = error.__cause__
         raise PluginError(f"{target} can't be loaded: {type(cause).__name__}: {cause}") from cause
