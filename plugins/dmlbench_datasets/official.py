@@ -112,6 +112,8 @@ class OfficialSet(Dataset):
         for folder in (data_dir, *named):
             if folder.is_dir() and not self.absent(folder):
                 return folder
+        if data_dir.name in self.folders:
+            named.append(data_dir)
         begun = [folder for folder in named if folder.is_dir()]
         if begun:
             folder = min(begun, key=lambda folder: len(self.absent(folder)))

@@ -53,6 +53,7 @@ class Preparation:
             ConfigError: there is nothing to prepare.
         """
         target, partial = (self.data_dir / name for name in (self.name, f"{self.name}.partial"))
+        new = partial / self.name
         lock = self.data_dir / f".{self.name}.lock"
         with exclusive(lock, lambda owner: self.say(f"Waiting for {owner or 'another process'}.")):
             if self._is_ready():
@@ -64,19 +65,19 @@ class Preparation:
             verified = [self._checked(path) for path in sources]
             try:
                 shutil.rmtree(partial, ignore_errors=True)
-                with writing(partial):
-                    partial.mkdir()
+                with writing(new):
+                    new.mkdir(parents=True)
                 for path in sources:
                     put = unpack if path.is_file() and is_packed(path) else copy
-                    put(path, partial, self.progress)
+                    put(path, new, self.progress)
                 self._check(partial, "")
                 record = {"dataset": self.name, "sources": verified}
-                with writing(partial):
-                    (partial / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+                with writing(target):
+                    (new / RECORD).write_text(json.dumps(record, indent=1) + "\n")
                     os.sync()  # else a power cut could leave a folder of empty files
                     with suppress(FileNotFoundError):
                         target.rmdir()
-                    partial.rename(target)
+                    new.rename(target)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
         self.say(f"{self.name} is ready in {target}.")
@@ -92,11 +93,7 @@ class Preparation:
         for source in self.sources or (self.data_dir,):
             if not source.exists():
                 raise ConfigError(f"--from {source}: there is no such file or folder.")
-            known = [source / archive.name for archive in self.dataset.archives]
-            inside = [path for path in known if path.is_file()]
-            if not source.is_dir() or (not inside and self.sources):
-                inside = [source]
-            found += inside
+            found += self._archives_in(source) or ([source] if self.sources else [])
         if not found:
             names = ", ".join(archive.name for archive in self.dataset.archives)
             raise ConfigError(f"Say where its archives are (--from PATH): {names}.")
@@ -110,6 +107,15 @@ class Preparation:
                 path, f"--from {path}: no archive of {self.name} is in it, nor is the set. "
             )
         return found
+
+    def _archives_in(self, folder: Path) -> list[Path]:
+        """Return the archives in a folder, unless the set lies there unpacked.
+
+        Label files that are distributed apart lie beside the images then too.
+        """
+        known = [folder / archive.name for archive in self.dataset.archives]
+        found = [path for path in known if path.is_file()]
+        return found if any(map(is_packed, found)) or not any(map(is_packed, known)) else []
 
     def _checked(self, path: Path) -> dict[str, Any]:
         """Return what is known of a source, for the record.
@@ -155,7 +161,8 @@ class Preparation:
             if not all(_lies_within(table, folder) for table in tables.values()):
                 raise DataError(f"{folder} does not hold it.")
         except DataError as error:
-            reason = str(error).replace(f"{self.name}.partial", f"{self.name} (as unpacked)")
+            unpacked = os.path.join(f"{self.name}.partial", self.name)
+            reason = str(error).replace(unpacked, f"{self.name} (as unpacked)")
             raise DataError(prefix + reason) from error
 
 

@@ -47,8 +47,8 @@ def verify(dataset: Dataset, data_dir: Path | None, progress: Progress) -> Verif
         tables = dataset.load(data_dir)
     total, done, damaged = sum(map(len, tables.values())), 0, []
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for table in tables.values():
-            for problems in threads.map(lambda part: list(_damaged(part)), _parts(table)):
+        for split, table in tables.items():
+            for problems in threads.map(_damaged, _parts(split, table)):
                 damaged += problems
                 done = min(done + _AT_ONCE, total)
                 progress("opening images", done, total)
@@ -94,20 +94,24 @@ def _identity(image: Any) -> Path | str:
     return sha256(image["bytes"]).hexdigest() if image["bytes"] else Path(image["path"])
 
 
-def _parts(table: "datasets.Dataset") -> "Iterator[datasets.Dataset]":
+def _parts(split: str, table: "datasets.Dataset") -> "Iterator[tuple[str, datasets.Dataset]]":
+    """Yield the images by the hundred, and what to call the first of them if it has no path."""
     from datasets import Image
 
     if isinstance(table.features.get("image"), Image):
         undecoded = table.cast_column("image", Image(decode=False)).select_columns("image")
         for start in range(0, len(table), _AT_ONCE):
-            yield undecoded.select(range(start, min(start + _AT_ONCE, len(table))))
+            part = range(start, min(start + _AT_ONCE, len(table)))
+            yield f"{split} {start}", undecoded.select(part)
 
 
-def _damaged(part: "datasets.Dataset") -> Iterator[str]:
-    """Yield a line for each image that can't be decoded."""
+def _damaged(named: "tuple[str, datasets.Dataset]") -> list[str]:
+    """Return a line for each image that can't be decoded."""
     from PIL import Image
 
     damage = (OSError, SyntaxError, ValueError, NotImplementedError, Image.DecompressionBombError)
+    name, part = named
+    lines = []
     for number, item in enumerate(part):
         path, content = item["image"]["path"], item["image"]["bytes"]
         try:
@@ -116,7 +120,8 @@ def _damaged(part: "datasets.Dataset") -> Iterator[str]:
             with Image.open(BytesIO(content) if content else path) as image:
                 image.load()
         except damage as error:
-            yield f"{path or f'image {number}'}: {error}"
+            lines.append(f"{path or f'{name} + {number}'}: {error}")
+    return lines
 
 
 def _other_archives(dataset: Dataset, data_dir: Path | None, progress: Progress) -> Iterator[str]:
