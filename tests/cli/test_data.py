@@ -225,6 +225,18 @@ def test_a_part_needs_to_be_allowed_and_tables_say_so(dmlbench, archives, data_d
     assert dmlbench("data", "verify", "cub", "--data-dir", data_dir).code == 1
 
 
+def test_queries_search_the_gallery_in_a_run(dmlbench, archives, data_dir, tiny):
+    paths = given(archives("inshop"))
+    assert dmlbench("data", "prepare", "inshop", *paths, "--data-dir", data_dir).code == 0
+    run = ("run", "--dataset", "inshop", "--baseline", "pixels", "--seeds", 1, "--jobs", 0)
+    result = dmlbench(*run, "--protocol", tiny, "--data-dir", data_dir)
+    assert result.code == 0, result.err
+    (path,) = Path("runs").rglob("*.json")
+    record = json.loads(path.read_text())
+    assert record["details"]["test_items"] == record["details"]["gallery_items"] == 2
+    assert set(record["metrics"]) >= {"recall@1", "recall@10", "recall@40", "map_at_r"}
+
+
 def test_sets_without_a_part_run_beside_those_that_have_one(dmlbench, data_dir, tiny):
     write_cub(data_dir)
     run = ("run", "--dataset", "cub,digits", "--baseline", "pixels", "--seeds", 1, "--dry-run")

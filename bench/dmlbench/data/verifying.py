@@ -18,6 +18,8 @@ from dmlbench.errors import guarded
 if TYPE_CHECKING:
     import datasets
 
+    _Part = tuple[str, int, datasets.Dataset]
+
 _AT_ONCE = 256
 
 
@@ -94,25 +96,25 @@ def _identity(image: Any) -> Path | str:
     return sha256(image["bytes"]).hexdigest() if image["bytes"] else Path(image["path"])
 
 
-def _parts(split: str, table: "datasets.Dataset") -> "Iterator[tuple[str, datasets.Dataset]]":
-    """Yield the images by the hundred, and what to call the first of them if it has no path."""
+def _parts(split: str, table: "datasets.Dataset") -> "Iterator[_Part]":
+    """Yield the images by the hundred, with their split and the number of the first."""
     from datasets import Image
 
     if isinstance(table.features.get("image"), Image):
         undecoded = table.cast_column("image", Image(decode=False)).select_columns("image")
         for start in range(0, len(table), _AT_ONCE):
             part = range(start, min(start + _AT_ONCE, len(table)))
-            yield f"{split} {start}", undecoded.select(part)
+            yield split, start, undecoded.select(part)
 
 
-def _damaged(named: "tuple[str, datasets.Dataset]") -> list[str]:
+def _damaged(part: "_Part") -> list[str]:
     """Return a line for each image that can't be decoded."""
     from PIL import Image
 
     damage = (OSError, SyntaxError, ValueError, NotImplementedError, Image.DecompressionBombError)
-    name, part = named
+    split, start, images = part
     lines = []
-    for number, item in enumerate(part):
+    for number, item in enumerate(images, start=start):
         path, content = item["image"]["path"], item["image"]["bytes"]
         try:
             if not content and os.path.getsize(path) == 0:
@@ -120,7 +122,7 @@ def _damaged(named: "tuple[str, datasets.Dataset]") -> list[str]:
             with Image.open(BytesIO(content) if content else path) as image:
                 image.load()
         except damage as error:
-            lines.append(f"{path or f'{name} + {number}'}: {error}")
+            lines.append(f"{path or f'{split}, item {number}'}: {error}")
     return lines
 
 
