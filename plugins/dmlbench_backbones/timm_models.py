@@ -3,18 +3,22 @@
 The name is timm's, with the tag of the pretrained weights or without (then it is timm's first tag).
 Weights are loaded strictly, with their classifier, before the classifier is taken off. timm's own
 way, loading without it, is not strict: a file that lacks a layer leaves that layer at random.
+
+Pooling, a layer norm on the features, and whether batch norm learns move figures as much as losses
+do. Papers differ in them, so each is a setting here and stands in the record.
 """
 
 import pickle
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from safetensors import SafetensorError
 from torch import nn
 
-from dmlbench import Backbone, ConfigError, DataError, ImageFormat
+from dmlbench import Backbone, Choice, ConfigError, DataError, ImageFormat
+from dmlbench_backbones.features import Features, pool_by
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
@@ -38,13 +42,37 @@ class TimmModel(Backbone):
         weights: "default" for the weights of that name, from the Hugging Face hub or its local
             cache; "none" for a random start; else the path of a safetensors or PyTorch file with
             weights of this architecture, for any number of classes or without a classifier.
+        pooling: how a convolutional network's map becomes one vector: "avg" (GAP), "max" (GMP) or
+            "avg+max", their sum; "own" as timm has it, which is the only choice for vision
+            transformers.
+        layer_norm: whether features are brought to mean 0 and variance 1, item by item, without
+            parameters.
+        batch_norm: "trained"; "frozen-statistics", which normalises by the pretrained mean and
+            variance also in training, while scale and shift learn; or "frozen", scale and shift
+            too.
     """
 
     paper = "Wightman: PyTorch Image Models, 2019, doi 10.5281/zenodo.4414861"
 
-    def __init__(self, name: str, *, weights: str = "default") -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        weights: str = "default",
+        pooling: Annotated[
+            Literal["own", "avg", "max", "avg+max"], Choice("own", "avg", "max", "avg+max")
+        ] = "own",
+        layer_norm: Annotated[bool, Choice(False, True)] = False,
+        batch_norm: Annotated[
+            Literal["trained", "frozen-statistics", "frozen"],
+            Choice("trained", "frozen-statistics", "frozen"),
+        ] = "trained",
+    ) -> None:
         self.name = name
         self.weights = weights
+        self.pooling = pooling
+        self.layer_norm = layer_norm
+        self.batch_norm = batch_norm
 
     def image_format(self) -> ImageFormat:
         """Return the format that the weights were trained on.
@@ -66,8 +94,8 @@ class TimmModel(Backbone):
         """Return the network for images of `shape`, without its classifier.
 
         Raises:
-            ConfigError: timm has no such name, or the network can't take such images or does not
-                make one vector of each.
+            ConfigError: timm has no such name, or the network can't take such images, does not
+                make one vector of each, or has nothing to pool or to freeze as asked.
             DataError: the weights can't be had, or are not those of this network.
         """
         import timm
@@ -87,6 +115,10 @@ class TimmModel(Backbone):
         network.reset_classifier(0)
         # timm's num_features is what enters the head, and a head may have layers of its own.
         network.num_features = network.head_hidden_size
+        if self.pooling != "own":
+            pool_by(network, self.pooling, f"timm/{self.name}")
+        if self.layer_norm or self.batch_norm != "trained":
+            return Features(network, self.layer_norm, self.batch_norm, f"timm/{self.name}")
         return network
 
     def _config(self) -> "PretrainedCfg":
