@@ -4,11 +4,11 @@
     python benchmarks/losses.py --losses triplet margin --batches 512 --out losses.md
 
 A step is forward and backward from unnormalised embeddings [B, 128], mining included, on one
-thread; 4 items a class. Each loss and batch size is a process of its own, in which both sides take
-turns; times are CPU time of the process, which other load disturbs little, and medians. Memory is
-the peak above what the process had before, each side in a process of its own. "x product" is over
-the bare forward and backward of the matrix of similarities. A peer that takes over half a minute or
-runs out of memory is given as such.
+thread; 4 items a class. Each loss is a process of its own, in which both sides take turns; times
+are CPU time of the process, which other load disturbs little, and medians. Memory is the peak above
+what the process had before, each side in a process of its own. "x product" is over the bare forward
+and backward of the matrix of similarities. A peer that takes over a minute for its steps, or runs
+out of memory, is given as such.
 """
 
 import argparse
@@ -28,7 +28,7 @@ BATCHES = (32, 128, 512, 2048)
 MEMORY_BATCH = 1024
 DIMENSION, PER_CLASS, PROXIES = 128, 4, 11_318
 TIME_LIMIT = 60  # seconds a process
-BUDGET = 2.0  # seconds of repetitions a side
+BUDGET = 1.0  # seconds of repetitions a side
 
 Step = Callable[[], None]
 
@@ -48,18 +48,30 @@ def peers() -> dict[str, Callable[[], tuple[Any, Any]]]:
         "fastap": lambda: (losses.FastAPLoss(num_bins=10), None),
         "histogram": lambda: (losses.HistogramLoss(n_bins=100), None),
         "intra-pair-variance": lambda: (losses.IntraPairVarianceLoss(), None),
+        "instance": lambda: (losses.InstanceLoss(), None),
         "lifted-structure": lambda: (losses.GeneralizedLiftedStructureLoss(), None),
+        "lifted-structure vs the older LiftedStructureLoss": lambda: (
+            losses.LiftedStructureLoss(),
+            None,
+        ),
         "margin": lambda: (losses.MarginLoss(learn_beta=True), miners.DistanceWeightedMiner()),
         "multi-similarity": lambda: (
             losses.MultiSimilarityLoss(),
             miners.MultiSimilarityMiner(),
         ),
-        "n-pair": lambda: (losses.NPairsLoss(), None),
+        "n-pair": lambda: (
+            losses.NTXentLoss(
+                temperature=1,
+                distance=distances.DotProductSimilarity(normalize_embeddings=False),
+            ),
+            None,
+        ),
+        "n-pair vs NPairsLoss, one pair a class": lambda: (losses.NPairsLoss(), None),
         "nca": lambda: (losses.NCALoss(), None),
         "normalized-softmax": lambda: (losses.NormalizedSoftmaxLoss(**proxies), None),
         "nt-xent": lambda: (losses.NTXentLoss(), None),
         "p2s-grad": lambda: (losses.P2SGradLoss(128, PROXIES), None),
-        "pnp": lambda: (losses.PNPLoss(), None),
+        "pnp": lambda: (losses.PNPLoss(variant="Dq", alpha=4), None),
         "proxy-anchor": lambda: (losses.ProxyAnchorLoss(**proxies), None),
         "proxy-nca-pp": lambda: (losses.ProxyNCALoss(softmax_scale=9, **proxies), None),
         "ranked-list": lambda: (losses.RankedListLoss(margin=0.4, Tn=10), None),
@@ -88,7 +100,24 @@ def peers() -> dict[str, Callable[[], tuple[Any, Any]]]:
             miners.BatchHardMiner(),
         ),
         "tuplet-margin": lambda: (losses.TupletMarginLoss(), None),
+        "vicreg": lambda: (two_views(losses.VICRegLoss()), None),
+        "xbm/contrastive": lambda: (
+            losses.CrossBatchMemory(losses.ContrastiveLoss(), DIMENSION, 1024),
+            None,
+        ),
     }
+
+
+def two_views(loss: Any) -> Any:
+    """Return the peer's loss of two views, from a batch of all first and all second ones."""
+    import torch
+
+    class TwoViews(torch.nn.Module):
+        def forward(self, embeddings: Any, labels: Any, pairs: None) -> Any:
+            first, second = embeddings.chunk(2)
+            return loss(first, ref_emb=second)
+
+    return TwoViews()
 
 
 def names() -> list[str]:
@@ -96,7 +125,7 @@ def names() -> list[str]:
     from dmlbench.discovery import Catalogue
 
     installed = [name for name in Catalogue.discover().references("loss") if name != "xbm"]
-    return sorted([*installed, "triplet + all-pairs", "triplet + batch-hard", "xbm/contrastive"])
+    return sorted({*installed, *peers()})
 
 
 def our_step(name: str, batch: int) -> Step:
@@ -106,11 +135,12 @@ def our_step(name: str, batch: int) -> Step:
     from dmlbench.objective import combine
 
     catalogue = Catalogue.discover()
-    reference, _, miner = name.partition(" + ")
+    reference, _, miner = name.partition(" vs ")[0].partition(" + ")
     composition = compose(catalogue, "loss", reference)
     embeddings, labels = data(batch)
     sizes = {"num_classes": max(PROXIES, batch), "embedding_dim": DIMENSION}
-    losses = composition.make("loss", composition.resolve("loss", {}), **sizes)
+    settings = {"warmup_steps": 0} if reference.startswith("xbm/") else {}  # memory from the start
+    losses = composition.make("loss", composition.resolve("loss", settings), **sizes)
     chosen = [miner] if miner else [each.component.default_miner for each in composition.mined]
     made = [catalogue.make("miner", reference, {}) for reference in chosen]
     objective = combine(losses, [1.0], made)
@@ -161,7 +191,7 @@ def data(batch: int) -> tuple[Any, Any]:
     labels = torch.arange(batch // PER_CLASS).repeat_interleave(PER_CLASS)
     centres = torch.randn(batch // PER_CLASS, DIMENSION, generator=generator)
     noise = torch.randn(batch, DIMENSION, generator=generator)
-    return (centres[labels] + 1.5 * noise).requires_grad_(), labels
+    return (0.1 * (centres[labels] + 1.5 * noise)).requires_grad_(), labels  # length about 2
 
 
 SIDES = {"ours": our_step, "peer": peer_step, "product": product_step}
@@ -204,43 +234,44 @@ def peak(name: str, side: str) -> dict[str, float]:
     return {side: memory("VmHWM") - before}
 
 
-def apart(*arguments: str) -> dict[str, float] | str:
-    """Measure in a new process; return why not, if it fails."""
+def apart(*arguments: str) -> tuple[list[dict[str, float]], str]:
+    """Measure in a new process; return what it printed, and why it ended before its time."""
     command = [sys.executable, __file__, *arguments]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=TIME_LIMIT
-        )
-    except subprocess.TimeoutExpired:
-        return f"over {TIME_LIMIT} s"
-    if done.returncode:
-        return "killed" if done.returncode < 0 else done.stderr.strip().splitlines()[-1][:60]
-    return json.loads(done.stdout.splitlines()[-1])
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        reason = ""
+        try:
+            out, error = process.communicate(timeout=TIME_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, error = process.communicate()
+            reason = f"over {TIME_LIMIT} s"
+        if process.returncode and not reason:
+            killed = process.returncode < 0
+            reason = "out of memory" if killed else error.strip().splitlines()[-1][:60]
+    return [json.loads(line) for line in out.splitlines() if line.startswith("{")], reason
 
 
 def row(name: str, batches: list[int], with_peer: bool) -> list[str]:
     """Return a row of the table."""
+    texts = [str(batch) for batch in batches]
+    sides = "ours,product,peer" if with_peer else "ours,product"
+    found, reason = apart("--measure", name, sides, *texts)
+    ratios = [f"{one['peer'] / one['ours']:.1f}" if with_peer else "" for one in found]
+    missing = texts[len(found) :]
+    if missing and with_peer:
+        alone, failure = apart("--measure", name, "ours,product", *missing)
+        ratios += [reason] * len(alone)
+        found, reason = found + alone, failure
     cells = [name]
-    for batch in batches:
-        found = apart(
-            "--measure", name, str(batch), "ours,peer,product" if with_peer else "ours,product"
-        )
-        if isinstance(found, str) and with_peer:
-            alone = apart("--measure", name, str(batch), "ours,product")
-            ratio = found
-            found = alone
-        elif isinstance(found, str):
-            ratio = ""
-        else:
-            ratio = f"{found['peer'] / found['ours']:.1f}" if with_peer else ""
-        if isinstance(found, str):
-            cells += [found, "", ratio]
-        else:
-            cells += [f"{found['ours']:.2f}", f"{found['ours'] / found['product']:.1f}", ratio]
-    for side in ["ours", "peer"] if with_peer else ["ours"]:
-        found = apart("--peak", name, side)
-        cells.append(found if isinstance(found, str) else f"{found[side]:.0f}")
-    return cells + [""] * (1 + 3 * len(batches) + 2 - len(cells))
+    for one, ratio in zip(found, ratios, strict=True):
+        cells += [f"{one['ours']:.2f}", f"{one['ours'] / one['product']:.1f}", ratio]
+    cells += [reason] * (1 + 3 * len(batches) - len(cells))
+    for side in ("ours", "peer")[: 1 + with_peer]:
+        peaks, reason = apart("--peak", name, side)
+        cells.append(f"{peaks[0][side]:.0f}" if peaks else reason)
+    return cells + [""] * (1 - with_peer)
 
 
 def main() -> None:
@@ -249,12 +280,13 @@ def main() -> None:
     parser.add_argument("--losses", nargs="+", help="rows; all without it")
     parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
     parser.add_argument("--out", type=Path, default=PAGE, help="markdown file to write")
-    parser.add_argument("--measure", nargs=3, metavar=("ROW", "BATCH", "SIDES"))
+    parser.add_argument("--measure", nargs="+", metavar="ROW SIDES BATCH…", help="print each run")
     parser.add_argument("--peak", nargs=2, metavar=("ROW", "SIDE"))
     arguments = parser.parse_args()
     if arguments.measure:
-        name, batch, sides = arguments.measure
-        print(json.dumps(measure(name, int(batch), sides.split(","))))
+        name, sides, *batches = arguments.measure
+        for batch in batches:
+            print(json.dumps(measure(name, int(batch), sides.split(","))), flush=True)
         return
     if arguments.peak:
         print(json.dumps(peak(*arguments.peak)))
