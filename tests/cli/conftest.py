@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from official_archives import official, pack_set
+from official_sets import TINY as TINY_SETS
 
 from dmlbench.cli.main import main
 
@@ -79,3 +81,34 @@ def tiny(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"
     path.write_text(TINY)
     return path
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """An empty data folder."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def whole_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expect of each official set what its tiny stand-in has."""
+    for tiny in TINY_SETS.values():
+        monkeypatch.setattr(tiny.plugin, "expected", tiny.expected)
+
+
+@pytest.fixture
+def archives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_sets: None
+) -> Callable[[str], list[Path]]:
+    """Return a function that packs a tiny set; its archives pass for the official ones."""
+
+    def make(name: str) -> list[Path]:
+        tiny = TINY_SETS[name]
+        tiny.write(tmp_path / "unpacked" / name)
+        paths = pack_set(name, tmp_path / "unpacked" / name, tmp_path / "archives" / name)
+        monkeypatch.setattr(tiny.plugin, "archives", tuple(map(official, paths)))
+        return paths
+
+    return make
