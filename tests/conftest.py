@@ -53,6 +53,14 @@ floors = ["pixels"]
 Install = Callable[..., Path]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep decoded photos out of the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DMLBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def zoo() -> Callable[[str], str]:
     """Return the reference to a class of the zoo."""

@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from dmlbench.contracts import Dataset
+from dmlbench.data.decoding import PhotoFormat
 from dmlbench.data.items import Data, load_data
 from dmlbench.device import describe, repeatable
 from dmlbench.errors import DataError, DmlbenchError
@@ -52,7 +53,7 @@ def run_trial(trial: Trial, workplace: Workplace, on_epoch: OnEpoch = lambda epo
 
 @lru_cache(maxsize=2)
 def load_once(
-    workplace: Workplace, reference: str, settings: str, image_size: int
+    workplace: Workplace, reference: str, settings: str, photos: PhotoFormat
 ) -> tuple[Dataset, Data]:
     """Return a dataset and its data; the next trial on the same one finds them loaded.
 
@@ -60,11 +61,11 @@ def load_once(
         workplace: where.
         reference: the dataset's.
         settings: its hyper-parameters as canonical JSON.
-        image_size: see `load_data`.
+        photos: see `load_data`.
     """
     part = Part(reference=reference, name=reference, settings=json.loads(settings))
     dataset = workplace.make("dataset", part)
-    return dataset, load_data(dataset, workplace.data_dir, image_size)
+    return dataset, load_data(dataset, workplace.data_dir, photos, cache_dir=workplace.cache_dir)
 
 
 def _measure(trial: Trial, workplace: Workplace, on_epoch: OnEpoch) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def _measure(trial: Trial, workplace: Workplace, on_epoch: OnEpoch) -> dict[str,
         workplace,
         trial.dataset.reference,
         canonical_json(trial.dataset.settings),
-        trial.protocol.image_size,
+        PhotoFormat.of(trial.protocol),
     )
     if data.fingerprint != trial.fingerprint:
         raise DataError(

@@ -36,6 +36,7 @@ class Workplace:
     catalogue: Catalogue
     data_dir: Path | None
     device: torch.device
+    cache_dir: Path | None = None
 
     def make(self, kind: str, part: Part, **available: Any) -> Any:
         """Return the component that `part` describes, given what it asks for by name.

@@ -98,7 +98,7 @@ def cross_validate(trial: Trial, data: Data, learn: Learn, on_epoch: OnEpoch) ->
     items = data.splits["all"]
     correct = np.zeros(len(items), dtype=np.uint8)
     curves: list[list[Epoch]] = []
-    for train, test in StratifiedKFold(FOLDS).split(items.flat(), items.labels):
+    for train, test in StratifiedKFold(FOLDS).split(items.labels, items.labels):
         curves.append([])
         for state in learn(items[train]):
             distances = {

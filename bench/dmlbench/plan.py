@@ -11,7 +11,9 @@ import numpy as np
 from dmlbench.combinations import Combinations, Settings
 from dmlbench.composition import compose, terms
 from dmlbench.contracts import Dataset, Sampler
+from dmlbench.data.decoding import PhotoFormat
 from dmlbench.data.items import Data, load_data
+from dmlbench.data.store import OnProgress
 from dmlbench.discovery import Catalogue
 from dmlbench.embedder import check_input
 from dmlbench.entry_points import KINDS
@@ -38,6 +40,9 @@ class Planner:
 
     catalogue: Catalogue
     data_dir: Path | None = None
+    cache_dir: Path | None = None
+    on_progress: OnProgress = lambda done, total: None
+    """Told how many photos of a dataset are decoded, of how many."""
     allow_partial: bool = False
     """Whether datasets that have a setting ``partial`` may be there in part."""
 
@@ -61,7 +66,7 @@ class Planner:
                 part, dataset = self._dataset(reference, settings)
                 for sampler in suite.samplers or (None,):
                     protocol = self._protocol(suite.protocol or dataset.protocol, sampler, settings)
-                    data = load_data(dataset, self.data_dir, protocol.image_size)
+                    data = self._data(dataset, protocol)
                     for trial in self._trials(suite, part, protocol, data, settings):
                         trials[trial.id] = trial
             except (DataError, PluginError) as error:
@@ -121,6 +126,15 @@ class Planner:
         given = {**self._partial(component), **settings.get("dataset", {})}
         part = self._part("dataset", reference, given, must_load=True)
         return part, self.catalogue.make("dataset", reference, part.settings)
+
+    def _data(self, dataset: Dataset, protocol: Protocol) -> Data:
+        return load_data(
+            dataset,
+            self.data_dir,
+            PhotoFormat.of(protocol),
+            cache_dir=self.cache_dir,
+            on_progress=self.on_progress,
+        )
 
     def _partial(self, component: type) -> dict[str, bool]:
         known = hyperparameters(component) if self.allow_partial else {}

@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmlbench.contracts import Sampler
-from dmlbench.data.augmentation import augment
+from dmlbench.data.feed import Feed
 from dmlbench.data.items import Items, with_consecutive_labels
+from dmlbench.data.placed import place
 from dmlbench.device import autocast
 from dmlbench.embedder import Embedder, embed
 from dmlbench.errors import ConfigError, TrialError
@@ -58,7 +60,7 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: _rate(recipe.protocol.optimiser, step, total)
     )
-    inputs = torch.from_numpy(items.inputs).to(device)
+    feed = _feed(recipe, items, device)
     labels = torch.from_numpy(with_consecutive_labels(items.labels)[0]).to(device)
     for epoch in range(1, recipe.protocol.length.epochs + 1):
         embeddings = _embeddings_at_start(model, recipe, items, device)
@@ -67,18 +69,19 @@ def train(
         model.train()
         recipe.objective.train()
         values = []
-        for index, generator in _batches(recipe, items, embeddings, epoch):
-            batch = _views(inputs[index.to(device)], recipe, generator)
-            batch_labels = labels[index.to(device)].repeat(recipe.objective.views)
-            with autocast(device, recipe.protocol.precision):
-                made = model(batch)
-            value = recipe.objective(made.float(), batch_labels)
-            optimiser.zero_grad()
-            value.backward()
-            _clip(model, recipe.protocol.optimiser.clip_norm)
-            optimiser.step()
-            schedule.step()
-            values.append(value.detach())
+        batches = _batches(recipe, items, embeddings, epoch)
+        in_order = labels[torch.from_numpy(np.stack(batches)).to(device)]
+        with closing(feed.batches(epoch, batches)) as inputs:
+            for batch, batch_labels in zip(inputs, in_order, strict=True):
+                with autocast(device, recipe.protocol.precision):
+                    made = model(batch)
+                value = recipe.objective(made.float(), batch_labels.repeat(recipe.objective.views))
+                optimiser.zero_grad()
+                value.backward()
+                _clip(model, recipe.protocol.optimiser.clip_norm)
+                optimiser.step()
+                schedule.step()
+                values.append(value.detach())
         losses = torch.stack(values).tolist()
         for step, value in enumerate(losses, start=1):
             if not math.isfinite(value):
@@ -130,12 +133,9 @@ def extras(
 
 def _batches(
     recipe: Recipe, items: Items, embeddings: Tensor | None, epoch: int
-) -> Iterator[tuple[Tensor, torch.Generator]]:
+) -> list[np.ndarray]:
+    """Return the items of each batch of an epoch."""
     rng = np.random.default_rng((recipe.seed, BATCH_STREAM, epoch))
-    generator = torch.Generator()
-    generator.manual_seed(
-        int(np.random.SeedSequence((recipe.seed, IMAGE_STREAM, epoch)).generate_state(1)[0])
-    )
     size, steps = recipe.protocol.batch_size, recipe.protocol.length.steps_per_epoch
 
     def unit_embeddings() -> np.ndarray:
@@ -150,15 +150,19 @@ def _batches(
             f"{type(recipe.sampler).__name__} made {len(made)} batches of "
             f"{sorted({len(index) for index in made})} items, not {steps} of {size}."
         )
-    for index in made:
-        yield torch.from_numpy(index), generator
+    return made
 
 
-def _views(inputs: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    inputs = inputs.repeat(recipe.objective.views, *[1] * (inputs.ndim - 1))
-    if inputs.ndim == 2:  # vectors know no augmentation
-        return inputs
-    return augment(inputs, recipe.protocol.augmentation, generator)
+def _feed(recipe: Recipe, items: Items, device: torch.device) -> Feed:
+    inputs = place(items.inputs, device)
+    return Feed(
+        inputs,
+        recipe.protocol.augmentation,
+        recipe.protocol.interpolation,
+        key=(recipe.seed, IMAGE_STREAM),
+        views=recipe.objective.views,
+        threads=inputs.threads,
+    )
 
 
 def _optimiser(choices: Optimiser, model: nn.Module, objective: Objective) -> torch.optim.Optimizer:

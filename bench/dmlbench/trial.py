@@ -7,7 +7,7 @@ from typing import Any
 
 from dmlbench.protocol import Protocol, Section
 
-SEMANTICS = 1
+SEMANTICS = 2
 """Part of every trial's identity; raised when a change to the harness changes figures."""
 
 # The kinds of component that make a row of a leaderboard, in the order in which it names them.

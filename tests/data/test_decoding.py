@@ -1,82 +1,43 @@
-"""From photos of every kind to squares of one size."""
+"""From image files of every kind to pixels of one size."""
 
+import warnings
 from io import BytesIO
-from pathlib import Path
 
-import datasets
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from torchvision.transforms.v2 import functional as torchvision
 
-from dmlbench import DataError, PluginError
-from dmlbench.data.decoding import decode_images
-from dmlbench.data.items import load_data
+from dmlbench import DataError
+from dmlbench.data import decoding
+from dmlbench.data.decoding import PhotoFormat, decode, quiet_pillow
+
+RAMP = np.tile(np.arange(0, 240, 20), (12, 1)).astype(np.uint8)
+COLOUR = Image.fromarray(np.stack([RAMP, RAMP.T, np.full((12, 12), 90, np.uint8)], -1))
 
 
-def as_table(sources: list) -> datasets.Dataset:
-    features = datasets.Features(image=datasets.Image())
-    return datasets.Dataset.from_dict({"image": sources}, features=features)
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options) -> dict:
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     buffer = BytesIO()
     image.save(buffer, kind, **options)
-    return {"bytes": buffer.getvalue(), "path": None}
+    return buffer.getvalue()
 
 
-def grey(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray(pixels.astype(np.uint8))
+def decoded(content: bytes, side: int = 12, interpolation="bicubic") -> np.ndarray:
+    with quiet_pillow():
+        return decode(content, "The image x.png", PhotoFormat(side, side, interpolation))
 
 
-RAMP = np.tile(np.arange(0, 240, 20), (12, 1))
-COLOUR = Image.fromarray(np.stack([RAMP, RAMP.T, np.full((12, 12), 90)], -1).astype(np.uint8))
+def smooth(height: int, width: int) -> Image.Image:
+    """Return a picture of waves."""
+    y, x = np.mgrid[:height, :width]
+    waves = [127 + 90 * np.sin(x / k + y / (7 * k)) for k in (19, 33, 50)]
+    return Image.fromarray(np.stack(waves, -1).astype(np.uint8))
 
 
-@pytest.mark.parametrize(
-    ("shape", "expected"),
-    [((4, 6), (1, 4, 6)), ((4, 6, 1), (1, 4, 6)), ((4, 6, 3), (3, 4, 6))],
-)
-def test_arrays_stay_as_they_are(shape, expected):
-    pixels = np.random.default_rng(0).integers(256, size=(3, *shape)).astype(np.uint8)
-    feature = (datasets.Array2D if len(shape) == 2 else datasets.Array3D)(shape, "uint8")
-    table = datasets.Dataset.from_dict(
-        {"image": list(pixels)}, features=datasets.Features(image=feature)
-    )
-    found = decode_images(table, 99)
-    assert found.shape == (3, *expected)
-    assert found.dtype == np.uint8
-    assert found.flags.c_contiguous
-    for n, c, y, x in np.ndindex(found.shape):
-        assert found[n, c, y, x] == pixels[n, y, x].reshape(-1)[c]
-
-
-def test_arrays_must_be_bytes():
-    table = datasets.Dataset.from_dict(
-        {"image": [np.zeros((2, 2), np.float32)]},
-        features=datasets.Features(image=datasets.Array2D((2, 2), "float32")),
-    )
-    with pytest.raises(PluginError, match="must be uint8, not float32"):
-        decode_images(table, 8)
-
-
-def test_other_columns_are_no_images():
-    table = datasets.Dataset.from_dict({"image": ["a.png"]})
-    with pytest.raises(PluginError, match="column 'image' holds"):
-        decode_images(table, 8)
-
-
-def test_photos_of_the_right_size_keep_every_pixel():
-    found = decode_images(as_table([encoded(COLOUR)]), 12)
-    assert np.array_equal(found[0], np.asarray(COLOUR).transpose(2, 0, 1))
-
-
-def test_grey_photos_have_one_channel_unless_one_of_them_has_colour():
-    photo = encoded(grey(RAMP))
-    assert decode_images(as_table([photo, photo]), 12).shape == (2, 1, 12, 12)
-    mixed = decode_images(as_table([photo, encoded(COLOUR)]), 12)
-    assert mixed.shape == (2, 3, 12, 12)
-    for channel in range(3):
-        assert np.array_equal(mixed[0, channel], RAMP)
+# Kinds of images
 
 
 @pytest.mark.parametrize(
@@ -85,95 +46,161 @@ def test_grey_photos_have_one_channel_unless_one_of_them_has_colour():
 )
 def test_every_mode_of_a_photo_is_read(mode, channels):
     kind = "JPEG" if mode in ("CMYK", "YCbCr") else "PNG"
-    found = decode_images(as_table([encoded(COLOUR.convert(mode), kind)]), 8)
-    assert found.shape == (1, channels, 8, 8)
+    found = decoded(encoded(COLOUR.convert(mode), kind), 8)
+    assert found.shape == (8, 8, channels)
+    assert found.dtype == np.uint8
     assert found.std() > 10
 
 
+def test_photos_of_the_right_size_keep_every_pixel():
+    assert np.array_equal(decoded(encoded(COLOUR)), np.asarray(COLOUR))
+
+
 def test_sixteen_bits_are_scaled_and_not_cut_off():
-    deep = Image.fromarray((RAMP * 257).astype(np.uint16))
+    deep = Image.fromarray(RAMP.astype(np.uint16) * 257)
     assert deep.mode.startswith("I;16")
-    assert np.array_equal(decode_images(as_table([encoded(deep)]), 12)[0, 0], RAMP)
+    assert np.array_equal(decoded(encoded(deep))[:, :, 0], RAMP)
 
 
-@pytest.mark.parametrize("size", [(40, 20), (20, 40), (14, 12), (20, 21)])
-def test_the_middle_square_is_kept(size):
-    width, height = size
-    short = min(size)
-    pixels = np.zeros((height, width, 3))
-    top, left = (height - short) // 2, (width - short) // 2
-    pixels[top : top + short, left : left + short] = (200, 100, 50)
-    found = decode_images(as_table([encoded(grey(pixels))]), 10)
-    assert found.shape == (1, 3, 10, 10)
-    inside = found[0, :, 2:-2, 2:-2].reshape(3, -1).T
-    assert (inside == (200, 100, 50)).all()
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [(RAMP / np.float32(255), "floats"), (RAMP.astype(np.int32) * 1000, "32-bit integers")],
+)
+def test_numbers_without_a_scale_are_refused(pixels, reason):
+    with pytest.raises(
+        DataError, match=rf"The image x\.png can't be used: its pixels are {reason}"
+    ):
+        decoded(encoded(Image.fromarray(pixels), "TIFF"))
 
 
-def test_a_camera_held_on_its_side_is_set_upright():
-    upright = np.asarray(COLOUR)
-    for orientation, undo in {
-        3: lambda a: np.rot90(a, 2),
-        6: lambda a: np.rot90(a, -1),
-        8: lambda a: np.rot90(a, 1),
-    }.items():
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        stored = Image.fromarray(upright)
-        found = decode_images(as_table([encoded(stored, "PNG", exif=exif)]), 12)
-        assert np.array_equal(found[0].transpose(1, 2, 0), undo(upright)), orientation
+def test_what_is_transparent_lies_on_white():
+    pixels = np.dstack([np.asarray(COLOUR), np.full((12, 12), 255, np.uint8)])
+    pixels[3:9, 3:9, 3] = 0
+    pixels[0, :, 3] = 51
+    expected = np.asarray(COLOUR).astype(float)
+    expected[3:9, 3:9] = 255
+    expected[0] = 0.2 * expected[0] + 0.8 * 255
+    assert np.abs(decoded(encoded(Image.fromarray(pixels))) - expected).max() <= 1
 
 
-def test_files_are_read_where_they_lie(tmp_path):
-    path = tmp_path / "photo.png"
-    COLOUR.save(path)
-    found = decode_images(as_table([str(path)]), 12)
-    assert np.array_equal(found[0], np.asarray(COLOUR).transpose(2, 0, 1))
+def test_a_palette_with_transparent_entries_lies_on_white():
+    drawn = Image.new("P", (12, 12), 0)
+    drawn.putpalette([10, 20, 30, 40, 50, 60])
+    drawn.paste(1, (0, 0, 12, 6))
+    found = decoded(encoded(drawn, transparency=bytes([0, 255])))
+    assert (found[:6] == (40, 50, 60)).all()
+    assert (found[6:] == 255).all()
 
 
-@pytest.mark.parametrize("spoil", ["cut", "empty", "text", "gone"])
-def test_a_photo_that_can_not_be_decoded_is_named(tmp_path, spoil):
-    path = tmp_path / "spoilt.png"
-    COLOUR.save(path)
-    if spoil == "gone":
-        path.unlink()
-    else:
-        content = path.read_bytes()
-        path.write_bytes({"cut": content[:-60], "empty": b"", "text": b"no image"}[spoil])
-    with pytest.raises(DataError, match=r"spoilt\.png is damaged"):
-        decode_images(as_table([str(path)]), 12)
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_camera_held_on_its_side_is_set_upright(orientation, kind):
+    upright = smooth(64, 96)
+    # What a camera stores is what its orientation turns into the upright picture.
+    undo = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]
+    stored = upright if undo is None else upright.transpose(undo)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
+    found = decoded(encoded(stored, kind, exif=exif, **options), 32)
+    assert found.shape == (32, 48, 3)
+    plain = decoded(encoded(upright, kind, **options), 32)
+    assert np.abs(found.astype(int) - plain).max() <= (0 if kind == "PNG" else 12)
 
 
-def test_a_photo_without_a_name_is_named_by_its_place():
-    spoilt = {"bytes": encoded(COLOUR)["bytes"][:-60], "path": None}
-    with pytest.raises(DataError, match="The image number 1 is damaged"):
-        decode_images(as_table([encoded(COLOUR), spoilt]), 12)
-    with pytest.raises(DataError, match="Item 1 of the dataset has no image"):
-        decode_images(as_table([encoded(COLOUR), None]), 12)
+# Sizes
 
 
-def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(4, 64))
+@settings(max_examples=40, deadline=None)
+def test_the_short_side_is_as_wanted_and_the_aspect_is_kept(width, height, side):
+    found = decoded(encoded(Image.new("L", (width, height), 77)), side)
+    short, long = sorted((width, height))
+    assert min(found.shape[:2]) == side
+    assert max(found.shape[:2]) == side * long // short
+    assert (found.shape[0] <= found.shape[1]) == (height <= width) or found.shape[0] == side
+    assert (found == 77).all()
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(90, 130), (20, 33)])
+def test_resizing_is_that_of_torchvision(interpolation, size):
+    picture = smooth(*size)
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+    expected = torchvision.resize(pixels, [40], torchvision.InterpolationMode(interpolation))
+    found = decoded(encoded(picture), 40, interpolation)
+    assert np.array_equal(found, expected.permute(1, 2, 0).numpy())
+
+
+def test_a_large_jpeg_decoded_in_part_looks_like_one_decoded_whole(monkeypatch):
+    picture = encoded(smooth(900, 1204), "JPEG", quality=95)
+    in_part = decoded(picture, 100).astype(int)
+    monkeypatch.setattr("PIL.JpegImagePlugin.JpegImageFile.draft", lambda *_: None)
+    whole = decoded(picture, 100)
+    assert in_part.shape == whole.shape == (100, 133, 3)
+    assert np.abs(in_part - whole).mean() < 1
+    assert np.abs(in_part - whole).max() <= 10
+
+
+def test_a_jpeg_is_never_decoded_to_less_than_twice_its_size(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(
+        decoding, "_plain", lambda image, kind: sizes.append(image.size) or image.convert("RGB")
+    )
+    for width, height in ((1000, 800), (799, 800), (801, 800), (3000, 2000)):
+        decoded(encoded(Image.new("RGB", (width, height)), "JPEG"), 100)
+    assert sizes == [(250, 200), (400, 400), (201, 200), (375, 250)]
+
+
+# What can't be used
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda content: content[:-60], "truncated"),
+        (lambda content: b"", r"is empty \(0 bytes\)"),
+        (lambda content: b"no image", "cannot identify image file"),
+        (lambda content: content[:40] + bytes(30) + content[70:], "can't be used"),
+    ],
+)
+def test_a_damaged_photo_is_named_with_its_reason(spoil, reason):
+    with pytest.raises(DataError, match=rf"The image x\.png .*{reason}"):
+        decoded(spoil(encoded(smooth(40, 40))))
+
+
+def test_a_cut_jpeg_is_refused_and_not_filled_with_grey():
+    whole = encoded(smooth(200, 200), "JPEG")
+    with pytest.raises(DataError, match="truncated"):
+        decoded(whole[: len(whole) // 2])
+
+
+def test_a_bomb_is_not_unpacked(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-    path = tmp_path / "bomb.png"
-    COLOUR.save(path)
-    with pytest.raises(DataError, match=r"bomb\.png is damaged"):
-        decode_images(as_table([str(path)]), 12)
+    with pytest.raises(DataError, match="decompression bomb"):
+        decoded(encoded(COLOUR))
 
 
-def test_colour_in_one_split_makes_colour_of_the_other(tmp_path):
-    from dmlbench import Dataset
+def test_what_pillow_warns_of_is_judged_here(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with warnings.catch_warnings(record=True) as heard:
+        assert decoded(encoded(COLOUR)).shape == (12, 12, 3)
+    assert not heard
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 100)
+    with pytest.raises(DataError, match="it has 144 pixels, more than 100"):
+        decoded(encoded(COLOUR))
 
-    def split(image: Image.Image, labels: list[int]) -> datasets.Dataset:
-        return datasets.Dataset.from_dict(
-            {"image": [encoded(image)] * 4, "label": labels},
-            features=datasets.Features(
-                image=datasets.Image(), label=datasets.ClassLabel(names=list("abcd"))
-            ),
-        )
 
-    class Photos(Dataset):
-        def load(self, data_dir: Path | None):
-            return {"train": split(grey(RAMP), [0, 0, 1, 1]), "test": split(COLOUR, [2, 2, 3, 3])}
-
-    data = load_data(Photos(), None, 12)
-    assert data.splits["train"].inputs.shape == data.splits["test"].inputs.shape == (4, 3, 12, 12)
-    assert (data.splits["train"].inputs == RAMP).all()
+def test_a_photo_that_would_be_huge_when_resized_is_refused(monkeypatch):
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 10_000)
+    with pytest.raises(DataError, match=r"it would be kept with 10,020,000 pixels"):
+        decoded(encoded(Image.new("L", (1002, 1))), 100)

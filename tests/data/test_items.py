@@ -66,7 +66,7 @@ TRAIN, TEST = images([0, 0, 1, 1]), images([2, 2, 3, 3])
 
 
 def load(dataset: Dataset):
-    return load_data(dataset, None, image_size=8)
+    return load_data(dataset, None, 8)
 
 
 # Sound data
@@ -241,15 +241,16 @@ def test_vectors_must_be_finite_and_of_one_length(rows):
 
 
 def test_vectors_of_texts_are_refused():
-    texts = datasets.Dataset.from_dict(
-        {"vector": [["a"], ["b"]], "label": [0, 1]},
-        features=datasets.Features(
-            vector=datasets.Sequence(datasets.Value("string")),
-            label=datasets.ClassLabel(names=NAMES),
-        ),
+    features = datasets.Features(
+        vector=datasets.Sequence(datasets.Value("string")),
+        label=datasets.ClassLabel(names=NAMES),
     )
+    texts = datasets.Dataset.from_dict(
+        {"vector": [["a"], ["b"], ["c"], ["d"]], "label": [0, 0, 1, 1]}, features=features
+    )
+    sound = vectors([[1.0], [2.0], [3.0], [4.0]], [2, 2, 3, 3])
     with pytest.raises(DataError, match="not numbers"):
-        load(Vectors(train=texts, test=texts))
+        load(Vectors(train=texts, test=sound))
 
 
 # Holding out classes

@@ -1,4 +1,4 @@
-"""A dataset's splits as arrays in memory, checked against what the dataset promises."""
+"""A dataset's splits: arrays in memory or stored photos, checked against what it promises."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmlbench.contracts import Dataset
-from dmlbench.data.decoding import decode_images
+from dmlbench.data.decoding import PhotoFormat
+from dmlbench.data.inputs import Inputs, read_inputs
+from dmlbench.data.pictures import Pictures
+from dmlbench.data.store import OnProgress
 from dmlbench.errors import DataError, PluginError, guarded
 
 if TYPE_CHECKING:
@@ -27,12 +30,13 @@ class Items:
     """Labelled items of one split.
 
     Attributes:
-        inputs: images ``[N, C, H, W]`` uint8, or vectors ``[N, D]`` float32.
+        inputs: images ``[N, C, H, W]`` uint8, stored photos that stand for such an array, or
+            vectors ``[N, D]`` float32.
         labels: class ids ``[N]`` int64.
         groups: super-class ids ``[N]`` int64, where the dataset has them.
     """
 
-    inputs: np.ndarray
+    inputs: Inputs
     labels: np.ndarray
     groups: np.ndarray | None = None
 
@@ -45,8 +49,9 @@ class Items:
 
     def flat(self) -> np.ndarray:
         """Return each item as one row ``[N, D]`` float32, a copy: pixels in 0-1, or the vector."""
-        rows = self.inputs.reshape(len(self), -1).astype(np.float32)
-        return rows / 255 if self.inputs.dtype == np.uint8 else rows
+        inputs = self.inputs.centre() if isinstance(self.inputs, Pictures) else self.inputs
+        rows = inputs.reshape(len(self), -1).astype(np.float32)
+        return rows / 255 if inputs.dtype == np.uint8 else rows
 
 
 @dataclass(frozen=True)
@@ -58,17 +63,28 @@ class Data:
     fingerprint: str
 
 
-def load_data(dataset: Dataset, data_dir: Path | None, image_size: int) -> Data:
-    """Load, decode and check a dataset.
+def load_data(
+    dataset: Dataset,
+    data_dir: Path | None,
+    photos: PhotoFormat | int,
+    *,
+    cache_dir: Path | None = None,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Data:
+    """Load and check a dataset. Photos are decoded once, into a store in the cache folder.
 
     Args:
         dataset: the plugin's object.
         data_dir: the user's data folder.
-        image_size: photos are resized to squares of so many pixels; images that come as arrays
-            stay as they are.
+        photos: how photos are kept and what is seen of them, or the side of both; images that come
+            as arrays stay as they are.
+        cache_dir: where decoded photos are kept; see `cache_folder`.
+        on_progress: told how many photos are decoded, of how many.
 
     Raises:
-        DataError: data are missing, damaged, or other than the dataset promises.
+        DataError: data are missing, damaged, or other than the dataset promises; or the photos
+            can't be stored.
+        ConfigError: there is no place to store them, or squares would be larger than the photos.
         PluginError: the dataset breaks its contract.
     """
     with guarded(f"Loading {type(dataset).__name__}"):
@@ -80,8 +96,7 @@ def load_data(dataset: Dataset, data_dir: Path | None, image_size: int) -> Data:
             f"{dataset.evaluation} has {' and '.join(names)}."
         )
     class_names = _class_names(dataset, tables)
-    splits = {name: _items(dataset, tables[name], image_size) for name in names}
-    splits = _of_one_shape(dataset, splits)
+    splits = {name: _labelled(dataset, tables[name]) for name in names}
     for name, items in splits.items():
         _check_counts(dataset, name, items)
         _check_classes(dataset, name, items)
@@ -89,6 +104,9 @@ def load_data(dataset: Dataset, data_dir: Path | None, image_size: int) -> Data:
         _check_disjoint(dataset, splits)
     if dataset.evaluation == "query-gallery":
         _check_shared(dataset, splits)
+    photos = PhotoFormat(photos, photos) if isinstance(photos, int) else photos
+    inputs = read_inputs(dataset, tables, photos, cache_dir, on_progress)
+    splits = {name: replace(items, inputs=inputs[name]) for name, items in splits.items()}
     return Data(splits, class_names, _fingerprint(splits, class_names))
 
 
@@ -113,7 +131,8 @@ def _class_names(dataset: Dataset, tables: "Mapping[str, datasets.Dataset]") -> 
     return found.pop()
 
 
-def _items(dataset: Dataset, table: "datasets.Dataset", image_size: int) -> Items:
+def _labelled(dataset: Dataset, table: "datasets.Dataset") -> Items:
+    """Return the items of a split without their inputs."""
     column, name = dataset.modality, type(dataset).__name__
     if column not in table.column_names:
         raise PluginError(f"{name} has no column {column!r}.")
@@ -122,17 +141,7 @@ def _items(dataset: Dataset, table: "datasets.Dataset", image_size: int) -> Item
     labels = table.with_format("arrow")["label"][:].to_numpy()
     if labels.dtype.kind != "i" or labels.min() < 0:
         raise DataError(f"{name} has items without a label.")
-    labels = labels.astype(np.int64)
-    groups = _groups(table, name)
-    if column == "image":
-        return Items(decode_images(table, image_size), labels, groups)
-    try:
-        vectors = np.asarray(table.with_format("numpy")["vector"][:], dtype=np.float32)
-    except (TypeError, ValueError) as error:  # of several lengths, or not of numbers
-        raise DataError(f"The vectors of {name} are not numbers [N, D]: {error}.") from error
-    if vectors.ndim != 2 or not np.isfinite(vectors).all():
-        raise DataError(f"The vectors of {name} are not finite numbers [N, D].")
-    return Items(vectors, labels, groups)
+    return Items(np.empty((len(table), 0)), labels.astype(np.int64), _groups(table, name))
 
 
 def _groups(table: "datasets.Dataset", name: str) -> np.ndarray | None:
@@ -143,23 +152,6 @@ def _groups(table: "datasets.Dataset", name: str) -> np.ndarray | None:
         raise DataError(f"{name} has items without a group.")
     ids: np.ndarray = groups.astype(np.int64)
     return ids
-
-
-def _of_one_shape(dataset: Dataset, splits: dict[str, Items]) -> dict[str, Items]:
-    """Return the splits with grey images as colour ones if another split has colour."""
-    shapes = {items.inputs.shape[1:] for items in splits.values()}
-    if dataset.modality == "image" and {shape[0] for shape in shapes} == {1, 3}:
-        splits = {
-            name: replace(some, inputs=np.repeat(some.inputs, 3 // some.inputs.shape[1], axis=1))
-            for name, some in splits.items()
-        }
-        shapes = {items.inputs.shape[1:] for items in splits.values()}
-    if len(shapes) > 1:
-        raise DataError(
-            f"{type(dataset).__name__}: the items of its splits differ in shape: "
-            f"{' and '.join(str(list(shape)) for shape in sorted(shapes))}."
-        )
-    return splits
 
 
 def _check_counts(dataset: Dataset, split: str, items: Items) -> None:
@@ -207,7 +199,8 @@ def _check_shared(dataset: Dataset, splits: Mapping[str, Items]) -> None:
 def _fingerprint(splits: Mapping[str, Items], class_names: tuple[str, ...]) -> str:
     digest = sha256("\0".join(class_names).encode())
     for name, items in sorted(splits.items()):
-        for array in (items.inputs, items.labels, items.groups):
+        inputs = items.inputs.digests if isinstance(items.inputs, Pictures) else items.inputs
+        for array in (inputs, items.labels, items.groups):
             if array is None:
                 continue
             digest.update(f"{name}{array.dtype}{array.shape}".encode())

@@ -26,3 +26,4 @@ class Site:
     """Folder that finished records are written to."""
     data_dir: Path | None = None
     device: str = "auto"
+    cache_dir: Path | None = None

@@ -13,7 +13,9 @@ from dmlbench.trial import Trial
 
 def run_inline(trials: Sequence[Trial], site: Site) -> Generator[Event, None, None]:
     """Run `trials` in order and yield what happens; a trial's epochs come when it is over."""
-    workplace = Workplace(Catalogue.discover(), site.data_dir, pick_device(site.device))
+    workplace = Workplace(
+        Catalogue.discover(), site.data_dir, pick_device(site.device), site.cache_dir
+    )
     store = Store(site.records)
     for trial in trials:
         yield Event("started", trial)

@@ -123,7 +123,9 @@ def _work(pipe: "Connection[Any, Any]", site: Site) -> None:
         except OSError:  # nobody listens any more
             os._exit(1)
 
-    workplace = Workplace(Catalogue.discover(), site.data_dir, pick_device(site.device))
+    workplace = Workplace(
+        Catalogue.discover(), site.data_dir, pick_device(site.device), site.cache_dir
+    )
     store = Store(site.records)
     while True:
         try:

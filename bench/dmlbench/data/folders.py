@@ -1,0 +1,128 @@
+"""Where decoded photos are kept, and how one process at a time makes a file there."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TypeVar
+
+from dmlbench.errors import ConfigError, DataError
+
+VARIABLE = "DMLBENCH_CACHE"
+_ADVICE = f"Choose another folder with --cache-dir or the variable {VARIABLE}."
+_PARTIAL = ".partial"
+
+Content = TypeVar("Content")
+
+
+def cache_folder(chosen: Path | None = None) -> Path:
+    """Return the folder for what can be made again: photos as they were decoded.
+
+    In this order: `chosen`, the variable DMLBENCH_CACHE, ``dmlbench`` in XDG_CACHE_HOME,
+    ``~/.cache/dmlbench``. The folder need not exist.
+
+    Raises:
+        ConfigError: none of them is set, and the user has no home.
+    """
+    if chosen or os.environ.get(VARIABLE):
+        return Path(chosen or os.environ[VARIABLE]).expanduser().absolute()
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(shared):  # others are to be ignored, says the specification
+        return Path(shared) / "dmlbench"
+    try:
+        return Path.home() / ".cache" / "dmlbench"
+    except RuntimeError as error:
+        raise ConfigError(
+            f"There is no home folder to keep decoded photos in. {_ADVICE}"
+        ) from error
+
+
+def made_once(
+    path: Path, read: Callable[[Path], Content | None], write: Callable[[IO[bytes]], None]
+) -> Content:
+    """Return what is read from the file at `path`, which is written if there is no sound one.
+
+    While one process writes, others wait here and then read. A file is there whole or not at all:
+    what was not finished is removed on an error, and by the next writer if its own was killed. On
+    file systems without locks each process writes a file of its own, and one of them stays.
+
+    Args:
+        path: of the file.
+        read: returns None if there is no file or a damaged one.
+        write: fills a new file.
+
+    Raises:
+        DataError: the disk is full, or nothing can be written there.
+    """
+    content = read(path)
+    if content is not None:
+        return content
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path.parent)
+        with _only_writer(path) as file:
+            content = read(path)  # another process may have made it meanwhile
+            if content is not None:
+                return content
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        content = read(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"Photos can't be kept in {path.parent}: {reason}. {_ADVICE}") from error
+    if content is None:
+        raise DataError(f"{path} is damaged as soon as it is written. {_ADVICE}")
+    return content
+
+
+@contextmanager
+def _only_writer(path: Path) -> Iterator[IO[bytes]]:
+    """Open an empty file for what becomes `path`, locked; remove it at the end if it is left."""
+    with _locked(path) or _apart(path) as file:
+        try:
+            yield file
+        finally:
+            if _is_still_at(Path(file.name), file):
+                os.unlink(file.name)
+
+
+def _locked(path: Path) -> IO[bytes] | None:
+    """Return an empty file, locked until it is closed; None on a file system without locks."""
+    partial = path.with_suffix(_PARTIAL)
+    while True:
+        file = open(partial, "ab")  # noqa: SIM115 - the caller closes it
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:
+            file.close()
+            return None
+        if _is_still_at(partial, file):
+            file.truncate(0)
+            return file
+        file.close()  # whoever had the lock before has renamed or removed it
+
+
+def _apart(path: Path) -> IO[bytes]:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}-", suffix=_PARTIAL)
+    os.close(handle)
+    return open(name, "ab")
+
+
+def _is_still_at(path: Path, file: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the files of writers that were killed: those that nobody holds a lock on."""
+    for partial in folder.glob(f"*{_PARTIAL}"):
+        with suppress(OSError), open(partial, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_still_at(partial, file):
+                os.unlink(partial)

@@ -1,0 +1,89 @@
+"""The inputs of all splits of a dataset: arrays in memory, or photos in a store."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmlbench.contracts import Dataset
+from dmlbench.data.arrays import image_arrays, vector_arrays
+from dmlbench.data.decoding import PhotoFormat
+from dmlbench.data.folders import cache_folder
+from dmlbench.data.pictures import Pictures
+from dmlbench.data.sources import sources
+from dmlbench.data.store import OnProgress, photo_store
+from dmlbench.errors import ConfigError, DataError, PluginError
+
+if TYPE_CHECKING:
+    import datasets
+
+    Tables = Mapping[str, datasets.Dataset]
+
+Inputs = np.ndarray | Pictures
+"""Images ``[N, C, H, W]`` uint8, stored photos that stand for such an array, or vectors ``[N, D]``
+float32."""
+
+
+def read_inputs(
+    dataset: Dataset,
+    tables: "Tables",
+    photos: PhotoFormat,
+    cache_dir: Path | None,
+    on_progress: OnProgress,
+) -> Mapping[str, Inputs]:
+    """Return the inputs of each split, all of one shape.
+
+    Raises:
+        DataError: an input is damaged or unlike the others, or photos can't be stored.
+        ConfigError: there is no place to store photos, or squares would be larger than they are.
+        PluginError: a column has a type that the contract does not know.
+    """
+    name = type(dataset).__name__
+    if dataset.modality == "vector":
+        return _of_one_shape(name, {n: vector_arrays(table, name) for n, table in tables.items()})
+    if _are_photos(name, tables):
+        return _stored(tables, photos, cache_folder(cache_dir), on_progress)
+    return _of_one_shape(name, _with_colour({n: image_arrays(t) for n, t in tables.items()}))
+
+
+def _are_photos(name: str, tables: "Tables") -> bool:
+    import datasets
+
+    found = {isinstance(table.features["image"], datasets.Image) for table in tables.values()}
+    if len(found) > 1:
+        raise PluginError(f"{name}: the images of some splits are files, those of others arrays.")
+    return found.pop()
+
+
+def _stored(
+    tables: "Tables", photos: PhotoFormat, folder: Path, on_progress: OnProgress
+) -> dict[str, Inputs]:
+    """Return the photos of all splits, which lie in one store."""
+    if photos.image_size > photos.short_side:
+        raise ConfigError(
+            f"Squares of {photos.image_size} pixels can't be cut from photos whose short side is "
+            f"kept with {photos.short_side}: set protocol.short_side to as many or more."
+        )
+    images = [image for name, table in tables.items() for image in sources(name, table)]
+    store, places = photo_store(images, photos, folder, on_progress)
+    ends = np.cumsum([len(table) for table in tables.values()])
+    parts = zip(tables, np.split(places, ends[:-1]), strict=True)
+    return {name: Pictures(store, some, photos.image_size) for name, some in parts}
+
+
+def _with_colour(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the images with grey ones as colour ones if those of another split have colour."""
+    if {array.shape[1] for array in arrays.values()} != {1, 3}:
+        return arrays
+    return {n: np.repeat(array, 3 // array.shape[1], axis=1) for n, array in arrays.items()}
+
+
+def _of_one_shape(name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    shapes = {array.shape[1:] for array in arrays.values()}
+    if len(shapes) > 1:
+        raise DataError(
+            f"{name}: the items of its splits differ in shape: "
+            f"{' and '.join(str(list(shape)) for shape in sorted(shapes))}."
+        )
+    return arrays

@@ -1,0 +1,74 @@
+"""The encoded images of a Hugging Face dataset: files on this machine, or bytes in its table."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dmlbench.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
+
+_ROWS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One encoded image.
+
+    Attributes:
+        identity: tells it from all others, 32 bytes: a hash of its bytes, or of the path, size and
+            time of its file.
+        name: for the user.
+        where: the path, or the table and the row with the bytes.
+    """
+
+    identity: bytes
+    name: str
+    where: "Path | tuple[datasets.Dataset, int]"
+
+    def read(self) -> bytes:
+        """Return the encoded image.
+
+        Raises:
+            DataError: the file can't be read.
+        """
+        if not isinstance(self.where, Path):
+            table, row = self.where
+            content: bytes = table[row]["image"][0].as_py()["bytes"]
+            return content
+        try:
+            return self.where.read_bytes()
+        except OSError as error:
+            raise DataError(f"{self.name} can't be read: {error.strerror or error}.") from error
+
+
+def sources(split: str, table: "datasets.Dataset") -> Iterator[Source]:
+    """Yield the image of each row of a table whose column ``image`` is an ``Image`` feature.
+
+    Raises:
+        DataError: a row has no image, or its file is not there.
+    """
+    rows = table.select_columns(["image"]).with_format("arrow")
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[start : start + _ROWS_AT_ONCE]["image"].to_pylist()
+        for row, image in enumerate(some, start):
+            yield _source(f"number {row} of the split {split}", image or {}, (rows, row))
+
+
+def _source(place: str, image: Mapping[str, Any], where: "tuple[datasets.Dataset, int]") -> Source:
+    path, content = image.get("path"), image.get("bytes")
+    name = f"The image {path or place}"
+    if content is not None:
+        return Source(sha256(content).digest(), name, where)
+    if not path:
+        raise DataError(f"{name} is missing: there is neither a file nor its bytes.")
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise DataError(f"{name} can't be read: {error.strerror or error}.") from error
+    identity = f"{os.path.abspath(path)}\0{found.st_size}\0{found.st_mtime_ns}"
+    return Source(sha256(identity.encode(errors="surrogateescape")).digest(), name, Path(path))
