@@ -149,7 +149,7 @@ def _fit_baseline(trial: Trial, workplace: Workplace, items: Items) -> State:
     estimator.fit(rows, fitted.labels)
     learns = not hasattr(estimator, "__sklearn_tags__") or estimator.__sklearn_tags__().requires_fit
     details = {"fit_items": len(fitted) if learns else 0, "train_items": len(items)}
-    return State(0, None, lambda some: _transform(estimator, represent(some), part), details)
+    return State(0, None, lambda some: _transform(estimator, represent, some, part), details)
 
 
 def _limit_components(
@@ -168,12 +168,17 @@ def _limit_components(
     estimator.set_params(n_components=most)
 
 
-def _transform(estimator: Any, rows: np.ndarray, part: Part) -> np.ndarray:
-    embeddings = np.asarray(estimator.transform(rows), dtype=np.float32)
-    if embeddings.ndim != 2 or len(embeddings) != len(rows):
-        raise TrialError(
-            f"{part} made embeddings of shape {embeddings.shape}, not [{len(rows)}, E]."
-        )
+def _transform(
+    estimator: Any, represent: Callable[[Items], np.ndarray], items: Items, part: Part
+) -> np.ndarray:
+    parts = []
+    for some in items.blocks():
+        parts.append(np.asarray(estimator.transform(represent(some)), dtype=np.float32))
+        if parts[-1].ndim != 2 or len(parts[-1]) != len(some):
+            raise TrialError(
+                f"{part} made embeddings of shape {parts[-1].shape}, not [{len(some)}, E]."
+            )
+    embeddings = np.concatenate(parts)
     if not np.isfinite(embeddings).all():
         raise TrialError(f"The embeddings of {part} are not finite.")
     return embeddings

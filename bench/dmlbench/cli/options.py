@@ -11,6 +11,13 @@ data_dir_option = click.option(
     help="Folder with your copies of datasets (else the variable DMLBENCH_DATA).",
 )
 
+cache_dir_option = click.option(
+    "--cache-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="DMLBENCH_CACHE",
+    help="Folder to keep decoded photos in (else the variable DMLBENCH_CACHE, else ~/.cache).",
+)
+
 output_option = click.option(
     "--output",
     type=click.Path(file_okay=True, path_type=Path),

@@ -1,7 +1,8 @@
-"""What a user sees while trials run: two listeners to the hooks."""
+"""What a user sees while photos are decoded and trials run."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -31,16 +32,7 @@ class ProgressDisplay:
         self.finished = 0
         self.last_line = time.monotonic()
         self.console = Console(stderr=True)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-        )
+        self.progress = _bars(self.console)
         self.tasks: dict[str, TaskID] = {}
 
     @hookimpl
@@ -104,3 +96,36 @@ class EpochLog:
         """Print the outcome."""
         figures = [f"{name} {value:.4f}" for name, value in record.metrics.items()]
         click.echo(f"{trial}: {record.status} {record.reason or ', '.join(figures)}")
+
+
+@contextmanager
+def decoding_display() -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows how many photos are decoded, of how many."""
+    console = Console(stderr=True)
+    bars = _bars(console)
+    task = bars.add_task("decoding photos, once", total=None)
+
+    def show(done: int, total: int) -> None:
+        if console.is_terminal:
+            bars.start()
+        elif done == total:
+            console.print(f"{total} photos decoded", highlight=False)
+        bars.update(task, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        bars.stop()
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )

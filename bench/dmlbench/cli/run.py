@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dmlbench.cli.options import data_dir_option, output_option
+from dmlbench.cli.options import cache_dir_option, data_dir_option, output_option
 
 if TYPE_CHECKING:
     from dmlbench.plan import Plan, Planner
@@ -78,6 +78,7 @@ def _settings(
     help="Set a hyper-parameter (loss.margin=0.3) or a protocol's field.",
 )
 @data_dir_option
+@cache_dir_option
 @output_option
 @click.option("--jobs", type=click.IntRange(0), help="Worker processes; 0: none, run right here.")
 @click.option(
@@ -91,6 +92,7 @@ def _settings(
 def command(
     suite: Path | None,
     data_dir: Path | None,
+    cache_dir: Path | None,
     output: Path,
     jobs: int | None,
     allow_partial: bool,
@@ -105,7 +107,7 @@ def command(
     """
     wanted = _suite(suite, asked)
 
-    from dmlbench.cli.progress import EpochLog, ProgressDisplay
+    from dmlbench.cli.progress import EpochLog, ProgressDisplay, decoding_display
     from dmlbench.device import pick_device
     from dmlbench.discovery import Catalogue
     from dmlbench.executors import Site
@@ -119,8 +121,9 @@ def command(
     store = Store(output / "runs")
     catalogue = Catalogue.discover()
     pick_device(device)
-    planner = Planner(catalogue, data_dir, allow_partial=allow_partial)
-    plan = planner.unfold(wanted)
+    with decoding_display() as on_progress:
+        planner = Planner(catalogue, data_dir, cache_dir, on_progress, allow_partial)
+        plan = planner.unfold(wanted)
     before = progress(plan, store)
     jobs = default_jobs(device) if jobs is None else jobs
     _show(plan, len(before.done), jobs)
@@ -134,7 +137,7 @@ def command(
         Store(folder).check_writable()
     hooks = plugin_manager(catalogue)
     hooks.register(EpochLog() if log else ProgressDisplay(len(before.to_do)))
-    records = run(plan, Site(store.folder, data_dir, device), hooks, jobs)
+    records = run(plan, Site(store.folder, data_dir, device, cache_dir), hooks, jobs)
     print_tables(records)
     found, damaged = store.read_all()
     for error in damaged:

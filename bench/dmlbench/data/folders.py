@@ -73,7 +73,7 @@ def made_once(
         content = read(path)
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"Photos can't be kept in {path.parent}: {reason}. {_ADVICE}") from error
+        raise DataError(f"Nothing can be kept in {path.parent}: {reason}. {_ADVICE}") from error
     if content is None:
         raise DataError(f"{path} is damaged as soon as it is written. {_ADVICE}")
     return content

@@ -1,6 +1,6 @@
 """A dataset's splits: arrays in memory or stored photos, checked against what it promises."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +23,10 @@ _SPLITS = {
     "query-gallery": ("train", "query", "gallery"),
     "cross-validation": ("all",),
 }
+
+
+BLOCK = 512
+"""Photos that are in memory as arrays at once."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,14 @@ class Items:
         inputs = self.inputs.centre() if isinstance(self.inputs, Pictures) else self.inputs
         rows = inputs.reshape(len(self), -1).astype(np.float32)
         return rows / 255 if inputs.dtype == np.uint8 else rows
+
+    def blocks(self) -> Iterator["Items"]:
+        """Yield all items in order: arrays at once, photos in parts that fit in memory."""
+        if not isinstance(self.inputs, Pictures):
+            yield self
+            return
+        for start in range(0, len(self), BLOCK):
+            yield self[np.arange(start, min(start + BLOCK, len(self)))]
 
 
 @dataclass(frozen=True)
