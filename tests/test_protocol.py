@@ -56,7 +56,14 @@ def test_its_identity_holds_no_names_and_texts():
         ("lr = 1e-3", "lr = nan", "optimiser.lr: .*finite"),
         ("lr = 1e-3", "lr = inf", "optimiser.lr: .*finite"),
         ("lr = 1e-3", "lr = 0", "optimiser.lr: .*greater than 0"),
-        ('"adamw"', '"lion"', "optimiser.name: .*'adam', 'adamw' or 'sgd'"),
+        ('"adamw"', '"lion"', "optimiser.name: .*'adam', 'adamw', 'sgd' or 'rmsprop'"),
+        (
+            '"cosine"\nwarmup',
+            '"step"\nwarmup',
+            "the schedule 'step' needs step_epochs and step_factor",
+        ),
+        ("steps_per_epoch = 40", 'steps_per_epoch = "all"', "length.steps_per_epoch"),
+        ("steps_per_epoch = 40", "steps_per_epoch = 0", "length.steps_per_epoch"),
         ("class_fraction = 0.25", "class_fraction = 1.0", "validation.class_fraction: .*less than"),
         ("flip = false", "flip = 2", "augmentation.flip"),
         ("[length]", "length = 3\n[other]", "length: "),
@@ -164,3 +171,72 @@ def test_every_field_that_is_offered_can_be_set():
 def test_a_protocol_is_equal_to_what_its_json_holds():
     small = load_protocol("small")
     assert Protocol.model_validate_json(small.model_dump_json()) == small
+
+
+# Settings of components
+
+
+def test_settings_of_another_component_are_not_kept():
+    protocol = load_protocol("roth2020")
+    assert protocol.sampler_settings == {"m": 2}
+    assert protocol.change("sampler", "m-per-class") == protocol
+    assert protocol.change("sampler", "random").sampler_settings == {}
+    assert protocol.change("sampler", "random").backbone_settings == protocol.backbone_settings
+    assert protocol.change("backbone", "timm/resnet18").backbone_settings == {}
+
+
+def test_a_pass_is_as_many_whole_batches_as_there_are():
+    length = load_protocol("small").change("length.steps_per_epoch", "pass").length
+    assert [length.steps(items, 8) for items in (24, 25, 31, 32, 7)] == [3, 3, 3, 4, 1]
+    assert load_protocol("small").length.steps(24, 8) == 40
+
+
+def test_a_schedule_of_steps_is_set_field_by_field():
+    changed = load_protocol("small")
+    for key in ("step_epochs", "step_factor", "schedule"):  # in the order of the fields
+        text = {"step_epochs": "3", "step_factor": "0.5", "schedule": "step"}[key]
+        changed = changed.change(f"optimiser.{key}", text)
+    fields = [name for name in changed.fields() if "schedule" in name or ".step_" in name]
+    assert [name.partition(".")[2] for name in fields] == ["step_epochs", "step_factor", "schedule"]
+
+
+@pytest.mark.parametrize("name", protocol_names())
+def test_every_protocol_that_ships_plans_a_run(name, plan_of, zoo):
+    vectors = name == "vectors"
+    plan = plan_of(
+        protocol=name,
+        datasets=("iris",) if vectors else (zoo("Patterns"),),
+        losses=("contrastive",),
+        baselines="floors",
+        settings={"protocol.batch_size": "8"},
+    )
+    protocol = load_protocol(name)
+    (trained,) = [trial for trial in plan.trials if "loss" in trial.parts]
+    backbone, sampler = trained.parts["backbone"], trained.parts["sampler"]
+    assert protocol.backbone_settings.items() <= backbone.settings.items()
+    assert protocol.sampler_settings.items() <= sampler.settings.items()
+    assert len(plan.trials) == 1 + len(protocol.baselines.floors)
+    for trial in plan.trials:
+        assert protocol.frozen <= ("backbone" in trial.parts)
+
+
+def test_a_backbone_of_ones_own_has_none_of_the_settings_that_a_protocol_names(plan_of):
+    plan = plan_of(
+        protocol="roth2020",
+        losses=("contrastive",),
+        backbone="small-conv",
+        settings={"protocol.batch_size": "8"},
+    )
+    assert set(plan.trials[0].parts["backbone"].settings) == {"width"}
+
+
+def test_a_setting_given_is_stronger_than_the_protocols(plan_of):
+    plan = plan_of(
+        protocol="roth2020",
+        losses=("contrastive",),
+        settings={"protocol.batch_size": "8", "backbone.pooling": "max", "sampler.m": "4"},
+    )
+    parts = plan.trials[0].parts
+    assert parts["backbone"].settings["pooling"] == "max"
+    assert parts["backbone"].settings["batch_norm"] == "frozen-statistics"
+    assert parts["sampler"].settings["m"] == 4

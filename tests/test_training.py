@@ -10,9 +10,14 @@ from torch import Tensor, nn
 
 from dmlbench import Loss, Miner, PairMask, Pairs, Sampler, TrialError
 from dmlbench.data.items import Items
+from dmlbench.embedder import Embedder
 from dmlbench.objective import Objective, Summand
-from dmlbench.protocol import Protocol, load_protocol
+from dmlbench.protocol import Protocol, load_protocol, protocol_names
 from dmlbench.training import Recipe, train
+from dmlbench_backbones.linear import Linear
+from dmlbench_backbones.small_conv import SmallConv
+from dmlbench_backbones.timm_models import TimmModel
+from dmlbench_samplers.shuffled import Shuffled
 
 CPU = torch.device("cpu")
 LABELS = np.repeat([7, 3, 9, 5], 6)
@@ -239,6 +244,58 @@ def test_a_loss_computes_in_single_precision_whatever_the_network_does():
 # The optimiser, against plain arithmetic
 
 
+class Two(nn.Module):
+    """A network with a backbone that has batch norm, and a head; a weight of it never learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.backbone = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+        self.backbone[0].bias.requires_grad_(False)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.backbone(inputs))
+
+
+def fit_two(loss: Loss, **changes):
+    """Yield the state of a network of two parts before and after each epoch on vectors."""
+    model = Two()
+    recipe = Recipe(Objective([Summand(loss)]), Uniform(), protocol(**changes), 0)
+    yield {name: value.clone() for name, value in model.state_dict().items()}
+    for _ in train(model, recipe, VECTORS, CPU):
+        yield {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_the_head_learns_alone_in_the_epochs_that_are_its_own():
+    loss = OwnWeight()
+    changes = {"length__epochs": 3, "optimiser__head_only_epochs": 2}
+    states = []
+    own = [loss.own.item()]
+    for state in fit_two(loss, **changes):
+        states.append(state)
+        own.append(loss.own.item())
+    assert len(set(own[1:])) == 4
+    for before, after, alone in zip(states, states[1:], (True, True, False), strict=False):
+        for name in before:
+            learns = name.startswith("head") or not alone
+            learns &= name != "backbone.0.bias"  # never did
+            assert torch.equal(before[name], after[name]) != learns, name
+
+
+def test_the_head_may_learn_faster():
+    changes = {"optimiser__name": "sgd", "optimiser__schedule": "constant"}
+    changes |= {"optimiser__warmup_steps": 0, "optimiser__momentum": 0, "length__epochs": 1}
+    changes |= {"length__steps_per_epoch": 1, "optimiser__lr": 1e-2, "optimiser__weight_decay": 0}
+    moves = []
+    for multiple in (1, 10):
+        before, after = fit_two(Sum(), optimiser__head_lr_multiple=multiple, **changes)
+        moves.append({name: after[name] - before[name] for name in before})
+    for name, move in moves[0].items():
+        factor = 10 if name.startswith("head") else 1
+        assert torch.allclose(moves[1][name], factor * move, atol=1e-6), name
+
+
 def rates(lr: float, schedule: str, warmup: int, total: int = 6) -> list[float]:
     found = []
     for step in range(total):
@@ -249,11 +306,13 @@ def rates(lr: float, schedule: str, warmup: int, total: int = 6) -> list[float]:
     return found
 
 
-def descend(start: float, gradient: float, decay: float, rates: list[float]) -> float:
-    """Return where gradient descent with momentum 0.9 ends."""
+def descend(
+    start: float, gradient: float, decay: float, rates: list[float], momentum: float = 0.9
+) -> float:
+    """Return where gradient descent with momentum ends."""
     value, velocity = start, 0.0
     for rate in rates:
-        velocity = 0.9 * velocity + gradient + decay * value
+        velocity = momentum * velocity + gradient + decay * value
         value -= rate * velocity
     return value
 
@@ -291,6 +350,86 @@ def test_long_gradients_of_the_network_are_cut():
     changes |= {"optimiser__schedule": "constant", "optimiser__warmup_steps": 0}
     model, _ = fit(Steep(), optimiser__clip_norm=2, **changes)
     assert model.weight.item() == pytest.approx(descend(1.0, 2.0, 0.0, [0.1] * 6), rel=1e-4)
+
+
+def test_the_rate_falls_by_a_factor_every_few_epochs():
+    changes = {"optimiser__name": "sgd", "optimiser__lr": 0.1, "optimiser__weight_decay": 0.5}
+    changes |= {"optimiser__step_epochs": 2, "optimiser__step_factor": 0.5}
+    changes |= {"optimiser__schedule": "step", "optimiser__warmup_steps": 0}
+    changes |= {"optimiser__momentum": 0.8, "length__epochs": 5}
+    model, _ = fit(Sum(), **changes)
+    steps = [0.1] * 6 + [0.05] * 6 + [0.025] * 3
+    assert model.weight.item() == pytest.approx(descend(1.0, 1.0, 0.5, steps, 0.8), rel=1e-5)
+
+
+def test_rmsprop_has_momentum_and_eps():
+    changes = {"optimiser__name": "rmsprop", "optimiser__lr": 0.01, "optimiser__weight_decay": 0}
+    changes |= {"optimiser__schedule": "constant", "optimiser__warmup_steps": 0}
+    changes |= {"optimiser__momentum": 0.5, "optimiser__eps": 0.1}
+    model, _ = fit(Sum(), **changes)
+    value, square, velocity = 1.0, 0.0, 0.0
+    for _ in range(6):
+        square = 0.99 * square + 0.01
+        velocity = 0.5 * velocity + 1 / (math.sqrt(square) + 0.1)
+        value -= 0.01 * velocity
+    assert model.weight.item() == pytest.approx(value, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_adaptive_optimisers_take_their_eps(name):
+    changes = {"optimiser__name": name, "optimiser__lr": 0.01, "optimiser__weight_decay": 0}
+    changes |= {"optimiser__schedule": "constant", "optimiser__warmup_steps": 0}
+    model, _ = fit(Sum(), optimiser__eps=1, **changes)
+    assert model.weight.item() == pytest.approx(1 - 6 * 0.01 / 2, abs=1e-5)
+
+
+def test_large_values_of_gradients_are_cut_those_of_the_loss_too():
+    class Steep(OwnWeight):
+        def forward(self, pairs: Pairs, selection: object) -> Tensor:
+            return 1000 * super().forward(pairs, selection)
+
+    changes = {"optimiser__name": "sgd", "optimiser__lr": 1e-3, "optimiser__weight_decay": 0}
+    changes |= {"optimiser__schedule": "constant", "optimiser__warmup_steps": 0}
+    loss = Steep()
+    loss.own_weight_decay = 0.0
+    model, _ = fit(loss, optimiser__clip_value=2, **changes)
+    assert model.weight.item() == pytest.approx(descend(1.0, 2.0, 0.0, [1e-3] * 6), rel=1e-4)
+    assert loss.own.item() == pytest.approx(descend(2.0, 2.0, 0.0, [0.05] * 6), rel=1e-4)
+
+
+def test_an_epoch_can_be_one_pass_over_the_items():
+    changes = {"length__steps_per_epoch": "pass", "batch_size": 5, "length__epochs": 2}
+    model, _ = fit(Sum(), items=VECTORS, sampler=Shuffled(), **changes)
+    assert [len(inputs) for inputs in model.inputs] == [5] * 8  # 24 items: 4 are left over
+    for epoch in (model.inputs[:4], model.inputs[4:]):
+        assert len({row.numpy().tobytes() for inputs in epoch for row in inputs}) == 20
+
+
+@pytest.mark.parametrize("name", protocol_names())
+def test_every_protocol_that_ships_trains_a_small_network(name):
+    shipped = load_protocol(name)
+    if shipped.frozen or name == "vectors":
+        backbone, items = Linear(), VECTORS
+    elif shipped.backbone == "small-conv":
+        backbone, items = SmallConv(width=4), ITEMS
+    else:
+        kind = "test_vit" if "vit" in shipped.backbone else "test_resnet"
+        backbone = TimmModel(kind, weights="none", **shipped.backbone_settings)
+        items = Items(np.repeat(ITEMS.inputs, 3, axis=1).repeat(4, 2).repeat(4, 3), LABELS)
+    quick = shipped
+    changes = {"length.epochs": 2, "length.steps_per_epoch": 1, "batch_size": 8}
+    changes |= {
+        "embedding_dim": 4,
+        "optimiser.head_only_epochs": shipped.optimiser.head_only_epochs > 0,
+    }
+    for key, value in changes.items():
+        quick = quick.change(key, str(int(value)))
+    torch.manual_seed(0)
+    model = Embedder(backbone, items, 4)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    recipe = Recipe(Objective([Summand(Noting())]), Uniform(), quick, 0)
+    assert all(math.isfinite(loss) for loss in train(model, recipe, items, CPU))
+    assert not torch.equal(before["head.weight"], model.head.weight)
 
 
 def test_the_loss_of_an_epoch_is_the_mean_of_its_steps():

@@ -35,11 +35,11 @@ class Combinations:
             ConfigError: an unknown name, or components that don't go together.
         """
         meant = self.catalogue.meant
-        backbone = suite.backbone or meant("backbone", protocol.backbone, HOME)
+        backbone = self._backbone(suite, protocol, settings)
         for chosen in (*self._loss_rows(suite), *self._probe_rows(suite)):
-            row = {**chosen, "backbone": backbone}
-            named = {kind: (name, settings.get(kind, {})) for kind, name in row.items()}
-            yield {**named, "sampler": self._sampler(protocol, chosen["loss"], settings)}
+            named = {kind: (name, settings.get(kind, {})) for kind, name in chosen.items()}
+            sampler = self._sampler(protocol, chosen["loss"], settings)
+            yield {**named, "backbone": backbone, "sampler": sampler}
         baselines = suite.baselines
         if baselines == "all":
             baselines = tuple(self.catalogue.references("baseline"))
@@ -47,23 +47,33 @@ class Combinations:
             floors = protocol.baselines.floors
             baselines = tuple(meant("baseline", floor, HOME) for floor in floors)
         for baseline in baselines:
-            row = {"baseline": baseline}
-            if getattr(self._try("baseline", baseline), "takes", "pixels") == "embeddings":
+            takes = getattr(self._try("baseline", baseline), "takes", "pixels")
+            row: dict[str, Chosen] = {"baseline": (baseline, settings.get("baseline", {}))}
+            if protocol.frozen or takes == "embeddings":
                 row["backbone"] = backbone
-            yield {kind: (name, settings.get(kind, {})) for kind, name in row.items()}
+            yield row
+
+    def _backbone(self, suite: Suite, protocol: Protocol, settings: Settings) -> Chosen:
+        """Return the backbone asked for, or the protocol's with the settings that it names."""
+        given = settings.get("backbone", {})
+        own = self.catalogue.meant("backbone", protocol.backbone, HOME)
+        if suite.backbone in (None, own, protocol.backbone):
+            return own, {**protocol.backbone_settings, **given}
+        return suite.backbone, given
 
     def _sampler(self, protocol: Protocol, loss: str, settings: Settings) -> Chosen:
         """Return the protocol's sampler, or the one that the source of `loss` uses."""
         given = settings.get("sampler", {})
         if protocol.sampler != PAPER:
-            return self.catalogue.meant("sampler", protocol.sampler, HOME), given
+            own = self.catalogue.meant("sampler", protocol.sampler, HOME)
+            return own, {**protocol.sampler_settings, **given}
         composition = self._compose(loss)
         if composition is None:  # fails in its trials, whatever the sampler
             return self.catalogue.meant("sampler", "random", HOME), given
         first = composition.ingredients[0].innermost
-        name, own = first.component.paper_sampler
+        name, usual = first.component.paper_sampler
         home = first.entry.distribution or HOME
-        return self.catalogue.meant("sampler", name, home), {**own, **given}
+        return self.catalogue.meant("sampler", name, home), {**usual, **given}
 
     def _loss_rows(self, suite: Suite) -> Iterator[dict[str, str]]:
         everything = [self._as_trained(name) for name in self.catalogue.references("loss")]

@@ -15,8 +15,10 @@ from dmlbench.data.decoding import PhotoFormat
 from dmlbench.data.items import Data, load_data
 from dmlbench.device import describe, repeatable
 from dmlbench.errors import DataError, DmlbenchError
+from dmlbench.frozen import Extractor
 from dmlbench.learners import Workplace, learn
 from dmlbench.outcomes import OnEpoch, cross_validate, retrieve
+from dmlbench.protocol import Protocol
 from dmlbench.records import Record, versions
 from dmlbench.trial import Part, Trial, canonical_json
 
@@ -68,18 +70,38 @@ def load_once(
     return dataset, load_data(dataset, workplace.data_dir, photos, cache_dir=workplace.cache_dir)
 
 
+@lru_cache(maxsize=2)
+def features_once(
+    workplace: Workplace,
+    dataset: tuple[str, str],
+    backbone: str,
+    protocol: Protocol,
+) -> Data:
+    """Return a dataset's data as features of a frozen backbone.
+
+    Args:
+        workplace: where.
+        dataset: reference and settings, see `load_once`.
+        backbone: a part of a trial as JSON.
+        protocol: how images reach it.
+    """
+    part = Part.model_validate_json(backbone)
+    data = load_once(workplace, *dataset, PhotoFormat.of(protocol))[1]
+    extractor = Extractor(workplace.make("backbone", part), part, protocol, workplace.device)
+    return extractor.features(data, workplace.cache_dir)
+
+
 def _measure(trial: Trial, workplace: Workplace, on_epoch: OnEpoch) -> dict[str, Any]:
-    dataset, data = load_once(
-        workplace,
-        trial.dataset.reference,
-        canonical_json(trial.dataset.settings),
-        PhotoFormat.of(trial.protocol),
-    )
+    asked = (trial.dataset.reference, canonical_json(trial.dataset.settings))
+    dataset, data = load_once(workplace, *asked, PhotoFormat.of(trial.protocol))
     if data.fingerprint != trial.fingerprint:
         raise DataError(
             f"The data of {trial.dataset} changed: their fingerprint is {data.fingerprint}, "
             f"it was {trial.fingerprint} when the run was planned."
         )
+    if trial.protocol.frozen:
+        backbone = trial.parts["backbone"].model_dump_json()
+        data = features_once(workplace, asked, backbone, trial.protocol)
     learn_items = partial(learn, trial, workplace)
     if dataset.evaluation == "cross-validation":
         return cross_validate(trial, data, learn_items, on_epoch)

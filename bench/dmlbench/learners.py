@@ -17,6 +17,7 @@ from dmlbench.device import seed_everything
 from dmlbench.discovery import Catalogue
 from dmlbench.embedder import Embedder, embed
 from dmlbench.errors import TrialError
+from dmlbench.frozen import FrozenFeatures
 from dmlbench.objective import combine
 from dmlbench.training import (
     FIT_STREAM,
@@ -84,7 +85,8 @@ def learn(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
 
 
 def _untrained_network(trial: Trial, workplace: Workplace, items: Items) -> Embedder:
-    backbone = workplace.make("backbone", trial.parts["backbone"])
+    frozen = trial.protocol.frozen
+    backbone = FrozenFeatures() if frozen else workplace.make("backbone", trial.parts["backbone"])
     seed_everything(trial.seed, NETWORK_STREAM)
     return Embedder(backbone, items, trial.protocol.embedding_dim).to(workplace.device)
 

@@ -84,7 +84,7 @@ class Planner:
             for kind, (name, given) in row.items():
                 key = canonical_json([kind, name, given])
                 if key not in known:
-                    known[key] = self._part(kind, name, given)
+                    known[key] = _shown(kind, self._part(kind, name, given), protocol)
                     self._rehearse(kind, known[key], protocol, data)
             parts = {
                 kind: known[canonical_json([kind, name, given])]
@@ -196,6 +196,12 @@ class Planner:
             settings=values,
             changed={key: value for key, value in values.items() if value != defaults[key]},
         )
+
+
+def _shown(kind: str, part: Part, protocol: Protocol) -> Part:
+    """Return `part` under the name that the protocol has for it in tables."""
+    names = protocol.baselines.names if kind == "baseline" else {}
+    return part.model_copy(update={"name": names.get(part.name, part.name)})
 
 
 def _by_kind(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

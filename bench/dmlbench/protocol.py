@@ -7,9 +7,9 @@ import tomllib
 from functools import reduce
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dmlbench.errors import ConfigError, nearest
 
@@ -25,23 +25,63 @@ class Section(BaseModel):
 
 Model = TypeVar("Model", bound=Section)
 
+Settings = dict[str, bool | int | float | str]
+"""Hyper-parameters by name."""
+
 
 class Optimiser(Section):
     """How weights are updated."""
 
-    name: Literal["adam", "adamw", "sgd"]
+    name: Literal["adam", "adamw", "sgd", "rmsprop"]
     lr: float = Field(gt=0, description="learning rate of the network")
+    head_lr_multiple: float = Field(
+        gt=0, default=1.0, description="learning rate of the linear head over that of the network"
+    )
     weight_decay: float = Field(ge=0)
-    schedule: Literal["constant", "cosine"]
+    momentum: float = Field(ge=0, lt=1, default=0.9, description="of sgd and rmsprop")
+    eps: float | None = Field(
+        gt=0, default=None, description="of adam, adamw and rmsprop; none: PyTorch's, 1e-8"
+    )
+    step_epochs: int | None = Field(
+        ge=1, default=None, description="with schedule step: epochs until the rate falls again"
+    )
+    step_factor: float | None = Field(
+        gt=0, lt=1, default=None, description="with schedule step: what it is multiplied by"
+    )
+    schedule: Literal["constant", "cosine", "step"] = Field(
+        description="constant; along half a cosine to 0; or down by a factor, again and again"
+    )
     warmup_steps: int = Field(ge=0, description="steps over which the rate grows from 0")
+    head_only_epochs: int = Field(
+        ge=0,
+        default=0,
+        description="first epochs, in which only the head and the loss's own parameters learn",
+    )
     clip_norm: float | None = Field(gt=0, default=None, description="largest gradient norm")
+    clip_value: float | None = Field(
+        gt=0, default=None, description="largest value in a gradient, own parameters included"
+    )
+
+    @model_validator(mode="after")
+    def _steps_are_said(self) -> "Optimiser":
+        if self.schedule == "step" and None in (self.step_epochs, self.step_factor):
+            raise ValueError("the schedule 'step' needs step_epochs and step_factor")
+        return self
 
 
 class Length(Section):
-    """How long training lasts. An epoch is a number of steps, whatever the dataset's size."""
+    """How long training lasts. An epoch is a number of steps, or one pass over the items."""
 
     epochs: int = Field(ge=1)
-    steps_per_epoch: int = Field(ge=1)
+    steps_per_epoch: Annotated[int, Field(ge=1)] | Literal["pass"] = Field(
+        description="'pass': as many as there are whole batches of different training items"
+    )
+
+    def steps(self, items: int, batch_size: int) -> int:
+        """Return the steps of an epoch on so many training items."""
+        if self.steps_per_epoch == "pass":
+            return max(1, items // batch_size)
+        return self.steps_per_epoch
 
 
 class Augmentation(Section):
@@ -77,6 +117,9 @@ class Baselines(Section):
 
     fit_items: int = Field(ge=2, description="most training items a baseline is fitted on")
     floors: tuple[str, ...] = Field(description="rows that a trained one must beat")
+    names: dict[str, str] = Field(
+        default={}, description="what tables call a baseline, where its own name would mislead"
+    )
 
 
 class Protocol(Section):
@@ -86,7 +129,18 @@ class Protocol(Section):
     description: str
     source: str = Field(description="where its choices come from")
     backbone: str
+    backbone_settings: Settings = Field(
+        default={}, description="its hyper-parameters; those of another one keep their defaults"
+    )
+    frozen: bool = Field(
+        default=False,
+        description="the backbone learns nothing: its features of the plain images are what every "
+        "row starts from, and a loss trains the linear head alone",
+    )
     sampler: str = Field(description="a reference, or 'paper': the one of each loss's source")
+    sampler_settings: Settings = Field(
+        default={}, description="its hyper-parameters; those of another one keep their defaults"
+    )
     embedding_dim: int = Field(ge=1)
     batch_size: int = Field(ge=2)
     short_side: int = Field(ge=4, description="photos are kept with so many pixels on it")
@@ -101,6 +155,9 @@ class Protocol(Section):
     augmentation: Augmentation
     validation: Validation
     baselines: Baselines
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the figures: all but names and texts."""
@@ -121,6 +178,8 @@ class Protocol(Section):
                 f"protocol.{key}: there is no such field." + nearest(key, self.fields())
             )
         table = reduce(dict[str, Any].__getitem__, tables, values)
+        if f"{key}_settings" in values and text != table[field]:
+            values[f"{key}_settings"] = {}  # they were those of another component
         table[field] = None if text.lower() == "none" else text
         changed = validate(Protocol, values, f"--set protocol.{key}={text}")
         if changed == self:
@@ -132,9 +191,13 @@ class Protocol(Section):
         """Return the dotted names of the fields that `change` can set."""
         names = []
         for key, value in self.identity().items():
+            if key.endswith("_settings"):  # set by --set backbone.NAME=VALUE
+                continue
             table = value.items() if isinstance(value, dict) else [("", value)]
             names += [
-                f"{key}.{name}".rstrip(".") for name, held in table if not isinstance(held, list)
+                f"{key}.{name}".rstrip(".")
+                for name, held in table
+                if not isinstance(held, list | dict)
             ]
         return names
 

@@ -55,19 +55,26 @@ def train(
     Raises:
         TrialError: the loss is not finite, or the sampler made other batches than it was to.
     """
-    optimiser = _optimiser(recipe.protocol.optimiser, model, recipe.objective)
-    total = recipe.protocol.length.epochs * recipe.protocol.length.steps_per_epoch
+    choices, length = recipe.protocol.optimiser, recipe.protocol.length
+    optimiser = _optimiser(choices, model, recipe.objective)
+    steps = length.steps(len(items), recipe.protocol.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: _rate(recipe.protocol.optimiser, step, total)
+        optimiser, lambda step: _rate(choices, step, steps, length.epochs)
     )
+    resting = _learning(model.backbone) if choices.head_only_epochs else []
     feed = _feed(recipe, items, device)
     labels = torch.from_numpy(with_consecutive_labels(items.labels)[0]).to(device)
-    for epoch in range(1, recipe.protocol.length.epochs + 1):
+    for epoch in range(1, length.epochs + 1):
         embeddings = _embeddings_at_start(model, recipe, items, device)
         if embeddings is not None and recipe.objective.starts_epochs:
             recipe.objective.start_epoch(embeddings, labels)
         model.train()
         recipe.objective.train()
+        if choices.head_only_epochs:
+            head_only = epoch <= choices.head_only_epochs
+            model.backbone.train(not head_only)
+            for weight in resting:
+                weight.requires_grad_(not head_only)
         values = []
         batches = _batches(recipe, items, embeddings, epoch)
         in_order = labels[torch.from_numpy(np.stack(batches)).to(device)]
@@ -78,7 +85,7 @@ def train(
                 value = recipe.objective(made.float(), batch_labels.repeat(recipe.objective.views))
                 optimiser.zero_grad()
                 value.backward()
-                _clip(model, recipe.protocol.optimiser.clip_norm)
+                _clip(model, recipe.objective, choices)
                 optimiser.step()
                 schedule.step()
                 values.append(value.detach())
@@ -136,7 +143,8 @@ def _batches(
 ) -> list[np.ndarray]:
     """Return the items of each batch of an epoch."""
     rng = np.random.default_rng((recipe.seed, BATCH_STREAM, epoch))
-    size, steps = recipe.protocol.batch_size, recipe.protocol.length.steps_per_epoch
+    size = recipe.protocol.batch_size
+    steps = recipe.protocol.length.steps(len(items), size)
 
     def unit_embeddings() -> np.ndarray:
         assert embeddings is not None  # they are there if the sampler asks for them
@@ -165,29 +173,50 @@ def _feed(recipe: Recipe, items: Items, device: torch.device) -> Feed:
     )
 
 
-def _optimiser(choices: Optimiser, model: nn.Module, objective: Objective) -> torch.optim.Optimizer:
+def _optimiser(choices: Optimiser, model: Embedder, objective: Objective) -> torch.optim.Optimizer:
+    head = list(model.head.parameters()) if choices.head_lr_multiple != 1 else []
+    others = {id(weight) for weight in head}
     groups = [
         {
-            "params": list(model.parameters()),
+            "params": [weight for weight in model.parameters() if id(weight) not in others],
             "lr": choices.lr,
             "weight_decay": choices.weight_decay,
         },
         *objective.parameter_groups(choices.lr),
     ]
+    if head:
+        rate = choices.lr * choices.head_lr_multiple
+        groups.append({"params": head, "lr": rate, "weight_decay": choices.weight_decay})
     if choices.name == "sgd":
-        return torch.optim.SGD(groups, momentum=0.9)
+        return torch.optim.SGD(groups, momentum=choices.momentum)
+    eps = 1e-8 if choices.eps is None else choices.eps
+    if choices.name == "rmsprop":
+        return torch.optim.RMSprop(groups, momentum=choices.momentum, eps=eps)
     if choices.name == "adam":
-        return torch.optim.Adam(groups)
-    return torch.optim.AdamW(groups)
+        return torch.optim.Adam(groups, eps=eps)
+    return torch.optim.AdamW(groups, eps=eps)
 
 
-def _rate(choices: Optimiser, step: int, total: int) -> float:
+def _rate(choices: Optimiser, step: int, steps: int, epochs: int) -> float:
+    """Return the share of its learning rate with which everything takes a step, from 0 on."""
     warmth = min(1.0, (step + 1) / (choices.warmup_steps + 1))
     if choices.schedule == "constant":
         return warmth
-    return warmth * (1 + math.cos(math.pi * step / total)) / 2
+    if choices.schedule == "cosine":
+        return warmth * (1 + math.cos(math.pi * step / (steps * epochs))) / 2
+    assert choices.step_epochs is not None  # a protocol without them is refused
+    assert choices.step_factor is not None
+    factor: float = choices.step_factor ** (step // steps // choices.step_epochs)
+    return warmth * factor
 
 
-def _clip(model: nn.Module, norm: float | None) -> None:
-    if norm is not None:
-        nn.utils.clip_grad_norm_(model.parameters(), norm)
+def _learning(network: nn.Module) -> list[nn.Parameter]:
+    return [weight for weight in network.parameters() if weight.requires_grad]
+
+
+def _clip(model: nn.Module, objective: nn.Module, choices: Optimiser) -> None:
+    if choices.clip_norm is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), choices.clip_norm)
+    if choices.clip_value is not None:
+        weights = [*model.parameters(), *objective.parameters()]
+        nn.utils.clip_grad_value_(weights, choices.clip_value)

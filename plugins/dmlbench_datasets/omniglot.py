@@ -1,7 +1,8 @@
-"""Omniglot: handwritten characters of 50 alphabets, 20 drawings each, 105x105 pixels.
+"""Omniglot: handwritten characters of 50 alphabets, 20 drawings each.
 
 The authors' background set (30 alphabets) is learnt and their evaluation set (20 others) retrieved.
-Alphabets are the super-classes (`group`).
+Alphabets are the super-classes (`group`). The drawings, black ink on white at 105x105 pixels, come
+as bright ink on black, as MNIST's digits do, at `side` pixels: on white paper all are much alike.
 
 ``part=small`` learns the authors' small background set 1 and retrieves set 2. They were made as
 alternatives: Greek and Latin, 50 characters, are in both, drawing by drawing. So these two are left
@@ -9,10 +10,16 @@ out of what is learnt, unless ``overlap=true`` says otherwise: a third of test i
 """
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from dmlbench import Archive, Choice
+import numpy as np
+
+from dmlbench import Archive, Choice, DataError, IntUniform
+from dmlbench_datasets.arrays import image_dataset
 from dmlbench_datasets.official import Listing, OfficialSet
+
+if TYPE_CHECKING:
+    import datasets
 
 PARTS = {
     "full": {"train": "images_background", "test": "images_evaluation"},
@@ -69,6 +76,7 @@ class Omniglot(OfficialSet):
         *,
         part: Annotated[str, Choice("full", "small")] = "full",
         overlap: bool = False,
+        side: Annotated[int, IntUniform(16, 105)] = 32,
         partial: bool = False,
     ) -> None:
         if part == "small":
@@ -78,6 +86,25 @@ class Omniglot(OfficialSet):
         self.needed = " and ".join(f"{name}.zip" for name in self.parts.values())
         self.overlap = overlap
         self.closed_set = overlap
+        self.side = side
+
+    def load(self, data_dir: Path | None) -> dict[str, "datasets.Dataset"]:
+        """Return splits ``train`` and ``test``, images ``[side, side]``, ink bright on dark.
+
+        Raises:
+            DataError: the set is absent, damaged, or a part of it where `partial` is not set.
+        """
+        return {split: self._drawn(table) for split, table in super().load(data_dir).items()}
+
+    def _drawn(self, table: "datasets.Dataset") -> "datasets.Dataset":
+        from datasets import Image
+
+        names = table.features["label"].names
+        paths = [item["path"] for item in table.cast_column("image", Image(decode=False))["image"]]
+        images = np.stack([_ink(path, self.side) for path in paths])
+        return image_dataset(
+            images, np.array(table["label"][:]), names, np.array(table["group"][:])
+        )
 
     def absent(self, folder: Path) -> list[str]:
         """Return which of the two folders of alphabets are not in `folder`."""
@@ -103,3 +130,14 @@ class Omniglot(OfficialSet):
             characters,
             [alphabets.index(character.split("/")[0]) for _, character, _ in rows],
         )
+
+
+def _ink(path: str, side: int) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as drawing:
+            grey = ImageOps.invert(drawing.convert("L"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"The image {path} is damaged: {error}") from error
+    return np.asarray(grey.resize((side, side), Image.Resampling.BICUBIC))

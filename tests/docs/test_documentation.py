@@ -1,6 +1,7 @@
 """Every command and code block of the documentation works, in the order in which it is read."""
 
 import csv
+import importlib.util
 import os
 import re
 import shutil
@@ -85,8 +86,11 @@ def test_the_protocol_table_says_what_the_protocols_say():
         (line,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
         length = protocol.length
         assert f"`{protocol.backbone}`, {protocol.embedding_dim} dimensions" in line
-        batches = f"{length.epochs} epochs of {length.steps_per_epoch} batches"
-        assert f"{batches} of {protocol.batch_size}" in line
+        steps = length.steps_per_epoch
+        whole = "a pass in batches" if steps == "pass" else f"{steps} batches"
+        assert f"{length.epochs} epochs of {whole} of {protocol.batch_size}" in line
+        if not protocol.source.startswith("dmlbench's own"):
+            assert f"\n- `{name}`: there" in text, f"where {name} differs from its source"
     assert f"up to {load_protocol('small').baselines.fit_items:,} items" in text
 
 
@@ -175,3 +179,10 @@ def test_the_main_job_of_the_readme(tmp_path):
                 gain = float(row["map_at_r"]) - float(untrained["map_at_r"])
                 assert gain > float(row["map_at_r_half_width"]), row["row"]
                 assert gain > float(untrained["map_at_r_half_width"]), row["row"]
+
+
+def test_the_page_of_losses_says_what_the_losses_say():
+    spec = importlib.util.spec_from_file_location("make_losses", ROOT / "docs" / "make_losses.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text() == module.page()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dmlbench.retrieval import Distance, Maps, PerQuery, engines, rows
+from dmlbench.retrieval import Distance, Maps, PerQuery, engines, query_block, rows
 
 
 @dataclass
@@ -90,10 +90,12 @@ def forced_engine(name: str, *, edge: int = 2040, listed: int = 32, columns: int
     """Take one engine whatever the data; `edge`, `listed` and `columns` make its parts tiny."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engines, "LARGEST_WIDTH", edge)
-        patch.setattr(engines, "_DEEPEST_FOR_TILES", np.inf if name == "tiles" else -1)
+        patch.setattr(engines, "_deepest_for_tiles", lambda _: np.inf if name == "tiles" else -1)
         patch.setattr(engines, "_BYTES_A_LISTED_NEGATIVE", 0)
         patch.setattr(rows, "_COLUMNS", columns)
-        patch.setattr(rows, "_COLUMNS_A_PRODUCT", min(columns, 7))
+        patch.setattr(rows, "_EDGE_OVER_KEPT", 0 if name == "pairs" else np.inf)
+        patch.setattr(rows, "_LARGEST_EDGE", edge)
+        patch.setattr(query_block, "_COLUMNS_A_PRODUCT", min(columns, 7))
         patch.setattr(rows, "_MOST_ROWS", columns)
         patch.setattr("dmlbench.retrieval.candidates._BYTES_A_LISTED_NEGATIVE", listed)
         if name == "torch":

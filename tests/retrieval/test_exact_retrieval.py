@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dmlbench import DataError, retrieval
 
-ENGINES = ["tiles", "rows", "torch"]
+ENGINES = ["tiles", "rows", "pairs", "torch"]
 
 
 @dataclass

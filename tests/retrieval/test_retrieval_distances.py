@@ -68,7 +68,7 @@ def test_inner_products_of_mapped_vectors_rank_as_the_formula(distance, vectors,
 
 
 @pytest.mark.parametrize(("distance", "vectors", "formula"), FORMULAS, ids=NAMES)
-@pytest.mark.parametrize("engine", ["tiles", "rows", "torch"])
+@pytest.mark.parametrize("engine", ["tiles", "rows", "pairs", "torch"])
 def test_metrics_by_a_distance_are_those_of_the_formula(
     distance, vectors, formula, engine, forced, oracle
 ):

@@ -13,6 +13,8 @@ def details(table: Table) -> tuple[list[str], list[list[str]]]:
     extra = list(dict.fromkeys(heading for row in table.rows for heading in row.extra))
     headings = ["Row", "Hyper-parameters", "Sampler", "Backbone", "Reducer", "Own LR", "Epoch"]
     headings += [f"Last epoch: {display_name(metric)}" for metric in last]
+    floors = [floor.label for floor in table.floors]
+    headings += [f"Over {floor}" for floor in floors]
     headings += ["Tied queries", "Parameters", "Learnt from", "Seconds", "From", *extra]
     lines = [
         [
@@ -24,6 +26,7 @@ def details(table: Table) -> tuple[list[str], list[list[str]]]:
             row.text("own_lr"),
             "" if row.is_baseline else _span(row.selected_epochs),
             *(percent(row.last_epoch_metrics.get(metric)) for metric in last),
+            *(percent(over) if over else "" for over in table.over_floors(row).values()),
             f"{100 * row.metrics['tied'].mean:.2f} %" if "tied" in row.metrics else "",
             _parameters(row),
             _learnt_from(row),

@@ -1,10 +1,11 @@
 """What a page says of its data, its protocol and the software, in a sentence each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dmlbench.leaderboard.escaping import plain
 from dmlbench.leaderboard.tables import Table
+from dmlbench.protocol import Length, Optimiser
 
 _TIES = (
     "pessimistic: an item of another class that is as similar, within the error of float32, "
@@ -16,7 +17,6 @@ def facts(table: Table) -> dict[str, str]:
     """Return what was held equal for all rows, by topic."""
     protocol, optimiser = table.protocol, table.protocol.optimiser
     length, augmentation = protocol.length, protocol.augmentation
-    steps = length.epochs * length.steps_per_epoch
     seeds = sorted({record.trial.seed for record in table.records})
     share = f"{100 * augmentation.shift:g} % of its side"
     moves = f", each moved by up to {share}" if augmentation.shift else ""
@@ -24,19 +24,46 @@ def facts(table: Table) -> dict[str, str]:
     return {
         "Dataset": _dataset(table),
         "Network": f"{_names(table, 'backbone', protocol.backbone)}, embedding size "
-        f"{protocol.embedding_dim}, {protocol.precision}",
+        f"{protocol.embedding_dim}, {protocol.precision}"
+        + (" (frozen: a linear head learns on its features)" if protocol.frozen else ""),
         "Batches": f"{protocol.batch_size} items by {_names(table, 'sampler', protocol.sampler)}"
         f"{moves}{flips}",
-        "Training": f"{length.epochs} epochs x {length.steps_per_epoch} steps = {steps:,} steps; "
-        f"{optimiser.name}, learning rate {optimiser.lr:g} ({optimiser.schedule}, "
+        "Training": f"{_duration(length)}; "
+        f"{optimiser.name}, learning rate {optimiser.lr:g} ({_schedule(optimiser)}, "
         f"{optimiser.warmup_steps} steps of warm-up), weight decay {optimiser.weight_decay:g}"
-        + (f", gradients clipped at {optimiser.clip_norm:g}" if optimiser.clip_norm else ""),
+        + "".join(_rarely_set(optimiser)),
         "Epoch that counts": _selection(table),
         **_measure(table),
         "Seeds": ", ".join(map(str, seeds)),
         "To be beaten": ", ".join(map(plain, protocol.baselines.floors)) or "nothing",
         "Protocol": f"{plain(protocol.name)}; source: {plain(protocol.source, 200)}",
     }
+
+
+def _duration(length: Length) -> str:
+    if length.steps_per_epoch == "pass":
+        return f"{length.epochs} epochs, each a pass over the training items in whole batches"
+    steps = length.epochs * length.steps_per_epoch
+    return f"{length.epochs} epochs x {length.steps_per_epoch} steps = {steps:,} steps"
+
+
+def _schedule(optimiser: Optimiser) -> str:
+    if optimiser.schedule != "step":
+        return optimiser.schedule
+    return f"times {optimiser.step_factor:g} every {optimiser.step_epochs} epochs"
+
+
+def _rarely_set(optimiser: Optimiser) -> Iterator[str]:
+    if optimiser.head_lr_multiple != 1:
+        yield f", {optimiser.head_lr_multiple:g} times the rate for the head"
+    if optimiser.eps is not None:
+        yield f", eps {optimiser.eps:g}"
+    if optimiser.head_only_epochs:
+        yield f", the first {optimiser.head_only_epochs} epochs for the head and the loss alone"
+    if optimiser.clip_norm:
+        yield f", gradients clipped at {optimiser.clip_norm:g}"
+    if optimiser.clip_value:
+        yield f", their values at {optimiser.clip_value:g}"
 
 
 def provenance(table: Table) -> dict[str, str]:

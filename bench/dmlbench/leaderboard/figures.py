@@ -18,7 +18,7 @@ def frame(table: Table) -> pd.DataFrame:
 
     Texts are plain, not escaped for any format. Cells without a value are None.
     """
-    return pd.DataFrame([_line(row) for row in table.rows], dtype=object)
+    return pd.DataFrame([_line(table, row) for row in table.rows], dtype=object)
 
 
 def to_csv(table: Table) -> str:
@@ -34,7 +34,7 @@ def to_csv(table: Table) -> str:
     return text
 
 
-def _line(row: Row) -> dict[str, Any]:
+def _line(table: Table, row: Row) -> dict[str, Any]:
     trial = row.trial
     kind = "baseline" if row.is_baseline else "trained"
     reasons = dict.fromkeys(plain(record.reason, REASON_LENGTH) for record in row.failed)
@@ -51,6 +51,7 @@ def _line(row: Row) -> dict[str, Any]:
         "seeds_collapsed": _seeds(row.collapsed),
         **_estimates(row.metrics, ""),
         **_estimates(row.last_epoch_metrics, "last_epoch_"),
+        **_standing(table, row),
         "below": "; ".join(f"{floor}: {', '.join(lost)}" for floor, lost in row.below.items()),
         "selected_epochs": " ".join(map(str, row.selected_epochs)),
         "seconds": row.seconds,
@@ -66,6 +67,25 @@ def _line(row: Row) -> dict[str, Any]:
         "row_id": row.id,
         "trial_ids": " ".join(record.id for record in row.records),
         "command": row_command(row),
+    }
+
+
+def _standing(table: Table, row: Row) -> dict[str, str | float | None]:
+    """Return the row's group, how far it is behind the best mean, and its lead over the floors."""
+    ranking = None if row.is_baseline else table.rankings.get(row.names.get("backbone", ""))
+    group = ranking.group(row) if ranking else None
+    behind = ranking.behind.get(row.id) if ranking else None
+    cells: dict[str, str | float | None] = {"group": group or None}
+    cells |= _difference("behind_best", behind)
+    for floor, over in table.over_floors(row).items():
+        cells |= _difference(f"over_{floor}", over)
+    return cells
+
+
+def _difference(name: str, value: Estimate | None) -> dict[str, str | float | None]:
+    return {
+        name: value.mean if value else None,
+        f"{name}_half_width": value.half_width if value else None,
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from dmlbench.leaderboard.commands import table_command
+from dmlbench.leaderboard.comparison import Ranking
 from dmlbench.leaderboard.details import details
 from dmlbench.leaderboard.escaping import REASON_LENGTH, code_block, markdown, plain
 from dmlbench.leaderboard.facts import facts, provenance
@@ -20,8 +21,8 @@ _NOTHING = "–"
 
 _READING = (
     "Mean ± half of the Student-t 95 % interval over the finished seeds, in percent; one seed has "
-    "no interval. Rows stand in the order of their means; with so few seeds the order is no claim "
-    "that one row is better than another."
+    "no interval. Rows stand in the order of their means; the order alone is no claim that one "
+    "row is better than another."
 )
 _BELOW = (
     "*Below* names what a trained network must beat and did not, and on which metric the mean is "
@@ -155,7 +156,10 @@ def _rankings(table: Table) -> list[str]:
     for backbone, rows in lanes.items():
         title = "## Trained networks"
         parts.append(f"{title}: {markdown(backbone)}" if len(lanes) > 1 else title)
-        parts.append(_ranking(table, rows))
+        ranking = table.rankings.get(backbone)
+        parts.append(_ranking(table, rows, ranking))
+        if ranking:
+            parts += [markdown(sentence) for sentence in ranking.sentences()]
     if table.baselines:
         parts += ["## Baselines", _ranking(table, table.baselines)]
     if not parts:
@@ -163,24 +167,27 @@ def _rankings(table: Table) -> list[str]:
     return [*parts, _READING, _BELOW]
 
 
-def _ranking(table: Table, rows: Sequence[Row]) -> str:
+def _ranking(table: Table, rows: Sequence[Row], ranking: Ranking | None = None) -> str:
     kinds = [kind for kind in ("baseline", "loss", "miner") if any(kind in r.names for r in rows)]
     for kind in ("sampler", "backbone"):  # where they are the same for all, the details say it
         if len({row.names.get(kind) for row in rows}) > 1:
             kinds.append(kind)
     headings = [kind.capitalize() for kind in kinds]
     headings += [display_name(metric) for metric in table.metrics]
+    grouped = ranking is not None and ranking.decided
     lines = [
         [
             *(markdown(row.names.get(kind, _NOTHING)) for kind in kinds),
             *(percent(row.metrics.get(metric)) for metric in table.metrics),
+            *([ranking.mark(row)] if grouped and ranking else []),
             markdown(seeds(row)),
             markdown(below(row)),
         ]
         for row in rows
     ]
     numeric = range(len(kinds), len(headings))
-    return _table([*headings, "Seeds", "Below"], lines, numeric)
+    group = ["Group"] if grouped else []
+    return _table([*headings, *group, "Seeds", "Below"], lines, numeric)
 
 
 def seeds(row: Row) -> str:

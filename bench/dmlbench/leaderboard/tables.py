@@ -7,11 +7,13 @@ from hashlib import sha256
 from itertools import groupby
 from typing import Any
 
+from dmlbench.leaderboard.comparison import Ranking, over_floor, rank
 from dmlbench.leaderboard.escaping import plain
 from dmlbench.leaderboard.metrics import display_name, headline, shown
 from dmlbench.leaderboard.rows import Row, named_rows
 from dmlbench.protocol import Protocol
 from dmlbench.records import Record
+from dmlbench.statistics import Estimate
 from dmlbench.trial import Part, Trial, canonical_json
 
 _MUST_NOT_LOSE = ("recall@1", "map_at_r", "knn_accuracy")
@@ -78,6 +80,23 @@ class Table:
         for row in self.trained:
             lanes.setdefault(row.names.get("backbone", ""), []).append(row)
         return dict(sorted(lanes.items()))
+
+    @cached_property
+    def rankings(self) -> dict[str, Ranking]:
+        """Return by backbone which trained rows can't be told from the best of that backbone."""
+        if self.headline is None:
+            return {}
+        return {backbone: rank(rows, self.headline) for backbone, rows in self.lanes.items()}
+
+    def over_floors(self, row: Row) -> dict[str, Estimate | None]:
+        """Return by how much a trained row is above each floor, by the floor's label."""
+        metric = self.headline
+        return {
+            floor.label: over_floor(row, floor, metric)
+            if metric and not row.is_baseline and _comparable(floor.trial, row.trial)
+            else None
+            for floor in self.floors
+        }
 
     @property
     def baselines(self) -> list[Row]:

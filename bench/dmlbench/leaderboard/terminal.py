@@ -30,6 +30,10 @@ def print_tables(records: Iterable[Record], console: Console | None = None) -> N
         return
     for table in tables:
         console.print(_grid(table, console.encoding), width=width)
+        for name, ranking in table.rankings.items():
+            for sentence in ranking.sentences():
+                of = f"[{name}] " if len(table.rankings) > 1 else ""
+                console.print(_text(of + sentence, console.encoding), width=width)
         for note in table.notes:
             console.print(_text(note, console.encoding), width=width)
     console.print(_text(_FOOTNOTE, console.encoding), width=width)
@@ -56,15 +60,21 @@ def _grid(table: Table, encoding: str) -> Grid:
         figures = [_text(percent(row.metrics.get(metric)), encoding) for row in table.rows]
         width = max(map(len, figures))
         grid.add_column(display_name(metric), justify="right", no_wrap=True, min_width=width)
+    rankings = table.rankings
+    grouped = any(ranking.decided for ranking in rankings.values())
+    if grouped:
+        grid.add_column("Group", min_width=5, no_wrap=True)
     grid.add_column("Below", min_width=9)
     grid.add_column("Seeds", min_width=9)
 
     def add(title: str, rows: Iterable[Row], style: str = "") -> None:
+        ranking = rankings.get(title) if not style else None
         if len(table.lanes) > 1:
             grid.add_row(_text(f"[{title}]", encoding), style=style)
         for row in rows:
             figures = [percent(row.metrics.get(metric)) for metric in metrics]
-            texts = [row.label, *figures, ", ".join(row.below), _seeds(row)]
+            group = [ranking.mark(row) if ranking else ""] if grouped else []
+            texts = [row.label, *figures, *group, ", ".join(row.below), _seeds(row)]
             grid.add_row(*(_text(text, encoding) for text in texts), style=style)
         grid.add_section()
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import datasets
@@ -17,12 +18,15 @@ LISTED = [name for name in NAMES if TINY[name].labels]
 
 
 def content(splits: dict[str, datasets.Dataset], root: Path) -> dict[str, list[tuple[str, str]]]:
-    """Return path and class name of each image, by split."""
+    """Return path (of an array: hash) and class name of each image, by split."""
     found = {}
     for split, table in splits.items():
-        assert isinstance(table.features["image"], datasets.Image)
-        raw = table.cast_column("image", datasets.Image(decode=False))
-        paths = [os.path.relpath(item["path"], root) for item in raw["image"]]
+        if isinstance(table.features["image"], datasets.Image):
+            raw = table.cast_column("image", datasets.Image(decode=False))
+            paths = [os.path.relpath(item["path"], root) for item in raw["image"]]
+        else:
+            pixels = table.with_format("numpy")["image"][:]
+            paths = [sha256(image.tobytes()).hexdigest() for image in pixels]
         names = table.features["label"].int2str(table["label"][:])
         found[split] = list(zip(paths, names, strict=True))
     return found
@@ -104,7 +108,7 @@ def test_an_absent_image_makes_a_part_of_the_set_and_a_part_is_refused(name, tmp
     load_data(part, tmp_path, 8)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "omniglot"])
 def test_even_a_part_needs_two_classes_a_split(name, tmp_path):
     tiny = TINY[name]
     tiny.write(tmp_path)

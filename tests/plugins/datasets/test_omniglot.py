@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from official_sets import write_omniglot
+from PIL import Image
 
+from dmlbench import DataError
 from dmlbench.data.items import load_data
 from dmlbench_datasets import omniglot
 from dmlbench_datasets.omniglot import Omniglot
@@ -62,3 +65,24 @@ def test_advice_names_the_archives_of_the_part(tmp_path: Path) -> None:
         Omniglot(part="small").missing(tmp_path)
     )
     assert "small" not in str(Omniglot().missing(tmp_path))
+
+
+def test_ink_is_bright_on_dark_at_the_side_asked_for(tmp_path: Path) -> None:
+    write_omniglot(tmp_path)
+    path = next((tmp_path / "images_background").glob("*/*/*.png"))
+    paper = Image.new("1", (105, 105), 1)
+    paper.paste(0, (30, 30, 60, 60))
+    paper.save(path)
+    images = np.stack(Omniglot(side=21).load(tmp_path)["train"].with_format("numpy")["image"][:])
+    assert images.shape[1:] == (21, 21)
+    (drawn,) = [image for image in images if image[9, 9] == 255 and image[0, 0] == 0]
+    assert drawn[7:11, 7:11].min() == 255
+    assert drawn[14:].max() == drawn[:4].max() == 0
+
+
+def test_a_damaged_drawing_is_named(tmp_path: Path) -> None:
+    write_omniglot(tmp_path)
+    path = next((tmp_path / "images_background").glob("*/*/*.png"))
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=path.name):
+        Omniglot().load(tmp_path)

@@ -1,4 +1,4 @@
-"""Statistics over seeds: what the mean of a few values is worth."""
+"""What the mean of a few values is worth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
