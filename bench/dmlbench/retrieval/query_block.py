@@ -118,7 +118,8 @@ class QueryBlock:
 
         def mean(values: np.ndarray) -> np.ndarray:
             total: np.ndarray = np.bincount(row, values, minlength=len(queries))
-            return total / np.maximum(relevant, 1)
+            means: np.ndarray = total / np.maximum(relevant, 1)
+            return means
 
         figures.hits[queries] = count(hit)
         figures.average_precision[queries] = mean(precision * hit)
