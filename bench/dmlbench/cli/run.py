@@ -219,7 +219,9 @@ def _show_other_datasets(suite: "Suite", planner: "Planner") -> None:
 def _wrapped(rows: list[str]) -> str:
     from textwrap import fill
 
-    return fill(", ".join(rows), 96, initial_indent="  ", subsequent_indent="  ")
+    return fill(
+        ", ".join(rows), 96, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+    )
 
 
 def _close(records: "list[Record]", paths: list[Path]) -> None:
