@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dmlbench import Backbone, ConfigError, ImageFormat, PluginError
 from dmlbench.data.items import Items
-from dmlbench.embedder import Embedder, embed
+from dmlbench.embedder import Embedder, embed, formatted
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
@@ -74,6 +74,75 @@ def test_images_are_resized_to_the_size_asked_for():
     assert backbone.shape == (1, 5, 5)
     assert found.shape == (2, 1, 5, 5)
     assert torch.allclose(found, torch.tensor(0.2))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("wanted", [3, None])
+def test_the_layout_and_the_memory_make_no_difference(layout, wanted):
+    images = torch.from_numpy(RNG.integers(256, size=(9, 3, 200, 160)).astype(np.uint8))
+    images = images.to(memory_format=layout)
+    asked = ImageFormat(wanted, None, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    mean, std = (torch.tensor(some).view(3, 1, 1) for some in (asked.mean, asked.std))
+    expected = (images.float() / 255 - mean) / std
+    found = formatted(images, asked)
+    assert torch.equal(found, expected)
+    assert found.is_contiguous(memory_format=layout)
+    again = formatted(images.flip(0), asked, found)
+    assert again.data_ptr() == found.data_ptr()
+    assert torch.equal(again, expected.flip(0))
+    fewer = formatted(images[:4], asked, found)
+    assert torch.equal(fewer, expected[:4])
+    assert torch.equal(found, expected.flip(0))
+
+
+def test_memory_serves_again_in_training_alone():
+    class Flattening(Asking):
+        def build(self, shape: tuple[int, ...]) -> nn.Module:
+            network = nn.Flatten()
+            network.num_features = 64
+            return network
+
+    model = Embedder(Flattening(), GREY, 4)
+    model.head = nn.Identity()
+    images = torch.from_numpy(GREY.inputs)
+    one, two = model.eval()(images[:3]), model(images[3:])
+    assert not torch.equal(one, two)
+    one, two = model.train()(images[:3]), model(images[3:])
+    assert one.data_ptr() == two.data_ptr()
+
+
+def test_a_batch_that_was_written_over_is_not_learnt_from():
+    class Convolving(Asking):
+        def build(self, shape: tuple[int, ...]) -> nn.Module:
+            network = nn.Sequential(nn.Conv2d(1, 2, 8), nn.Flatten())
+            network.num_features = 2
+            return network
+
+    model = Embedder(Convolving(), GREY, 4).train()
+    images = torch.from_numpy(GREY.inputs)
+    made = model(images)
+    made.sum().backward()
+    made = model(images)
+    model(images)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        made.sum().backward()
+
+
+def test_large_images_are_embedded_few_at_a_time():
+    sizes = []
+
+    class Counting(Asking):
+        def build(self, shape: tuple[int, ...]) -> nn.Module:
+            class Network(Keeping):
+                def forward(self, inputs: Tensor) -> Tensor:
+                    sizes.append(len(inputs))
+                    return super().forward(inputs)
+
+            return Network()
+
+    large = Items(np.zeros((70, 3, 200, 200), dtype=np.uint8), np.arange(70))
+    embed(Embedder(Counting(), large, 4), large, CPU, "float32")
+    assert sizes == [34, 34, 2]
 
 
 def test_vectors_reach_the_network_as_they_are():

@@ -14,7 +14,8 @@ from dmlbench.device import autocast
 from dmlbench.errors import ConfigError, PluginError
 
 _EVALUATION_BATCH = 256
-_MOST_VALUES = 1 << 23  # of a batch on a CPU: 55 images of 3x224x224
+_MOST_VALUES = 1 << 22  # of a batch on a CPU: 27 images of 3x224x224
+_CACHED_VALUES = 1 << 17  # that a core has at hand while it works on them
 
 
 class Embedder(nn.Module):
@@ -34,13 +35,26 @@ class Embedder(nn.Module):
         if not isinstance(features, int):
             raise PluginError(f"{type(backbone).__name__}.build returned no int num_features.")
         self.head = nn.Linear(features, embedding_dim)
+        self._room: Tensor | None = None
+        if self.format:  # 1.0 to 1.5 times as fast on a CPU, measured on seven networks
+            self.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return embeddings of images ``[B, C, H, W]`` uint8, or of vectors ``[B, D]``."""
         if self.format:
-            inputs = _formatted(inputs, self.format)
+            inputs = formatted(inputs, self.format, self._again(inputs))
+            self._room = inputs if self.training else None
         embeddings: Tensor = self.head(self.backbone(inputs))
         return embeddings
+
+    def _again(self, inputs: Tensor) -> Tensor | None:
+        """Return memory for the formatted inputs that served the batch before, if it may be used.
+
+        In training a batch is done with before the next one comes, and on a CPU new memory for
+        large batches costs more than what is computed in it. Autograd refuses to go back through a
+        batch that was written over.
+        """
+        return self._room if self.training and inputs.device.type == "cpu" else None
 
 
 def check_input(backbone: Backbone, items: Items) -> tuple[int, ...]:
@@ -66,17 +80,46 @@ def check_input(backbone: Backbone, items: Items) -> tuple[int, ...]:
     return (wanted.channels or shape[0], *sides)
 
 
-def _formatted(images: Tensor, wanted: ImageFormat) -> Tensor:
-    images = images.float() / 255
-    if wanted.channels:
-        images = images.expand(-1, wanted.channels, -1, -1)
-    if wanted.size:
-        images = F.interpolate(
-            images, (wanted.size, wanted.size), mode="bicubic", antialias=True, align_corners=False
-        )
-    mean = torch.tensor(wanted.mean, device=images.device).view(1, -1, 1, 1)
-    std = torch.tensor(wanted.std, device=images.device).view(1, -1, 1, 1)
-    return (images - mean) / std
+def formatted(images: Tensor, wanted: ImageFormat, room: Tensor | None = None) -> Tensor:
+    """Return images as a network wants them ``[B, C, H, W]`` float32.
+
+    Args:
+        images: ``[B, C, H, W]`` uint8; if their channels are last in memory, those of the result
+            are too.
+        wanted: channels, size, mean and standard deviation.
+        room: an earlier result that may be written over.
+    """
+    size = (wanted.size or images.shape[2], wanted.size or images.shape[3])
+    scaled = size != images.shape[2:]
+    if scaled:
+        images = F.interpolate(images.float() / 255, size, mode="bicubic", antialias=True)
+    shape = (len(images), wanted.channels or images.shape[1], *size)
+    layout = torch.contiguous_format if images.is_contiguous() else torch.channels_last
+    if room is None or room.shape != shape or not room.is_contiguous(memory_format=layout):
+        room = torch.empty(shape, device=images.device, memory_format=layout)
+    mean, std = (_spread(numbers, room, layout) for numbers in (wanted.mean, wanted.std))
+    # On a CPU few images at a time: four times as fast for large ones.
+    some = len(images) if images.is_cuda else max(1, _CACHED_VALUES // max(1, room[0].numel()))
+    for source, target in zip(images.split(some), room.split(some), strict=True):
+        target.copy_(source)
+        rows = target if layout == torch.contiguous_format else _rows(target)
+        if not scaled:
+            rows.div_(255)
+        rows.sub_(mean).div_(std)
+    return room
+
+
+def _spread(numbers: tuple[float, ...], images: Tensor, layout: torch.memory_format) -> Tensor:
+    """Return a number for each channel, in the shape of a channel or of a row of `images`."""
+    spread = torch.tensor(numbers, device=images.device)
+    if layout == torch.contiguous_format or len(numbers) == 1:
+        return spread.view(-1, 1, 1)
+    return spread.repeat(images.shape[3])
+
+
+def _rows(images: Tensor) -> Tensor:
+    """Return channels-last images as rows ``[B, H, W * C]``, which take half the time."""
+    return images.permute(0, 2, 3, 1).flatten(2)
 
 
 @torch.no_grad()
