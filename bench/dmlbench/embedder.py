@@ -100,7 +100,7 @@ def formatted(images: Tensor, wanted: ImageFormat, room: Tensor | None = None) -
     mean, std = (_spread(numbers, room, layout) for numbers in (wanted.mean, wanted.std))
     # On a CPU few images at a time: four times as fast for large ones.
     some = len(images) if images.is_cuda else max(1, _CACHED_VALUES // max(1, room[0].numel()))
-    for source, target in zip(images.split(some), room.split(some), strict=True):
+    for source, target in zip(torch.split(images, some), torch.split(room, some), strict=True):
         target.copy_(source)
         rows = target if layout == torch.contiguous_format else _rows(target)
         if not scaled:

@@ -85,7 +85,11 @@ def _pixels(content: bytes, short_side: int) -> tuple[np.ndarray, tuple[int, int
     """Return the pixels ``[H, W, C]``, and the height and width that they are to have."""
     from PIL import Image, ImageOps
 
-    with Image.open(BytesIO(content)) as file:
+    try:
+        opened = Image.open(BytesIO(content))
+    except Image.UnidentifiedImageError:
+        raise ValueError("it is no image, or of a kind that Pillow does not know") from None
+    with opened as file:
         width, height = file.size
         if file.getexif().get(_ORIENTATION) in _ON_ITS_SIDE:
             width, height = height, width

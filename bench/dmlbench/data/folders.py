@@ -99,6 +99,7 @@ def _locked(path: Path) -> IO[bytes] | None:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
             file.close()
+            partial.unlink(missing_ok=True)
             return None
         if _is_still_at(partial, file):
             file.truncate(0)

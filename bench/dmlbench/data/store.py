@@ -78,7 +78,9 @@ def photo_store(
     Raises:
         DataError: an image can't be decoded, or the store can't be written.
     """
-    distinct = {image.identity: image for image in images}
+    distinct: dict[bytes, Source] = {}
+    for image in images:
+        distinct.setdefault(image.identity, image)
     path = folder / "photos" / f"{_key(sorted(distinct), photos)}.store"
     write = partial(_write, list(distinct.values()), photos, on_progress)
     store = made_once(path, partial(_read, len(distinct)), write)
