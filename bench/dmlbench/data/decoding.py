@@ -83,11 +83,11 @@ def quiet_pillow() -> Iterator[None]:
 
 def _pixels(content: bytes, short_side: int) -> tuple[np.ndarray, tuple[int, int]]:
     """Return the pixels ``[H, W, C]``, and the height and width that they are to have."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         opened = Image.open(BytesIO(content))
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ValueError("it is no image, or of a kind that Pillow does not know") from None
     with opened as file:
         width, height = file.size
