@@ -54,9 +54,9 @@ intervals, with the small protocol and three seeds:
 - `sub-center-arcface`: its seeds differ widely (MAP@R on `glyphs` from 5 to 27 %), so that three
   can't show what they all have, a gain over the untrained network.
 
-The losses that classify (`cross-entropy` with or without `center`, `arcface`, `magnet`) learn, but at
-the rates of their sources stay near or below raw pixels on `glyphs`; on the ten classes of
-`digits-closed` they learn well.
+The losses that classify (**cross-entropy** with or without **center**, **arcface**, **magnet**)
+learn, but at the rates of their sources stay near or below raw pixels on `glyphs`; on the ten
+classes of `digits-closed` they learn well.
 
 The [tables](../leaderboards/README.md) have the figures.
 """
