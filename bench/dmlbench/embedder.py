@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmlbench.contracts import Backbone, ImageFormat
+from dmlbench.data.ahead import made_ahead
 from dmlbench.data.items import Items
 from dmlbench.data.placed import place
 from dmlbench.device import autocast
@@ -133,9 +134,10 @@ def embed(
     model.eval()
     parts, size = [], _evaluation_batch(items, device)
     inputs = place(items.inputs, device)
-    for index in np.array_split(np.arange(len(items)), range(size, len(items), size)):
+    index = np.array_split(np.arange(len(items)), range(size, len(items), size))
+    for batch in made_ahead(inputs.plain, index, inputs.threads, 2 * inputs.threads):
         with autocast(device, precision):
-            parts.append(model(inputs.plain(index)).float())
+            parts.append(model(batch).float())
     return torch.cat(parts)
 
 

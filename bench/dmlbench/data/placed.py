@@ -68,6 +68,7 @@ class _Arrays(Placed):
 
     def __init__(self, inputs: np.ndarray, device: torch.device) -> None:
         self.inputs = torch.from_numpy(inputs).to(device)
+        self.at_once = device.type == "cuda"
         if inputs.ndim == 4:
             self.seen = (inputs.shape[2], inputs.shape[3])
             self.sizes = np.broadcast_to(self.seen, (len(inputs), 2))
@@ -79,7 +80,7 @@ class _Arrays(Placed):
         if (boxes == (0, 0, *self.seen)).all():
             return self.plain(index)
         images = self.plain(index).permute(0, 2, 3, 1)
-        if images.is_cuda:
+        if self.at_once:
             flat = images.reshape(-1, images.shape[3])
             starts = np.arange(len(index)) * self.seen[0] * self.seen[1]
             widths = np.full(len(index), self.seen[1])

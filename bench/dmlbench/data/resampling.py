@@ -2,7 +2,9 @@
 
 Both compute what torch and torchvision do with ``antialias=True``: an output pixel is the mean of
 the input pixels near it, weighted by a triangle (bilinear) or by the cubic with a = -0.5 (bicubic),
-which is as wide as an output pixel is where the picture shrinks.
+which is as wide as an output pixel is where the picture shrinks. On the CPU torch rounds after the
+rows and again after the columns, a batch at once is rounded at the end alone: one level here and
+there, and more only where the cubic overshoots black or white.
 """
 
 from typing import Literal
@@ -81,7 +83,9 @@ def resized_regions(
 def to_device(array: np.ndarray, device: torch.device) -> Tensor:
     """Return `array` on `device`; a GPU gets it when its turn comes, and nobody waits."""
     tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def _weights(lengths: Tensor, longest: int, side: int, interpolation: Interpolation) -> Tensor:
