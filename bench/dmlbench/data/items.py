@@ -25,7 +25,7 @@ _SPLITS = {
 }
 
 
-BLOCK = 512
+BLOCK = 128
 """Photos that are in memory as arrays at once."""
 
 
@@ -55,7 +55,9 @@ class Items:
         """Return each item as one row ``[N, D]`` float32, a copy: pixels in 0-1, or the vector."""
         inputs = self.inputs.centre() if isinstance(self.inputs, Pictures) else self.inputs
         rows = inputs.reshape(len(self), -1).astype(np.float32)
-        return rows / 255 if inputs.dtype == np.uint8 else rows
+        if inputs.dtype == np.uint8:
+            rows /= 255
+        return rows
 
     def blocks(self) -> Iterator["Items"]:
         """Yield all items in order: arrays at once, photos in parts that fit in memory."""
