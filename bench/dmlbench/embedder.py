@@ -1,6 +1,5 @@
 """The network that is trained: a backbone, and a linear head to the embedding."""
 
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -99,33 +98,24 @@ def formatted(images: Tensor, wanted: ImageFormat, room: Tensor | None = None) -
     layout = torch.contiguous_format if images.is_contiguous() else torch.channels_last
     if room is None or room.shape != shape or not room.is_contiguous(memory_format=layout):
         room = torch.empty(shape, device=images.device, memory_format=layout)
-    width = 0 if layout == torch.contiguous_format else shape[3]
-    factors, shifts = _line(
-        tuple(wanted.mean), tuple(wanted.std), 1 if scaled else 255, width, images.device
-    )
+    mean, std = (_spread(numbers, room, layout) for numbers in (wanted.mean, wanted.std))
     # On a CPU few images at a time: four times as fast for large ones.
     some = len(images) if images.is_cuda else max(1, _CACHED_VALUES // max(1, room[0].numel()))
     for source, target in zip(torch.split(images, some), torch.split(room, some), strict=True):
         target.copy_(source)
         rows = target if layout == torch.contiguous_format else _rows(target)
-        rows.mul_(factors).add_(shifts)
+        if not scaled:
+            rows.div_(255)
+        rows.sub_(mean).div_(std)
     return room
 
 
-@lru_cache(maxsize=16)
-def _line(
-    mean: tuple[float, ...], std: tuple[float, ...], white: int, width: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Return the factor and the shift of each channel that make (pixel / white - mean) / std.
-
-    Both are ``[C, 1, 1]``, or with a `width` of images whose channels are last ``[width * C]``.
-    """
-    numbers = 1 / (white * np.array(std)), -np.array(mean) / np.array(std)
-    factors, shifts = (torch.tensor(some, dtype=torch.float32, device=device) for some in numbers)
-    if not width:
-        return factors.view(-1, 1, 1), shifts.view(-1, 1, 1)
-    channels = max(len(mean), len(std))
-    return factors.expand(channels).repeat(width), shifts.expand(channels).repeat(width)
+def _spread(numbers: tuple[float, ...], images: Tensor, layout: torch.memory_format) -> Tensor:
+    """Return a number for each channel, in the shape of a channel or of a row of `images`."""
+    spread = torch.tensor(numbers, device=images.device)
+    if layout == torch.contiguous_format or len(numbers) == 1:
+        return spread.view(-1, 1, 1)
+    return spread.repeat(images.shape[3])
 
 
 def _rows(images: Tensor) -> Tensor:
