@@ -13,6 +13,18 @@ def rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_on_mnist_every_loss_beats_pixels_on_map_at_r_and_none_on_recall():
+    table = rows("mnist/small.csv")
+    trained = [row for row in table if row["kind"] == "trained"]
+    (pixels,) = [row for row in table if row["row"] == "pixels"]
+    assert len(trained) == 10
+    assert all(float(row["map_at_r"]) > float(pixels["map_at_r"]) for row in trained)
+    assert all(float(row["recall@1"]) < float(pixels["recall@1"]) for row in trained)
+    text = (ROOT / "README.md").read_text()
+    assert f"MAP@R ({100 * float(pixels['map_at_r']):.1f})" in text
+    assert f"Recall@1 ({100 * float(pixels['recall@1']):.1f})" in text
+
+
 def test_publishing_the_committed_records_gives_the_committed_tables(tmp_path):
     from dmlbench.leaderboard.publish import publish
     from dmlbench.records import Store
