@@ -40,6 +40,13 @@ def test_all_pairs_every_miner_with_a_loss_that_takes_what_it_makes(dmlbench, ti
         assert row in " ".join(out.split())
 
 
+def test_each_sampler_has_a_plan_of_its_own(dmlbench, tiny):
+    options = ("--loss", "contrastive", "--sampler", "random,m-per-class", "--seeds", "2")
+    out = dmlbench("run", "--dataset", "digits-closed", *options, "--protocol", tiny, "--dry-run")
+    assert "protocol tiny+sampler=random: 3 rows x 2 seeds = 6 trials" in out.out
+    assert "protocol tiny: 3 rows x 2 seeds = 6 trials" in out.out
+
+
 def test_all_says_which_datasets_it_leaves_out_and_how_to_get_them(dmlbench, tiny):
     out = dmlbench("run", "--all", "--dry-run", "--protocol", tiny).out
     assert "ready: --dataset digits,iris" in out

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dmlbench.plan import Plan, Planner
     from dmlbench.records import Record
     from dmlbench.suite import Suite
+    from dmlbench.trial import Trial
 
 _ALL = "all"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -190,19 +191,23 @@ def _baselines(chosen: dict[str, tuple[str, ...]]) -> Any:
 
 
 def _show(plan: "Plan", done: int, jobs: int) -> None:
-    for dataset in dict.fromkeys(str(trial.dataset) for trial in plan.trials):
-        trials = [trial for trial in plan.trials if str(trial.dataset) == dataset]
+    for table, trials in _by_table(plan).items():
         rows = list(dict.fromkeys(trial.label for trial in trials))
         seeds = sorted({trial.seed for trial in trials})
-        click.echo(
-            f"{dataset}, protocol {trials[0].protocol.name}: {len(rows)} rows x "
-            f"{len(seeds)} seeds = {len(trials)} trials"
-        )
+        click.echo(f"{table}: {len(rows)} rows x {len(seeds)} seeds = {len(trials)} trials")
         click.echo(_wrapped(rows))
     for reason in plan.left_out:
         click.echo(f"Left out: {reason}")
     rest = f"{len(plan.trials) - done} trials to run, {done} finished before"
     click.echo(f"{rest}; {jobs} worker processes.\n" if jobs else f"{rest}; in this process.\n")
+
+
+def _by_table(plan: "Plan") -> "dict[str, list[Trial]]":
+    tables: dict[str, list[Trial]] = {}
+    for trial in plan.trials:
+        name = f"{trial.dataset}, protocol {trial.protocol.name}"
+        tables.setdefault(name, []).append(trial)
+    return tables
 
 
 def _show_other_datasets(suite: "Suite", planner: "Planner") -> None:
