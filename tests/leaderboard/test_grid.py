@@ -72,6 +72,14 @@ def test_a_loss_or_miner_that_lacks_cells_is_left_out(record):
     assert set(grid.parts) == set(MINERS)
 
 
+def test_many_losses_that_met_little_do_not_hide_the_grid(record):
+    lonely = [record(f"loss-{number}", "semi-hard", seed=0) for number in range(40)]
+    (table,) = make_tables([*grid_records(record), *lonely])
+    grid = by_miner(table)
+    assert set(grid.losses) == set(LOSSES)
+    assert set(grid.parts) == set(MINERS)
+
+
 def test_without_enough_in_common_there_is_no_grid(record, glyphs_records):
     (table,) = make_tables(glyphs_records)
     assert by_miner(table) is None
@@ -106,6 +114,7 @@ def test_samplers_have_tables_of_their_own_and_stand_side_by_side_on_one_page(re
     publish(records, tmp_path)
     page = (tmp_path / "glyphs" / "small.samplers.md").read_text()
     assert "(small+sampler=random.md)" in page
+    assert "[glyphs](glyphs/small.samplers.md)" in (tmp_path / "README.md").read_text()
     assert "| triplet + all-pairs " in page
     assert "sampler" in page.split("sum of squares")[1]
     for name in ("small", "small+sampler=random", "small+sampler=paper"):

@@ -55,7 +55,7 @@ def _grid(entries: Iterable[tuple[str, str, Row]], kind: str, metric: str | None
         if metric is not None and metric in row.metrics:
             cells.setdefault((loss, part), row)
     losses, parts = _complete(cells)
-    if metric is None or min(len(losses), len(parts)) < _LEAST:
+    if metric is None or not losses:
         return None
     kept = {(loss, part): cells[loss, part] for loss in losses for part in parts}
     estimates = {place: row.metrics[metric] for place, row in kept.items()}
@@ -70,19 +70,20 @@ def _grid(entries: Iterable[tuple[str, str, Row]], kind: str, metric: str | None
 
 
 def _complete(cells: Mapping[tuple[str, str], Row]) -> tuple[list[str], list[str]]:
-    """Return losses and parts that all met: what lacks most is left out until nothing lacks."""
-    losses = sorted({loss for loss, _ in cells})
-    parts = sorted({part for _, part in cells})
-    while losses and parts:
-        there = np.array([[(loss, part) in cells for part in parts] for loss in losses])
-        if there.all():
-            break
-        of_loss, of_part = there.mean(axis=1), there.mean(axis=0)
-        if of_loss.min() <= of_part.min():
-            losses.pop(int(of_loss.argmin()))
-        else:
-            parts.pop(int(of_part.argmin()))
-    return losses, parts
+    """Return losses and parts that all met: of the sets that a loss met, the one with most cells.
+
+    For each loss, what it met makes a grid with all the losses that met that too.
+    """
+    met: dict[str, frozenset[str]] = {}
+    for loss, part in cells:
+        met[loss] = met.get(loss, frozenset()) | {part}
+    best: tuple[list[str], list[str]] = ([], [])
+    for parts in sorted(set(met.values()), key=sorted):
+        losses = sorted(loss for loss, others in met.items() if parts <= others)
+        enough = min(len(losses), len(parts)) >= _LEAST
+        if enough and len(losses) * len(parts) > len(best[0]) * len(best[1]):
+            best = losses, sorted(parts)
+    return best
 
 
 def _by_seed(row: Row, metric: str) -> dict[int, float]:

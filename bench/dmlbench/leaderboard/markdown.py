@@ -115,11 +115,12 @@ def grid_section(grid: Grid, metric: str) -> list[str]:
     return parts
 
 
-def index(pages: Sequence[tuple[str, Table]]) -> str:
+def index(pages: Sequence[tuple[str, Table]], grids: Iterable[str] = ()) -> str:
     """Return the index of all tables, a line for each backbone.
 
     Args:
         pages: path of each page, from the index's folder, and its table.
+        grids: paths of the pages that hold the rows of several samplers side by side.
     """
     headings = ["Dataset", "Data", "Protocol", "Backbone", "Highest mean", "", "Rows"]
     lines = []
@@ -147,6 +148,9 @@ def index(pages: Sequence[tuple[str, Table]]) -> str:
         f"Each table is made from the records of its trials alone. {_READING}",
         _table([*headings, "Baselines", "Trials"], lines),
     ]
+    links = ", ".join(f"[{markdown(path.partition('/')[0])}]({path})" for path in grids)
+    if links:
+        parts.append(f"Rows of different samplers side by side: {links}.")
     return "\n\n".join(parts) + "\n"
 
 

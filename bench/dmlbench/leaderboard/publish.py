@@ -50,8 +50,9 @@ def publish(
     pages = list(zip(_stems(tables), tables, strict=True))
     for stem, table in pages:
         texts |= _files(stem, table)
-    texts |= _sampler_pages(pages)
-    texts[INDEX] = index([(f"{stem}.md", table) for stem, table in pages])
+    grids = _sampler_pages(pages)
+    texts |= grids
+    texts[INDEX] = index([(f"{stem}.md", table) for stem, table in pages], sorted(grids))
     Store(folder).check_writable()
     return [_write(folder / path, text) for path, text in sorted(texts.items())]
 
