@@ -25,6 +25,9 @@ from dmlbench.leaderboard.tables import Table
 MOST_ROWS = 40
 """More rows than this are not drawn: the best are."""
 
+CREATOR = "dmlbench, drawn by Matplotlib "
+"""What made a picture, in its metadata before the version: another one draws other bytes."""
+
 # Okabe and Ito's colours, which stay apart for colour-blind readers.
 _BLUE, _VERMILLION, _INK = "#0072B2", "#D55E00", "#333333"
 _POSITIVE, _NEGATIVE = _BLUE, _VERMILLION
@@ -180,6 +183,6 @@ def _own_style() -> Iterator[None]:
 
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    metadata: dict[str, Any] = {"Date": None, "Creator": "dmlbench"}
+    metadata: dict[str, Any] = {"Date": None, "Creator": CREATOR + mpl.__version__}
     figure.savefig(buffer, format="svg", metadata=metadata)
     return buffer.getvalue()

@@ -42,6 +42,19 @@ def publish(
     Raises:
         ConfigError: there are no records, or the folder can't be written to.
     """
+    texts = files_by_path(records, columns=columns)
+    Store(folder).check_writable()
+    return [_write(folder / path, text) for path, text in sorted(texts.items())]
+
+
+def files_by_path(
+    records: Iterable[Record], *, columns: ColumnSource | pluggy.PluginManager | None = None
+) -> dict[str, str]:
+    """Return the texts of all files that `publish` writes, by path in its folder.
+
+    Raises:
+        ConfigError: there are no records.
+    """
     sources = column_sources(columns)
     tables = [add_columns(table, sources) for table in make_tables(records)]
     if not tables:
@@ -53,8 +66,7 @@ def publish(
     grids = _sampler_pages(pages)
     texts |= grids
     texts[INDEX] = index([(f"{stem}.md", table) for stem, table in pages], sorted(grids))
-    Store(folder).check_writable()
-    return [_write(folder / path, text) for path, text in sorted(texts.items())]
+    return texts
 
 
 def _files(stem: PurePosixPath, table: Table) -> dict[str, str]:
