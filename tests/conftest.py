@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from dmlbench.plan import Plan
     from dmlbench.trial import Trial
+
+# How long drawing an example takes says something of the machine, nothing of the code.
+settings.register_profile("any-machine", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 ZOO = Path(__file__).parent / "zoo.py"
 

@@ -197,10 +197,25 @@ def test_figures_of_each_query_make_up_the_metrics():
     rows = {name: array.unpack() for name, array in found["per_query"].items()}
     assert {len(row) for row in rows.values()} == {len(DATA.splits["test"])}
     assert rows["average_precision"].mean() == pytest.approx(found["metrics"]["map_at_r"])
+    assert np.array_equal(
+        rows["class"], DATA.splits["test"].labels - DATA.splits["test"].labels.min()
+    )
     for k in RECALL_AT:
         assert (rows["best_rank"] <= k).mean() == pytest.approx(found["metrics"][f"recall@{k}"])
     ratio = (rows["hits"] / rows["relevant"]).mean()
     assert ratio == pytest.approx(found["metrics"]["r_precision"])
+
+
+@pytest.mark.parametrize("class_fraction", [0, 0.5])
+def test_the_embeddings_that_are_kept_are_those_of_the_selected_epoch(class_fraction):
+    kept = {}
+    trial = make_trial(class_fraction=class_fraction, min_classes=2)
+    found = retrieve(trial, DATA, RECALL_AT, Learner(1.0, 0.5), ignore, kept.update)
+    test = DATA.splits["test"]
+    again = evaluate(kept["test"], test.labels, recall_at=RECALL_AT)
+    assert set(kept) == {"test"}
+    assert again.map_at_r == found["metrics"]["map_at_r"]
+    assert again.recall_at[1] == found["metrics"]["recall@1"]
 
 
 def test_a_collapsed_network_scores_zero_and_is_marked():

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from dmlbench import ConfigError, DataError, PluginError
+from dmlbench import ConfigError, DataError, PluginError, TrialError
 from dmlbench.discovery import Catalogue
+from dmlbench.learners import Workplace
 from dmlbench.plan import Planner
 from dmlbench.suite import default_suite
 from dmlbench.trial import Trial
@@ -22,6 +24,22 @@ class Some(Loss):
 
     def forward(self, pairs, selection):
         return pairs.anchors.sum()
+"""
+
+
+BACKBONE = """
+from pathlib import Path
+from dmlbench import Backbone
+
+class Some(Backbone):
+    def __init__(self, *, weights: str = ""):
+        self.weights = weights
+
+    def files(self):
+        return {"weights": Path(self.weights)}
+
+    def build(self, shape):
+        raise NotImplementedError
 """
 
 
@@ -140,6 +158,31 @@ def test_an_edited_file_makes_another_trial(trial_of, tmp_path):
     before = trial_of(losses=(f"{path}:Some",))
     path.write_text(LOSS.format(annotation="float") + "# edited")
     assert trial_of(losses=(f"{path}:Some",)).id != before.id
+
+
+def test_a_file_that_a_setting_names_counts_by_its_content(trial_of, zoo, tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text(BACKBONE)
+
+    def planned(weights: Path) -> Trial:
+        settings = {"backbone.weights": str(weights)}
+        return trial_of(losses=(zoo("Pull"),), backbone=f"{own}:Some", settings=settings)
+
+    first, moved = tmp_path / "weights", tmp_path / "moved"
+    for path in (first, moved):
+        path.write_bytes(b"1, 2")
+    trial = planned(first)
+    assert planned(moved).id == trial.id
+    assert planned(moved).parts["backbone"].settings == {"weights": str(moved)}
+    moved.write_bytes(b"1, 3")
+    assert planned(moved).id != trial.id
+    workplace = Workplace(Catalogue.discover(), None, torch.device("cpu"))
+    workplace.make("backbone", trial.parts["backbone"])
+    first.write_bytes(b"1, 4")
+    with pytest.raises(TrialError, match="changed after the run was planned"):
+        workplace.make("backbone", trial.parts["backbone"])
+    with pytest.raises(DataError, match=r"weights: the file .*gone can't be read"):
+        planned(tmp_path / "gone")
 
 
 def test_a_change_of_protocol_comes_from_the_settings(trial_of, zoo):

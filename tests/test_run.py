@@ -1,11 +1,13 @@
 """The main job: going on where an earlier run stopped, and telling who listens."""
 
 import multiprocessing
+from dataclasses import replace
 
+import numpy as np
 import pluggy
 import pytest
 
-from dmlbench import hookimpl
+from dmlbench import DataError, hookimpl
 from dmlbench.discovery import Catalogue
 from dmlbench.executors import Site
 from dmlbench.hooks import plugin_manager
@@ -94,6 +96,33 @@ def test_what_is_finished_is_not_run_again(plan_of, zoo, store, hooks, listener)
     assert records[1].to_json() == first[0].to_json()
     run(large, site, hooks, jobs=0)
     assert ran(listener) == []
+
+
+@pytest.mark.parametrize("jobs", [0, 1])
+def test_embeddings_that_are_to_be_kept_are_kept(plan_of, zoo, store, hooks, listener, jobs):
+    site = Site(store.folder, device="cpu")
+    plan = plan_of(losses=(zoo("Pull"),), seeds=(0,))
+    run(plan, site, hooks, jobs=0)
+    assert store.embeddings(plan.trials[0]) is None
+    (record,) = run(plan, replace(site, keep_embeddings=True), hooks, jobs=jobs)
+    kept = store.embeddings(plan.trials[0])
+    assert len(kept["test"]) == record.details["test_items"]
+    assert kept["test"].dtype == np.float32
+    ran(listener)
+    run(plan, replace(site, keep_embeddings=True), hooks, jobs=0)
+    assert ran(listener) == []
+    store.embeddings_path(plan.trials[0]).write_bytes(b"cut short")
+    with pytest.raises(DataError, match="can't be read"):
+        store.embeddings(plan.trials[0])
+
+
+def test_a_trial_whose_embeddings_can_not_be_kept_fails(plan_of, zoo, store, hooks):
+    plan = plan_of(losses=(zoo("Pull"),), seeds=(0,))
+    store.embeddings_path(plan.trials[0]).mkdir(parents=True)
+    site = Site(store.folder, device="cpu", keep_embeddings=True)
+    (record,) = run(plan, site, hooks, jobs=0)
+    assert record.status == "failed"
+    assert "embeddings can't be written" in record.reason
 
 
 def test_failed_and_damaged_ones_are_run_again(plan_of, zoo, store, hooks, listener):

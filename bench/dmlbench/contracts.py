@@ -143,6 +143,13 @@ class Backbone(ABC):
         """Return what the network wants of its images (pixels 0-1 before mean and std)."""
         return ImageFormat()
 
+    def files(self) -> dict[str, Path]:
+        """Return the files that the settings name (weights), by setting.
+
+        Their content, not their path, makes the identity of a trial.
+        """
+        return {}
+
     @abstractmethod
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         """Return a new network with an int attribute ``num_features`` (F).

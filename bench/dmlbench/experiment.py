@@ -17,25 +17,31 @@ from dmlbench.device import describe, repeatable
 from dmlbench.errors import DataError, DmlbenchError
 from dmlbench.frozen import Extractor
 from dmlbench.learners import Workplace, learn
-from dmlbench.outcomes import OnEpoch, cross_validate, retrieve
+from dmlbench.outcomes import Keep, OnEpoch, cross_validate, retrieve
 from dmlbench.protocol import Protocol
 from dmlbench.records import Record, versions
 from dmlbench.trial import Part, Trial, canonical_json
 
 
-def run_trial(trial: Trial, workplace: Workplace, on_epoch: OnEpoch = lambda epoch: None) -> Record:
+def run_trial(
+    trial: Trial,
+    workplace: Workplace,
+    on_epoch: OnEpoch = lambda epoch: None,
+    keep: Keep | None = None,
+) -> Record:
     """Run `trial` and return its record: finished, or failed with the reason.
 
     Args:
         trial: what to run.
         workplace: where.
         on_epoch: called with each epoch's entry of the record.
+        keep: called with the test embeddings; cross-validation has none that belong together.
     """
     started = time.perf_counter()
     with repeatable(workplace.device):
         settings = describe(workplace.device, trial.protocol.precision)
         try:
-            outcome = {"status": "finished", **_measure(trial, workplace, on_epoch)}
+            outcome = {"status": "finished", **_measure(trial, workplace, on_epoch, keep)}
         except DmlbenchError as error:
             outcome = {"status": "failed", "reason": _storable(str(error))}
         # A plugin may raise anything, SystemExit included; it costs only this trial.
@@ -91,7 +97,9 @@ def features_once(
     return extractor.features(data, workplace.cache_dir)
 
 
-def _measure(trial: Trial, workplace: Workplace, on_epoch: OnEpoch) -> dict[str, Any]:
+def _measure(
+    trial: Trial, workplace: Workplace, on_epoch: OnEpoch, keep: Keep | None
+) -> dict[str, Any]:
     asked = (trial.dataset.reference, canonical_json(trial.dataset.settings))
     dataset, data = load_once(workplace, *asked, PhotoFormat.of(trial.protocol))
     if data.fingerprint != trial.fingerprint:
@@ -105,7 +113,7 @@ def _measure(trial: Trial, workplace: Workplace, on_epoch: OnEpoch) -> dict[str,
     learn_items = partial(learn, trial, workplace)
     if dataset.evaluation == "cross-validation":
         return cross_validate(trial, data, learn_items, on_epoch)
-    return retrieve(trial, data, dataset.recall_at, learn_items, on_epoch)
+    return retrieve(trial, data, dataset.recall_at, learn_items, on_epoch, keep)
 
 
 def _reason(error: Exception | SystemExit) -> str:

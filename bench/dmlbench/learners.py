@@ -19,6 +19,7 @@ from dmlbench.embedder import Embedder, embed
 from dmlbench.errors import TrialError
 from dmlbench.frozen import FrozenFeatures
 from dmlbench.objective import combine
+from dmlbench.source import file_hashes
 from dmlbench.training import (
     FIT_STREAM,
     LOSS_STREAM,
@@ -59,7 +60,10 @@ class Workplace:
         if part.source and part.source != composition.source():
             raise TrialError(f"The source of the {kind} {part} changed after the run was planned.")
         weights = [ingredient.weight for ingredient in composition.ingredients]
-        return composition.make(kind, part.settings, **available), weights
+        components = composition.make(kind, part.settings, **available)
+        if part.files and part.files != file_hashes(components[0].files()):
+            raise TrialError(f"A file of the {kind} {part} changed after the run was planned.")
+        return components, weights
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,23 @@ NEIGHBOURS = 5
 
 Learn = Callable[[Items], Iterator[State]]
 OnEpoch = Callable[[Epoch], None]
+Keep = Callable[[dict[str, np.ndarray]], None]
 
 
 def retrieve(
-    trial: Trial, data: Data, recall_at: tuple[int, ...], learn: Learn, on_epoch: OnEpoch
+    trial: Trial,
+    data: Data,
+    recall_at: tuple[int, ...],
+    learn: Learn,
+    on_epoch: OnEpoch,
+    keep: Keep | None = None,
 ) -> dict[str, Any]:
     """Learn on the training classes and retrieve among the test items, or in a gallery.
 
     The epoch is selected by MAP@R on held-out training classes where the protocol holds some out
     and there are enough; else the last one counts. Test items never have a say. Where there is a
-    gallery, "test" in the curves is the queries.
+    gallery, "test" in the curves is the queries. `keep` gets the selected epoch's embeddings
+    ``[N, E]`` of the test items, or of queries and gallery, by split.
 
     Returns:
         The fields of the record that hold figures.
@@ -41,7 +48,8 @@ def retrieve(
         learning, validation = hold_out_classes(
             learning, choices.class_fraction, choices.min_classes, rng
         )
-    tested = [data.splits[name] for name in ("test", "query", "gallery") if name in data.splits]
+    names = [name for name in ("test", "query", "gallery") if name in data.splits]
+    tested = [data.splits[name] for name in names]
     test = tested[0]
     watched = {"train": _sample(learning), "test": _sample(test)}
     epochs: list[Epoch] = []
@@ -64,15 +72,18 @@ def retrieve(
             Epoch(epoch=state.epoch, loss=state.loss, distances=distances, validation=scores)
         )
         on_epoch(epochs[-1])
-    last = _score(tested, [state.embed(some) for some in tested], recall_at)
+    embeddings = [state.embed(some) for some in tested]
+    last = _score(tested, embeddings, recall_at)
     selected = _score(tested, best[2], recall_at) if best else last
+    if keep:
+        keep(dict(zip(names, best[2] if best else embeddings, strict=True)))
     return {
         "metrics": _metrics(selected),
         "last_epoch_metrics": _metrics(last),
         "selected_epoch": best[1] if best else state.epoch,
         "selection": "best MAP@R on held-out classes" if best else "last epoch",
         "epochs": epochs,
-        "per_query": _per_query(selected),
+        "per_query": _per_query(selected, test.labels),
         "collapsed": selected.collapsed,
         "details": state.details
         | {
@@ -119,7 +130,7 @@ def cross_validate(trial: Trial, data: Data, learn: Learn, on_epoch: OnEpoch) ->
         "selected_epoch": state.epoch,
         "selection": "last epoch",
         "epochs": epochs,
-        "per_query": {"correct": Array.pack(correct)},
+        "per_query": {"class": _classes(items.labels), "correct": Array.pack(correct)},
         "details": state.details | {"test_items": len(items)},
     }
 
@@ -149,14 +160,20 @@ def _metrics(result: RetrievalResult) -> dict[str, float]:
     }
 
 
-def _per_query(result: RetrievalResult) -> dict[str, Array]:
+def _per_query(result: RetrievalResult, labels: np.ndarray) -> dict[str, Array]:
     found = result.per_query
     return {
+        "class": _classes(labels),
         "relevant": Array.pack(found.relevant.astype(np.int32)),
         "best_rank": Array.pack(found.best_rank.astype(np.int32)),
         "hits": Array.pack(found.hits.astype(np.int32)),
         "average_precision": Array.pack(found.average_precision.astype(np.float32)),
     }
+
+
+def _classes(labels: np.ndarray) -> Array:
+    """Return the place of each item's class among the sorted classes."""
+    return Array.pack(np.unique(labels, return_inverse=True)[1].astype(np.int32))
 
 
 def _mean_epoch(epochs: tuple[Epoch, ...]) -> Epoch:

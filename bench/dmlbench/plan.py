@@ -20,6 +20,7 @@ from dmlbench.entry_points import KINDS
 from dmlbench.errors import ConfigError, DataError, PluginError, guarded, nearest
 from dmlbench.hyperparameters import family_argument, hyperparameters
 from dmlbench.protocol import Protocol, load_protocol
+from dmlbench.source import file_hashes
 from dmlbench.suite import Suite
 from dmlbench.training import extras
 from dmlbench.trial import Part, Trial, canonical_json
@@ -174,6 +175,7 @@ class Planner:
         try:
             composition = compose(self.catalogue, kind, reference)
             values, defaults = (composition.resolve(kind, some) for some in (given, {}))
+            files = self._files(kind, reference, values)
         except PluginError:
             found = self.catalogue.find(kind, terms(kind, reference)[0].reference)
             entry = found.entry
@@ -195,7 +197,17 @@ class Planner:
             source=composition.source(),
             settings=values,
             changed={key: value for key, value in values.items() if value != defaults[key]},
+            files=files,
         )
+
+    def _files(self, kind: str, reference: str, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Return a hash of each file that the settings of a backbone name."""
+        if kind != "backbone":
+            return {}
+        backbone = self.catalogue.make(kind, reference, settings)
+        with guarded(f"The backbone {reference!r}"):
+            files = backbone.files()
+        return file_hashes(files)
 
 
 def _shown(kind: str, part: Part, protocol: Protocol) -> Part:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from dmlbench.errors import ConfigError, DataError
+from dmlbench.errors import ConfigError, DataError, TrialError
 from dmlbench.protocol import Section
 from dmlbench.trial import Trial
 
@@ -81,7 +81,8 @@ class Record(Section):
     """How the epoch was selected."""
     epochs: list[Epoch] = []
     per_query: dict[str, Array] = {}
-    """By test item: ``relevant``, ``best_rank``, ``hits``, ``average_precision``; ``correct``."""
+    """By test item or query: ``class``, its place among the sorted classes; ``relevant``,
+    ``best_rank``, ``hits``, ``average_precision``, or ``correct``."""
     collapsed: bool = False
     """All test embeddings are as good as equal."""
     details: dict[str, Any] = {}
@@ -140,6 +141,42 @@ class Store:
             return record.model_copy(update={"status": "failed", "reason": reason})
         return record
 
+    def embeddings_path(self, trial: Trial) -> Path:
+        """Return where the test embeddings of `trial` belong: beside its record."""
+        return self.path(trial).with_suffix(".safetensors")
+
+    def write_embeddings(self, trial: Trial, embeddings: Mapping[str, np.ndarray]) -> None:
+        """Write embeddings ``[N, E]`` float32 by split, at once or not at all.
+
+        Raises:
+            TrialError: they can't be written.
+        """
+        from safetensors.numpy import save
+
+        path = self.embeddings_path(trial)
+        content = save({name: np.ascontiguousarray(rows) for name, rows in embeddings.items()})
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, content)
+        except OSError as error:
+            reason = error.strerror or error
+            raise TrialError(f"The embeddings can't be written to {path}: {reason}.") from error
+
+    def embeddings(self, trial: Trial) -> dict[str, np.ndarray] | None:
+        """Return the test embeddings ``[N, E]`` of `trial` by split; None if they were not kept.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        path = self.embeddings_path(trial)
+        try:
+            return load(path.read_bytes()) if path.is_file() else None
+        except (SafetensorError, OSError) as error:
+            raise DataError(f"{path} can't be read: {error}.") from error
+
     def read(self, trial: Trial) -> Record | None:
         """Return the record of `trial`, or None if there is none.
 
@@ -182,12 +219,12 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path`: afterwards the file is whole, whatever happens meanwhile."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path`: afterwards the file is whole, whatever happens meanwhile."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)

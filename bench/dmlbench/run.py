@@ -26,8 +26,11 @@ class Progress:
     """Why a record that is there does not count."""
 
 
-def progress(plan: Plan, store: Store) -> Progress:
-    """Return which trials of `plan` have a finished record in `store`; failed ones are to do."""
+def progress(plan: Plan, store: Store, *, embeddings: bool = False) -> Progress:
+    """Return which trials of `plan` have a finished record in `store`; failed ones are to do.
+
+    With `embeddings`, so are trials of retrieval whose test embeddings were not kept.
+    """
     done, to_do, damaged = [], [], []
     for trial in plan.trials:
         try:
@@ -35,7 +38,13 @@ def progress(plan: Plan, store: Store) -> Progress:
         except DataError as error:
             damaged.append(str(error))
             record = None
-        if record is not None and record.status == "finished":
+        kept = (
+            not embeddings
+            or record is None
+            or "map_at_r" not in record.metrics
+            or store.embeddings_path(trial).is_file()
+        )
+        if record is not None and record.status == "finished" and kept:
             done.append(record)
         else:
             to_do.append(trial)
@@ -51,7 +60,7 @@ def run(plan: Plan, site: Site, hooks: pluggy.PluginManager, jobs: int) -> list[
         hooks: who listens.
         jobs: worker processes; 0 runs the trials in this process.
     """
-    before = progress(plan, Store(site.records))
+    before = progress(plan, Store(site.records), embeddings=site.keep_embeddings)
     records = {record.id: record for record in before.done}
     hook = hooks.hook
     _tell(hook.dmlbench_run_started, plan=plan)

@@ -1,10 +1,14 @@
-"""The source code of a component, as part of its identity."""
+"""The source code of a component, and the files that its settings name: part of its identity."""
 
 import ast
 import sys
-from hashlib import sha256
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
+
+from dmlbench.errors import DataError
 
 
 def source_hash(component: Any) -> str:
@@ -28,6 +32,28 @@ def source_hash(component: Any) -> str:
     for path in sorted(files):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def file_hashes(files: Mapping[str, Path]) -> dict[str, str]:
+    """Return a hash of the content of each of `files`, under the same key.
+
+    Raises:
+        DataError: a file isn't there or can't be read.
+    """
+    found = {}
+    for key, path in files.items():
+        try:
+            stat = path.stat()
+            found[key] = _file_hash(path, stat.st_size, stat.st_mtime_ns)
+        except OSError as error:
+            raise DataError(f"{key}: the file {path} can't be read: {error.strerror}.") from error
+    return found
+
+
+@lru_cache
+def _file_hash(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _file_of(component: Any) -> Path:

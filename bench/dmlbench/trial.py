@@ -30,10 +30,13 @@ class Part(Section):
     """All hyper-parameters."""
     changed: dict[str, Any] = {}
     """Those that differ from the defaults."""
+    files: dict[str, str] = {}
+    """Hash of the content of each file that a setting names, by setting."""
 
     def identity(self) -> dict[str, Any]:
         """Return what makes it another component; versions are recorded, not compared."""
-        return self.model_dump(mode="json", include={"name", "distribution", "source", "settings"})
+        identity = self.model_dump(mode="json", include={"name", "distribution", "source"})
+        return identity | {"settings": self.settings | self.files}
 
     def __str__(self) -> str:
         settings = ", ".join(f"{key}={value}" for key, value in self.changed.items())

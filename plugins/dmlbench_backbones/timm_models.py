@@ -90,6 +90,22 @@ class TimmModel(Backbone):
             return ImageFormat(size=size)
         return ImageFormat(config.input_size[0], size, tuple(config.mean), tuple(config.std))
 
+    def files(self) -> dict[str, Path]:
+        """Return the file of weights, if one was given.
+
+        Raises:
+            DataError: there is no such file.
+        """
+        if self.weights in ("default", "none"):
+            return {}
+        path = Path(self.weights).expanduser()
+        if not path.is_file():
+            raise DataError(
+                f"The weights of 'timm/{self.name}' should be in {path}, but there is no such "
+                "file. weights takes a path, 'default' (hub or local cache) or 'none' (random)."
+            )
+        return {"weights": path}
+
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         """Return the network for images of `shape`, without its classifier.
 
@@ -106,7 +122,7 @@ class TimmModel(Backbone):
         elif self.weights == "default":
             network = self._pretrained()
         else:
-            network = self._from_file(Path(self.weights).expanduser())
+            network = self._from_file(self.files()["weights"])
         if not hasattr(network, "reset_classifier"):
             raise ConfigError(
                 f"The network 'timm/{self.name}' makes a sequence of vectors of an image. Take one "
@@ -166,11 +182,6 @@ class TimmModel(Backbone):
     def _from_file(self, path: Path) -> nn.Module:
         import timm
 
-        if not path.is_file():
-            raise DataError(
-                f"The weights of 'timm/{self.name}' should be in {path}, but there is no such "
-                "file. weights takes a path, 'default' (hub or local cache) or 'none' (random)."
-            )
         try:
             classes = self._classes_in(path)
             return timm.create_model(

@@ -88,6 +88,11 @@ def _settings(
     help="Take datasets that are here in part; the tables say so.",
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
+@click.option(
+    "--keep-embeddings",
+    is_flag=True,
+    help="Write the test embeddings beside each record, for pictures of what is retrieved.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--log", is_flag=True, help="Print a line for each epoch of each trial.")
 def command(
@@ -98,6 +103,7 @@ def command(
     jobs: int | None,
     allow_partial: bool,
     device: str,
+    keep_embeddings: bool,
     dry_run: bool,
     log: bool,
     **asked: Any,
@@ -125,7 +131,7 @@ def command(
     with decoding_display() as on_progress:
         planner = Planner(catalogue, data_dir, cache_dir, on_progress, allow_partial)
         plan = planner.unfold(wanted)
-    before = progress(plan, store)
+    before = progress(plan, store, embeddings=keep_embeddings)
     jobs = default_jobs(device) if jobs is None else jobs
     _show(plan, len(before.done), jobs)
     if asked["everything"] and not asked["datasets"]:
@@ -138,7 +144,8 @@ def command(
         Store(folder).check_writable()
     hooks = plugin_manager(catalogue)
     hooks.register(EpochLog() if log else ProgressDisplay(len(before.to_do)))
-    records = run(plan, Site(store.folder, data_dir, device, cache_dir), hooks, jobs)
+    site = Site(store.folder, data_dir, device, cache_dir, keep_embeddings)
+    records = run(plan, site, hooks, jobs)
     print_tables(records)
     found, damaged = store.read_all()
     for error in damaged:

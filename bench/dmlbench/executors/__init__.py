@@ -27,3 +27,5 @@ class Site:
     data_dir: Path | None = None
     device: str = "auto"
     cache_dir: Path | None = None
+    keep_embeddings: bool = False
+    """Whether the test embeddings are written beside each record."""

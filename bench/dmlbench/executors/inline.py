@@ -1,6 +1,7 @@
 """Trials one after the other in this process: for debugging, and inside another program."""
 
 from collections.abc import Generator, Sequence
+from functools import partial
 
 from dmlbench.device import pick_device
 from dmlbench.discovery import Catalogue
@@ -20,6 +21,7 @@ def run_inline(trials: Sequence[Trial], site: Site) -> Generator[Event, None, No
     for trial in trials:
         yield Event("started", trial)
         epochs: list[Epoch] = []
-        record = store.keep(run_trial(trial, workplace, epochs.append))
+        keep = partial(store.write_embeddings, trial) if site.keep_embeddings else None
+        record = store.keep(run_trial(trial, workplace, epochs.append, keep))
         yield from (Event("epoch", trial, epoch=epoch) for epoch in epochs)
         yield Event("finished", trial, record=record)

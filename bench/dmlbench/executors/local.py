@@ -133,7 +133,8 @@ def _work(pipe: "Connection[Any, Any]", site: Site) -> None:
         except EOFError:
             return
         tell(Event("started", trial))
-        record = run_trial(trial, workplace, partial(_tell_epoch, tell, trial))
+        keep = partial(store.write_embeddings, trial) if site.keep_embeddings else None
+        record = run_trial(trial, workplace, partial(_tell_epoch, tell, trial), keep)
         tell(Event("finished", trial, record=store.keep(record)))
 
 
