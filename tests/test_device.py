@@ -20,6 +20,7 @@ def state() -> dict:
         "benchmark": torch.backends.cudnn.benchmark,
         "products": torch.get_float32_matmul_precision(),
         "convolutions": torch.backends.cudnn.allow_tf32,
+        "filled": torch.utils.deterministic.fill_uninitialized_memory,
         "pools": [pool["num_threads"] for pool in threadpool_info()],
     }
 
@@ -45,6 +46,7 @@ def test_inside_all_is_repeatable_and_afterwards_as_before():
     assert inside["deterministic"]
     assert not inside["benchmark"]
     assert not inside["convolutions"]
+    assert not inside["filled"]
     assert inside["products"] == "highest"
     assert state() == before
     expected = {"device": "cpu", "precision": "float32", "deterministic": True, "threads": 1}
