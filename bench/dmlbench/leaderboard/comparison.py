@@ -7,9 +7,9 @@ from math import isfinite
 
 import numpy as np
 
-from dmlbench.leaderboard.metrics import display_name
+from dmlbench.leaderboard.metrics import display_name, percent
 from dmlbench.leaderboard.rows import Row
-from dmlbench.statistics import LEAST_SEEDS, Estimate, compare, paired_difference
+from dmlbench.statistics import LEAST_SEEDS, Comparison, Estimate, compare, paired_difference
 
 BEST, WORSE, UNKNOWN = "best", "worse", ""
 """What a row is called: can't be told from the best, worse than it, or not compared."""
@@ -29,6 +29,8 @@ class Ranking:
     """From which difference of their means two rows of the group are told apart, as a rule."""
     left_out: tuple[str, ...] = ()
     """Labels of the rows that lack some of the seeds."""
+    unfit: str = ""
+    """Why this lane cannot rank losses, in a sentence; empty if it can."""
 
     @property
     def decided(self) -> bool:
@@ -45,6 +47,8 @@ class Ranking:
 
     def sentences(self) -> list[str]:
         """Return how the rows were compared and what that can tell, for people."""
+        if self.unfit:
+            return [self.unfit]
         texts = []
         rows, seeds = len(self.behind), len(self.seeds)
         if self.detectable is not None:
@@ -71,26 +75,63 @@ class Ranking:
         return display_name(self.metric)
 
 
-def rank(rows: Sequence[Row], metric: str) -> Ranking:
+def rank(rows: Sequence[Row], metric: str, to_beat: Sequence[Row] | None = None) -> Ranking:
     """Return `rows` (trained, of one backbone) compared with the best of them by `metric`.
 
     They are compared on the finished seeds that most of them share; a row that lacks one of those
     is left out, since without it another row could be the best of luckier seeds.
+
+    Args:
+        rows: the trained rows.
+        metric: what they are compared by.
+        to_beat: baselines that start from the same features. Where they are given, rows are ranked
+            only if the best of these is told apart from the best row: trained rows and baselines
+            are one model confidence set, so that at most 5 of 100 lanes in which no loss adds
+            anything are ranked.
     """
-    values = {row.id: by_seed(row, metric) for row in rows}
-    seeds = _most_common(list(values.values()))
+    values = {row.id: by_seed(row, metric) for row in (*rows, *(to_beat or ()))}
+    seeds = _most_common([values[row.id] for row in rows])
     compared = [row for row in rows if seeds and set(seeds) <= values[row.id].keys()]
     left_out = tuple(row.label for row in rows if row not in compared)
-    groups = dict.fromkeys(values, UNKNOWN)
+    groups = {row.id: UNKNOWN for row in rows}
     if not compared:
         return Ranking(metric, seeds, groups, {}, None, left_out)
-    found = compare(np.array([[values[row.id][seed] for seed in seeds] for row in compared]))
+
+    def blocks(some: Sequence[Row]) -> Comparison:
+        return compare(np.array([[values[row.id][seed] for seed in seeds] for row in some]))
+
+    if to_beat is not None and len(seeds) >= LEAST_SEEDS:
+        baselines = [row for row in to_beat if set(seeds) <= values[row.id].keys()]
+        best = max(baselines, key=lambda row: sum(values[row.id][s] for s in seeds), default=None)
+        together = [*compared, *baselines]
+        if best is None or not blocks(together).worse[together.index(best)]:
+            why = _unfit(metric, compared, baselines, best, len(seeds))
+            return Ranking(metric, seeds, groups, {}, None, left_out, why)
+    found = blocks(compared)
     if found.detectable is not None:
         for row, worse in zip(compared, found.worse, strict=True):
             groups[row.id] = WORSE if worse else BEST
     ids = [row.id for row in compared]
     behind = dict(zip(ids, found.behind, strict=True))
     return Ranking(metric, seeds, groups, behind, found.detectable, left_out)
+
+
+def _unfit(
+    metric: str, rows: Sequence[Row], baselines: Sequence[Row], best: Row | None, seeds: int
+) -> str:
+    """Return why a lane cannot rank losses."""
+    if best is None:
+        return (
+            "This lane ranks no losses: none of the baselines on the same features has finished "
+            "with the same seeds, so nobody can say whether a loss adds anything."
+        )
+    return (
+        f"This lane cannot rank losses: by {display_name(metric)}, no trained row is shown to be "
+        f"better than the best baseline, {best.label} ({percent(best.metrics[metric])} %). The "
+        f"{len(rows)} trained rows and {len(baselines)} baselines are compared on {seeds} seeds as "
+        "blocks, all pairs at once (a model confidence set, by Tukey's range). So no row is in a "
+        "group, and the order of the means is no claim."
+    )
 
 
 def over_floor(row: Row, floor: Row, metric: str) -> Estimate | None:

@@ -82,6 +82,8 @@ def _dataset(table: Table) -> str:
     text = plain(str(table.dataset))
     if table.dataset.distribution:
         text += f" (of {plain(table.dataset.distribution)} {plain(table.dataset.version)})"
+    if table.partial:
+        text += ", PARTIAL DATA"
     text += f", fingerprint {plain(table.fingerprint[:16]) or 'unknown'}"
     if items:
         text += f", {items} test items"
@@ -120,8 +122,8 @@ def _counts(table: Table, detail: str) -> str:
 
 def _all_values(mappings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return for each key all values that occur, the keys sorted."""
+    pairs = {(name, str(value)) for mapping in mappings for name, value in mapping.items()}
     values: dict[str, set[str]] = {}
-    for mapping in mappings:
-        for name, value in mapping.items():
-            values.setdefault(plain(name), set()).add(plain(str(value)))
+    for name, value in pairs:
+        values.setdefault(plain(name), set()).add(plain(value))
     return {name: ", ".join(sorted(values[name])) for name in sorted(values)}

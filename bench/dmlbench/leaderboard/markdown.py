@@ -19,6 +19,11 @@ from dmlbench.records import Record
 _MADE = "<!-- Made by `dmlbench publish` from records; what is changed by hand is lost. -->"
 _NOTHING = "–"
 
+_PARTIAL = (
+    "> **Partial data: NOT comparable with published figures.** Only a part of the dataset was at "
+    "hand. With fewer classes and items to search among, every figure is another one; rows of this "
+    "table compare with each other alone."
+)
 _READING = (
     "Mean ± half of the Student-t 95 % interval over the finished seeds, in percent; one seed has "
     "no interval. Rows stand in the order of their means; the order alone is no claim that one "
@@ -48,6 +53,7 @@ def page(table: Table, csv_name: str, pictures: Pictures) -> str:
         f"# {markdown(table.title)}",
         f"[All leaderboards](../README.md) · [Figures at full precision]({csv_name})",
         markdown(plain(table.protocol.description, REASON_LENGTH)),
+        _PARTIAL if table.partial else "",
         _bullets(facts(table)),
         *(f"> **Note.** {markdown(note)}" for note in table.notes),
     ]
@@ -128,19 +134,17 @@ def index(pages: Sequence[tuple[str, Table]], grids: Iterable[str] = ()) -> str:
         failed = sum(len(row.failed) for row in table.rows)
         trials = f"{len(table.records)}" + (f", {failed} failed" if failed else "")
         for backbone, rows in (table.lanes or {"": []}).items():
-            top, metric = (rows[0], table.headline) if rows and table.headline else (None, "")
-            mean = percent(top.metrics.get(metric)) if top else ""
             cells = [
                 table.fingerprint[:8],
                 plain(table.protocol.name),
                 backbone,
-                top.label if top else "",
-                f"{display_name(metric)} {mean}" if metric else "",
+                *_highest(table, backbone, rows),
                 str(len(rows)),
                 str(len(table.baselines)),
                 trials,
             ]
-            link = f"[{markdown(plain(str(table.dataset)))}]({path})"
+            partial = " · PARTIAL DATA" if table.partial else ""
+            link = f"[{markdown(plain(str(table.dataset)))}{partial}]({path})"
             lines.append([link, *(markdown(plain(cell)) or _NOTHING for cell in cells)])
     parts = [
         _MADE,
@@ -154,6 +158,16 @@ def index(pages: Sequence[tuple[str, Table]], grids: Iterable[str] = ()) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _highest(table: Table, backbone: str, rows: Sequence[Row]) -> tuple[str, str]:
+    """Return the row with the highest mean and that mean, or that the lane can't rank losses."""
+    if not rows or not table.headline:
+        return "", ""
+    if table.rankings[backbone].unfit:
+        return "cannot rank losses: the best baseline is not beaten", ""
+    mean = percent(rows[0].metrics.get(table.headline))
+    return rows[0].label, f"{display_name(table.headline)} {mean}"
+
+
 def _rankings(table: Table) -> list[str]:
     parts = []
     lanes = table.lanes
@@ -161,9 +175,11 @@ def _rankings(table: Table) -> list[str]:
         title = "## Trained networks"
         parts.append(f"{title}: {markdown(backbone)}" if len(lanes) > 1 else title)
         ranking = table.rankings.get(backbone)
-        parts.append(_ranking(table, rows, ranking))
-        if ranking:
-            parts += [markdown(sentence) for sentence in ranking.sentences()]
+        sentences = [markdown(sentence) for sentence in ranking.sentences()] if ranking else []
+        if ranking and ranking.unfit:
+            parts += [*(f"> **Note.** {sentence}" for sentence in sentences), _ranking(table, rows)]
+        else:
+            parts += [_ranking(table, rows, ranking), *sentences]
     if table.baselines:
         parts += ["## Baselines", _ranking(table, table.baselines)]
     if not parts:

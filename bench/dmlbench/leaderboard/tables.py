@@ -50,8 +50,14 @@ class Table:
 
     @property
     def title(self) -> str:
-        """Return dataset and protocol."""
-        return f"{plain(str(self.dataset))} · {plain(self.protocol.name)}"
+        """Return dataset and protocol, and whether the data are only a part."""
+        partial = " · PARTIAL DATA" if self.partial else ""
+        return f"{plain(str(self.dataset))} · {plain(self.protocol.name)}{partial}"
+
+    @property
+    def partial(self) -> bool:
+        """Return whether only a part of the dataset was at hand."""
+        return self.dataset.settings.get("partial") is True
 
     @property
     def records(self) -> list[Record]:
@@ -83,10 +89,23 @@ class Table:
 
     @cached_property
     def rankings(self) -> dict[str, Ranking]:
-        """Return by backbone which trained rows can't be told from the best of that backbone."""
+        """Return by backbone which trained rows can't be told from the best of that backbone.
+
+        Where the backbone learns nothing, a lane is ranked only if the best trained row beats the
+        baselines, which start from the same features.
+        """
         if self.headline is None:
             return {}
-        return {backbone: rank(rows, self.headline) for backbone, rows in self.lanes.items()}
+        return {
+            backbone: rank(rows, self.headline, self._on_the_same_features(rows[0]))
+            for backbone, rows in self.lanes.items()
+        }
+
+    def _on_the_same_features(self, row: Row) -> list[Row] | None:
+        """Return the baselines fitted on the frozen features that `row` starts from, if any are."""
+        if not self.protocol.frozen:
+            return None
+        return [baseline for baseline in self.baselines if _comparable(baseline.trial, row.trial)]
 
     def over_floors(self, row: Row) -> dict[str, Estimate | None]:
         """Return by how much a trained row is above each floor, by the floor's label."""
