@@ -1,12 +1,14 @@
 """Records: what a trial leaves behind, and the folder that keeps them."""
 
 import base64
+import gc
 import json
 import os
 import re
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -189,12 +191,25 @@ class Store:
     def read_all(self) -> tuple[list[Record], list[DataError]]:
         """Return all readable records, sorted by path, and an error for each damaged one."""
         records, damaged = [], []
-        for path in sorted(self.folder.rglob("*.json")):
-            try:
-                records.append(read_record(path))
-            except DataError as error:
-                damaged.append(error)
+        with _without_collecting():
+            for path in sorted(self.folder.rglob("*.json")):
+                try:
+                    records.append(read_record(path))
+                except DataError as error:
+                    damaged.append(error)
         return records, damaged
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Look for no garbage cycles meanwhile: among many new objects that stay, most of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def read_record(path: Path) -> Record:
