@@ -58,7 +58,10 @@ The losses that classify (**cross-entropy** with or without **center**, **arcfac
 learn, but at the rates of their sources stay near or below raw pixels on `glyphs`; on the ten
 classes of `digits-closed` they learn well.
 
-The [tables](../leaderboards/README.md) have the figures.
+The [tables](../leaderboards/README.md) have the figures. Which part makes a gain, the loss, the
+miner or the sampler, show two grids on `glyphs`:
+[loss by miner](../leaderboards/miners/glyphs/small.md) and
+[loss by sampler](../leaderboards/glyphs/small.samplers.md).
 """
 
 

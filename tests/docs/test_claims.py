@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import matplotlib
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,16 +26,18 @@ def test_on_mnist_every_loss_beats_pixels_on_map_at_r_and_none_on_recall():
     assert f"Recall@1 ({100 * float(pixels['recall@1']):.1f})" in text
 
 
-def test_publishing_the_committed_records_gives_the_committed_tables(tmp_path):
+@pytest.mark.parametrize("folder", ["leaderboards", "leaderboards/miners"])
+def test_publishing_the_committed_records_gives_the_committed_tables(folder, tmp_path):
     from dmlbench.leaderboard.publish import publish
     from dmlbench.records import Store
 
     constraints = (ROOT / "constraints.txt").read_text()
     same_plots = f"matplotlib=={matplotlib.__version__}\n" in constraints
-    records, damaged = Store(ROOT / "leaderboards" / "runs").read_all()
+    records, damaged = Store(ROOT / folder / "runs").read_all()
+    assert records
     assert not damaged
     for path in publish(records, tmp_path):
-        committed = ROOT / "leaderboards" / path.relative_to(tmp_path)
+        committed = ROOT / folder / path.relative_to(tmp_path)
         assert committed.exists()
         if path.suffix == ".svg" and not same_plots:  # another matplotlib draws other bytes
             continue
