@@ -12,7 +12,8 @@ _VERBS = {
     "run": "Run trials and write their leaderboards.",
     "list": "List the components that are installed.",
     "show": "Show all that is known of a component or a protocol.",
-    "publish": "Make leaderboards from records.",
+    "publish": "Make leaderboards from records, or check them.",
+    "reproduce": "Run the trial of a record again, and compare.",
     "score": "Score embeddings that were made elsewhere.",
     "data": "Say which datasets are ready, make one ready, look for damage.",
     "doctor": "Say what this machine has, and what is broken.",
@@ -70,7 +71,7 @@ def group(context: click.Context, traceback: bool, version: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 all well, 1 a trial failed, 2 the request was wrong."""
+    """Run the command line and exit: 0 all well, 1 a trial or a check failed, 2 a wrong request."""
     try:
         code = group.main(standalone_mode=False)
     except DmlbenchError as error:

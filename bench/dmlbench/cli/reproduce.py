@@ -1,0 +1,113 @@
+"""``dmlbench reproduce``: run the trials of records again, and compare."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dmlbench.cli.options import cache_dir_option, data_dir_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dmlbench.reproduction import Reproduction
+
+
+@click.command("reproduce")
+@click.argument(
+    "paths", metavar="RECORD...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@data_dir_option
+@cache_dir_option
+@click.option("--jobs", type=click.IntRange(0), help="Worker processes; 0: none, run right here.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
+def command(
+    paths: tuple[Path, ...],
+    data_dir: Path | None,
+    cache_dir: Path | None,
+    jobs: int | None,
+    device: str,
+) -> None:
+    """Run the trial of each RECORD (a file) again and compare; nothing is written.
+
+    Figures must be equal to the bit on the platform of the record, and near on another one; see
+    docs/records.md. Exits with 0 if all are, 1 if not, 2 if a trial can't be run again here.
+    """
+    from tempfile import TemporaryDirectory
+
+    from dmlbench.cli.progress import ProgressDisplay, decoding_display
+    from dmlbench.device import pick_device
+    from dmlbench.discovery import Catalogue
+    from dmlbench.executors import Site
+    from dmlbench.hooks import plugin_manager
+    from dmlbench.learners import Workplace
+    from dmlbench.records import read_record
+    from dmlbench.reproduction import compare, plan_again
+    from dmlbench.run import default_jobs, run
+
+    records = [read_record(path) for path in paths]
+    catalogue = Catalogue.discover()
+    workplace = Workplace(catalogue, data_dir, pick_device(device), cache_dir)
+    with decoding_display() as on_progress:
+        plan = plan_again(records, workplace, on_progress)
+    hooks = plugin_manager(catalogue)
+    hooks.register(ProgressDisplay(len(plan.trials)))
+    jobs = min(default_jobs(device), len(plan.trials)) if jobs is None else jobs
+    with TemporaryDirectory(prefix="dmlbench-") as folder:
+        again = run(plan, Site(Path(folder), data_dir, device, cache_dir), hooks, jobs)
+    by_id = {record.id: record for record in again}
+    found = [compare(record, by_id[record.id]) for record in records]
+    _show(found)
+    if not all(each.reproduced for each in found):
+        raise SystemExit(1)
+
+
+def _show(found: "list[Reproduction]") -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=100)
+    for each in found:
+        console.print(_verdict(each), markup=False, highlight=False)
+        for title, pairs in (("platform", each.platform), ("versions", each.versions)):
+            for name, (before, after) in pairs.items():
+                line = f"  other {title}: {name} {before} in the record, {after} here"
+                console.print(line, markup=False, highlight=False)
+        if each.differences:
+            _table(each, console)
+
+
+def _verdict(each: "Reproduction") -> str:
+    from dmlbench.leaderboard.escaping import plain
+    from dmlbench.reproduction import TOLERANCE
+
+    name = plain(str(each.record.trial), 160)
+    if each.to_the_bit:
+        return f"Reproduced to the bit: {name}"
+    apart = f"test metrics within {each.farthest:.4f}"
+    if each.reproduced:
+        return f"Reproduced on another platform, {apart} (tolerance {TOLERANCE:g}): {name}"
+    if each.platform:
+        return f"NOT reproduced, {apart} (tolerance {TOLERANCE:g}): {name}"
+    return f"NOT reproduced to the bit, on the same platform as far as the record tells: {name}"
+
+
+def _table(each: "Reproduction", console: "Console") -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from dmlbench.leaderboard.escaping import plain
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("What differs", "Record", "Again"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("Difference", justify="right")
+    for one in each.differences:
+        texts = [plain(str(value), 200) for value in (one.field, one.first, one.second)]
+        apart = ""
+        if isinstance(one.first, float) and isinstance(one.second, float):
+            apart = f"{one.second - one.first:+.2g}"
+        table.add_row(*map(Text, texts), apart)
+    console.print(table)
