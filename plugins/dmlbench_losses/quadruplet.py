@@ -18,16 +18,27 @@ Our choice: plain distances, margins 0.2 and 0.1 (the second push the weaker), d
 triplets, mean over non-zero; the nearest k, which is deterministic.
 
 How it is computed: k depends on n and the class of a alone, so the second term is a triplet loss
-with another distance to the negative. Both are linear once it is known which triplets violate a
-margin; these are counted, for a mask B positive pairs at a time: memory O(B M).
+with another distance to the negative. It is the nearest of another class than n's, or where that
+has the class of a, the nearest of a third one. Both terms are linear once it is known which
+triplets violate a margin; these are counted, for a mask B positive pairs at a time: memory O(B M).
 """
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
-from dmlbench import Loss, Pairs, Selection, Triplets, Uniform
+from dmlbench import Loss, PairMask, Pairs, Selection, Triplets, Uniform
+from dmlbench_losses.dense import is_above, weighted_distance
+
+
+class _Fourth(NamedTuple):
+    """The nearest anchors ``[M]`` of the second and third classes, and how far they are."""
+
+    nearest: Tensor
+    first: Tensor
+    next_nearest: Tensor
+    second: Tensor
 
 
 class Quadruplet(Loss):
@@ -66,51 +77,83 @@ class Quadruplet(Loss):
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the sum of both means over terms above 0, a scalar; 0 if there is none."""
         with torch.no_grad():
-            weight, constant = self._weights(pairs, selection)
-        return (weight * pairs.distance).sum() + constant
+            find = self._in_list if isinstance(selection, Triplets) else self._in_mask
+            weight, constant = find(pairs, selection, _fourth(pairs))
+        return weighted_distance(pairs, weight) + constant
 
-    def _weights(self, pairs: Pairs, selection: Selection) -> tuple[Tensor, Tensor]:
+    def _in_list(
+        self, pairs: Pairs, triplets: Triplets, fourth: _Fourth
+    ) -> tuple[Tensor, Tensor | float]:
         """Return the loss as a weight for each distance ``[B, M]`` and a constant."""
         distance = pairs.distance
-        pulled, pushed = _violations(distance, distance, selection, self.margin)
+        anchor, positive, negative = triplets.anchor, triplets.positive, triplets.negative
+        first = fourth.first[negative]
+        same = pairs.labels[anchor] == pairs.labels[first]
+        to_fourth = torch.where(same, fourth.next_nearest[negative], fourth.nearest[negative])
+        other = torch.where(same, fourth.second[negative], first)
+        to_positive = distance[anchor, positive]
+        weight, constant = torch.zeros_like(distance), 0.0
+        for margin, pushed, to_pushed in (
+            (self.margin, anchor, distance[anchor, negative]),
+            (self.second_margin, other, to_fourth),
+        ):
+            violated = is_above(to_positive + margin, to_pushed)
+            count = violated.sum()
+            share = violated / count.clamp_min(1)
+            weight.index_put_((anchor, positive), share, accumulate=True)
+            weight.index_put_((pushed, negative), -share, accumulate=True)
+            constant += margin * count.clamp_max(1)
+        return weight, constant
+
+    def _in_mask(self, pairs: Pairs, chosen: PairMask, fourth: _Fourth) -> tuple[Tensor, Tensor]:
+        """Return the same, for every selected positive with every selected negative."""
+        distance = pairs.distance
+        pulled, pushed = _violations(distance, distance, chosen, self.margin)
         count = pulled.sum()
-        weight = (pulled - pushed) / count.clamp_min(1)
+        weight = pulled.sub_(pushed).div_(count.clamp_min(1))
         constant = self.margin * count.clamp_max(1)
-        # Nearest to n, of another class; and where that is the class of a, of a third.
-        to_others = distance.masked_fill(~pairs.negative, torch.inf)
-        nearest, first = to_others.min(0)
-        same = pairs.labels[:, None] == pairs.labels[first]
-        next_nearest, second = to_others.masked_fill_(same, torch.inf).min(0)
-        to_fourth = torch.where(same, next_nearest, nearest)
-        pulled, pushed = _violations(distance, to_fourth, selection, self.second_margin)
+        same = pairs.labels[:, None] == pairs.labels[fourth.first]
+        to_fourth = torch.where(same, fourth.next_nearest, fourth.nearest)
+        pulled, pushed = _violations(distance, to_fourth, chosen, self.second_margin)
         count = pulled.sum()
-        weight += pulled / count.clamp_min(1)
+        weight += pulled.div_(count.clamp_min(1))
         pushed /= count.clamp_min(1)
         column = torch.arange(distance.shape[1], device=distance.device)
-        weight[first, column] -= pushed.masked_fill(same, 0).sum(0)
-        weight[second, column] -= pushed.masked_fill(~same, 0).sum(0)
+        weight[fourth.first, column] -= pushed.masked_fill(same, 0).sum(0)
+        weight[fourth.second, column] -= pushed.masked_fill(~same, 0).sum(0)
         return weight, constant + self.second_margin * count.clamp_max(1)
 
 
+def _fourth(pairs: Pairs) -> _Fourth:
+    to_others = torch.where(pairs.negative, pairs.distance, torch.inf)
+    nearest, first = _nearest(to_others)
+    to_others.masked_fill_(pairs.labels[:, None] == pairs.labels[first], torch.inf)
+    return _Fourth(nearest, first, *_nearest(to_others))
+
+
+def _nearest(distance: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least distance of each column and its row, each ``[M]``; the first of several."""
+    nearest = distance.amin(0)  # and not min, which along columns is 3 times as slow as all this
+    rows = len(distance)
+    from_below = torch.arange(rows, 0, -1, dtype=torch.float32, device=distance.device)
+    found = torch.eq(distance, nearest, out=torch.empty_like(distance, dtype=torch.float32))
+    place = found.mul_(from_below[:, None]).amax(0)
+    return nearest, (rows - place.long()).clamp_max_(rows - 1)  # NaN equals nothing
+
+
 def _violations(
-    distance: Tensor, to_negative: Tensor, selection: Selection, margin: float
+    distance: Tensor, to_negative: Tensor, chosen: PairMask, margin: float
 ) -> tuple[Tensor, Tensor]:
     """Count the violated triplets that each pair ``[B, M]`` is the positive, the negative of."""
     pulled, pushed = torch.zeros_like(distance), torch.zeros_like(distance)
-    if isinstance(selection, Triplets):
-        ap, an = (selection.anchor, selection.positive), (selection.anchor, selection.negative)
-        violated = (distance[ap] + margin > to_negative[an]).to(distance.dtype)
-        pulled.index_put_(ap, violated, accumulate=True)
-        pushed.index_put_(an, violated, accumulate=True)
-        return pulled, pushed
     # At infinity, what is no negative lies beyond all bounds.
-    to_negative = to_negative.masked_fill(~selection.negative, torch.inf)
-    anchors, positives = selection.positive.nonzero(as_tuple=True)
+    to_negative = torch.where(chosen.negative, to_negative, torch.inf)
+    anchors, positives = chosen.positive.nonzero(as_tuple=True)
     for anchor, positive in zip(
         anchors.split(len(distance)), positives.split(len(distance)), strict=True
     ):
         bound = distance[anchor, positive, None] + margin
-        violated = (bound > to_negative[anchor]).to(distance.dtype)
+        violated = torch.lt(to_negative[anchor], bound).to(distance.dtype)
         pulled[anchor, positive] = violated.sum(1)
         pushed.index_add_(0, anchor, violated)
     return pulled, pushed
