@@ -92,6 +92,16 @@ def test_plain_images_come_as_they_are(pictures):
         assert np.array_equal(batch, ARRAYS[index])
 
 
+def test_what_the_items_are_is_left_alone(pictures):
+    large = RNG.integers(256, size=(9, 3, 64, 64)).astype(np.uint8)
+    before, kept = large.copy(), pictures.store.pixels.copy()
+    for inputs in (large, pictures):
+        batches(inputs)
+        batches(inputs, Augmentation(shift=0, flip=True))
+    assert np.array_equal(large, before)
+    assert np.array_equal(pictures.store.pixels, kept)
+
+
 def test_vectors_are_repeated_and_not_changed():
     vectors = RNG.random((9, 4), dtype=np.float32)
     for batch, index in zip(batches(vectors, views=2), BATCHES, strict=True):
