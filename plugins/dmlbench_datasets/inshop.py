@@ -23,6 +23,7 @@ class InShop(OfficialSet):
     title = "In-Shop Clothes Retrieval"
     folders = ("inshop", "In-shop Clothes Retrieval Benchmark")
     sizes_vary = False
+    protocol = "resnet50-512"
     evaluation = "query-gallery"
     recall_at = (1, 10, 20, 30, 40)
     paper = (

@@ -22,6 +22,7 @@ class MirroredSet(OfficialSet):
     only source. Without it files in the data folder come first, then the known mirror if any.
     """
 
+    protocol = "resnet50-512"
     mirror: ClassVar[str] = ""
     """Repository and revision of the hub that hold the official images, as far as is known."""
     refused: ClassVar[Mapping[str, str]] = {}
