@@ -22,17 +22,28 @@ In the wild: the authors' code takes the anchor for one of its positives, as for
 configuration sets the value at :math:`\delta` to 1.44, a small step down from 1.493.
 
 Our choice: the authors' values, the anchor left out, and h continuous at :math:`\delta`.
+
+How it is computed: all differences of similarities at once would be a tensor of B P M entries. Here
+a block of positive pairs at a time goes through the processor's cache, value and gradient
+together: the slope of h is made of the same sigmoid. Memory O(B M), time O(B P M).
 """
 
-from typing import Annotated
+import math
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from dmlbench import LogUniform, Loss, Pairs, Selection, Uniform, active_mean, as_pair_mask
-from dmlbench_losses.soft_ranks import Step, count_before, sigmoid_step
+from dmlbench import LogUniform, Loss, PairMask, Pairs, Selection, Uniform, as_pair_mask
+from dmlbench_losses.dense import is_above
 
-_EXACT = Step(value=lambda differences: (differences >= 0).to(differences.dtype), slope=torch.zero_)
+_DIFFERENCES_IN_A_BLOCK = 2**17
+# Beyond it a sigmoid is below the rounding of a rank, and soon a denormal number, which is slow.
+_LOWEST_EXPONENT = -40
+
+Step = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class Roadmap(Loss):
@@ -77,32 +88,91 @@ class Roadmap(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the sum of both parts, a scalar; 0 if no pair is selected."""
-        chosen = as_pair_mask(selection, pairs)
-        similarity = pairs.similarity
-        anchor, positive = chosen.positive.nonzero(as_tuple=True)
-        where = similarity, anchor, positive
-        with torch.no_grad():
-            (among_positives,) = count_before(*where, [chosen.positive], _EXACT)
-        (negatives,) = count_before(*where, [chosen.negative], self.step)
-        missed = negatives / (among_positives + negatives)
-        number = chosen.positive.sum(1)
-        ranking = (missed / number[anchor]).sum() / (number > 0).sum().clamp_min(1)
-        pull = active_mean(self.pos_margin - similarity, chosen.positive)
-        push = active_mean(similarity - self.neg_margin, chosen.negative)
-        return ranking + self.calibration * (pull + push)
+        return _Roadmap.apply(pairs.similarity, as_pair_mask(selection, pairs), self)
+
+
+class _Roadmap(torch.autograd.Function):
+    """Computes the gradient with the value."""
+
+    @staticmethod
+    def forward(ctx: Any, similarity: Tensor, chosen: PairMask, loss: Roadmap) -> Tensor:
+        gradient = torch.zeros_like(similarity)
+        where = chosen.positive.nonzero(as_tuple=True)
+        own = similarity[where]
+        lowest = torch.finfo(similarity.dtype).min / 2  # far behind all, and so is a difference
+        others = torch.where(chosen.negative, similarity, lowest)
+        value = _rank(own, where, others, loss.step, gradient)
+        pull, pulled = _active_mean(loss.pos_margin - own)
+        gradient.index_put_(where, pulled.mul_(-loss.calibration), accumulate=True)
+        push, pushed = _active_mean(others.sub_(loss.neg_margin))
+        gradient.add_(pushed, alpha=loss.calibration)
+        ctx.save_for_backward(gradient)
+        return value + loss.calibration * (pull + push)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, change: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * change, None, None
+
+
+def _rank(
+    own: Tensor, where: tuple[Tensor, ...], others: Tensor, step: Step, gradient: Tensor
+) -> Tensor:
+    """Return the ranking part and add its gradient.
+
+    Args:
+        own: similarities of the positive pairs ``[T]``.
+        where: their rows and columns, each ``[T]``.
+        others: similarities of the negatives, the lowest elsewhere ``[B, M]``.
+        step: h and its slope.
+        gradient: by the similarities ``[B, M]``.
+    """
+    anchor, positive = where
+    number = anchor.bincount(minlength=len(others))
+    rank = _rank_among_positives(own, anchor, number)
+    share = (number[anchor] * (number > 0).sum()).to(own.dtype).reciprocal()
+    value = own.new_zeros(())
+    rows, columns = others.shape
+    size = min(rows, max(1, _DIFFERENCES_IN_A_BLOCK // max(1, columns)))
+    for block in torch.arange(len(own), device=own.device).split(size):
+        steps, slopes = step(others[anchor[block]].sub_(own[block, None]))
+        before, among = steps.sum(1), rank[block]
+        value += (share[block] * before / (among + before)).sum()
+        slopes *= (share[block] * among / (among + before).square())[:, None]
+        gradient.index_add_(0, anchor[block], slopes)
+        gradient.index_put_((anchor[block], positive[block]), -slopes.sum(1), accumulate=True)
+    return value
+
+
+def _rank_among_positives(own: Tensor, anchor: Tensor, number: Tensor) -> Tensor:
+    """Return how many of its anchor's positives are not behind each, itself among them ``[T]``."""
+    first = number.cumsum(0) - number
+    column = torch.arange(len(own), device=own.device) - first[anchor]
+    table = own.new_full((len(number), int(number.max()) + 1), torch.inf)
+    table[anchor, column] = -own
+    return torch.searchsorted(table.sort(1).values, table, right=True)[anchor, column].to(own.dtype)
+
+
+def _active_mean(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of the values above 0, which are overwritten, and its gradient."""
+    above = is_above(values, 0)
+    number = above.sum().clamp_min(1)
+    return values.relu_().sum() / number, above.div_(number)
 
 
 def _steep_step(temperature: float, slope: float, reach: float) -> Step:
-    smooth = sigmoid_step(temperature)
+    """Return h and its slope as a function that overwrites its argument."""
+    at_reach = 1 / (1 + math.exp(-reach / temperature))
+    steeper = slope - at_reach * (1 - at_reach) / temperature
 
-    def value(differences: Tensor) -> Tensor:
-        ahead = (differences > 0).to(differences.dtype)
-        beyond = (differences - reach).relu_()
-        near = smooth.value(differences.clamp_max_(reach))
-        return near.add_(ahead, alpha=0.5).add_(beyond, alpha=slope)
+    def step(differences: Tensor) -> tuple[Tensor, Tensor]:
+        ahead, far = is_above(differences, 0), is_above(differences, reach)
+        near = differences.clamp_max(reach)
+        beyond = differences.sub_(near)
+        near.div_(temperature).clamp_min_(_LOWEST_EXPONENT).sigmoid_()
+        slopes = torch.addcmul(near, near, near, value=-1).div_(temperature)
+        values = near.add_(ahead, alpha=0.5).add_(beyond, alpha=slope)
+        return values, slopes.add_(far, alpha=steeper)
 
-    def derivative(differences: Tensor) -> Tensor:
-        far = differences > reach
-        return smooth.slope(differences).masked_fill_(far, slope)
-
-    return Step(value, derivative)
+    return step
