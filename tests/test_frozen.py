@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dmlbench import Backbone, ImageFormat, TrialError
+from dmlbench import Backbone, DataError, ImageFormat, TrialError
 from dmlbench.data.decoding import PhotoFormat
 from dmlbench.data.items import Data, Items
 from dmlbench.discovery import Catalogue
@@ -146,6 +146,16 @@ def _compute(folder: Path, ready: object, counts: object) -> None:
 
 
 @pytest.mark.slow
+def test_a_cache_that_can_not_be_written_is_named_and_left_as_it_was(tmp_path):
+    (tmp_path / "features").write_text("in the way")
+    advice = (
+        rf"kept in {tmp_path}/features: Not a directory\. Choose another folder with --cache-dir"
+    )
+    with pytest.raises(DataError, match=advice):
+        extractor(Means()).features(DATA, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["features"]
+
+
 def test_of_two_processes_at_once_one_computes(tmp_path):
     context = multiprocessing.get_context("fork")
     ready, counts = context.Event(), context.Queue()

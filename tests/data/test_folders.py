@@ -115,6 +115,14 @@ def test_a_folder_that_can_not_be_made_is_named(tmp_path):
         made_once(tmp_path / "file" / "x.store", read, writes(b"x."))
 
 
+def test_a_file_that_can_not_be_read_is_named(tmp_path):
+    def refused(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with pytest.raises(DataError, match=f"kept in {tmp_path}: Permission denied. Choose another"):
+        made_once(tmp_path / "x.store", refused, writes(b"x."))
+
+
 def test_without_locks_each_writes_a_file_of_its_own(tmp_path, monkeypatch):
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")

@@ -15,7 +15,8 @@ cache_dir_option = click.option(
     "--cache-dir",
     type=click.Path(file_okay=False, path_type=Path),
     envvar="DMLBENCH_CACHE",
-    help="Folder to keep decoded photos in (else the variable DMLBENCH_CACHE, else ~/.cache).",
+    help="Folder to keep decoded photos and features in (else the variable DMLBENCH_CACHE, else "
+    "~/.cache).",
 )
 
 output_option = click.option(

@@ -1,4 +1,4 @@
-"""Where decoded photos are kept, and how one process at a time makes a file there."""
+"""Where decoded photos and features are kept, and how one process at a time makes a file there."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ Content = TypeVar("Content")
 
 
 def cache_folder(chosen: Path | None = None) -> Path:
-    """Return the folder for what can be made again: photos as they were decoded.
+    """Return the folder for what can be made again: decoded photos, features of frozen networks.
 
     In this order: `chosen`, the variable DMLBENCH_CACHE, ``dmlbench`` in XDG_CACHE_HOME,
     ``~/.cache/dmlbench``. The folder need not exist.
@@ -35,7 +35,7 @@ def cache_folder(chosen: Path | None = None) -> Path:
         return Path.home() / ".cache" / "dmlbench"
     except RuntimeError as error:
         raise ConfigError(
-            f"There is no home folder to keep decoded photos in. {_ADVICE}"
+            f"There is no home folder to keep decoded photos and features in. {_ADVICE}"
         ) from error
 
 
@@ -54,12 +54,12 @@ def made_once(
         write: fills a new file.
 
     Raises:
-        DataError: the disk is full, or nothing can be written there.
+        DataError: the disk is full, or nothing can be read or written there.
     """
-    content = read(path)
-    if content is not None:
-        return content
     try:
+        content = read(path)
+        if content is not None:
+            return content
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path.parent)
         with _only_writer(path) as file:
