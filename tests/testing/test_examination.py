@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from testing.faulty_loss_facts import AsksForASeed, NoBaseClass
 from testing.faulty_loss_state import SetsASeed, SetsThreads
 from testing.faulty_losses import DividesByItsSetting, Exits
@@ -113,6 +114,32 @@ def test_a_family_is_checked_by_one_of_its_members():
     member = outcomes(check("dataset", Family, argument="here"))
     assert member["missing_says_how_to_get_the_data"] == "passed"
     assert member["its_splits_hold_what_it_promises"] == "skipped"
+
+
+def test_photos_are_decoded_for_the_check_alone_and_not_into_the_user_s_cache(tmp_path):
+    for name in ("a/1", "a/2", "b/1", "b/2", "c/1", "c/2", "d/1", "d/2"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((40, 50), 50).save(tmp_path / "photos" / f"{name}.png")
+    code = (
+        "from dmlbench.discovery import Catalogue\n"
+        "from dmlbench.testing import check\n"
+        "component = Catalogue.discover().load('dataset', 'folder')[1]\n"
+        "found = {one.check: one.outcome for one in check('dataset', component, None, 'photos')}\n"
+        "assert found['its_splits_hold_what_it_promises'] == 'passed', found\n"
+    )
+    (tmp_path / "temporary").mkdir()
+    places = {"DMLBENCH_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "temporary")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | places,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "cache").exists()
+    assert not list((tmp_path / "temporary").rglob("*.store"))
 
 
 def test_settings_are_checked_instead_of_the_defaults():

@@ -3,9 +3,12 @@
 Every public function here is a check. Those that load the data are left out where they are missing.
 """
 
+import atexit
 import re
+from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from dmlbench.contracts import Dataset
@@ -134,9 +137,17 @@ def _there(subject: Subject) -> Dataset:
 def _load(subject: Subject) -> Data:
     dataset = _there(subject)
     try:
-        return load_data(dataset, subject.data_dir, _IMAGE_SIZE)
+        return load_data(dataset, subject.data_dir, _IMAGE_SIZE, cache_dir=_cache())
     except PluginError as error:
         raise error.__cause__ or error from None  # what the dataset itself raised
+
+
+@lru_cache
+def _cache() -> Path:
+    """Return a folder for decoded photos that goes when the process ends: not the user's own."""
+    folder = Path(mkdtemp(prefix="dmlbench-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _load_sound(subject: Subject) -> Data:
