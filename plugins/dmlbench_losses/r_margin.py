@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmlbench import Loss, PairMask, Pairs, Selection, Uniform
+from dmlbench_losses.dense import as_numbers, is_above, is_below, weighted_distance
 
 
 class RMargin(Loss):
@@ -68,53 +69,53 @@ class RMargin(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the mean of the selected triplets' terms above 0, a scalar; 0 if there is none."""
-        distance = pairs.distance
         with torch.no_grad():  # Linear in distances and boundary, once the terms above 0 are known.
             pull, push = self._occurrences(pairs, selection)
-            pull *= distance > self.beta - self.margin
-            push *= distance < self.beta + self.margin
+            pull.mul_(is_above(pairs.distance, self.beta - self.margin))
+            push.mul_(is_below(pairs.distance, self.beta + self.margin))
             pulls, pushes = pull.sum(), push.sum()
             weight = pull.sub_(push)
-        total = (weight * distance).sum() + self.beta * (pushes - pulls)
+        total = weighted_distance(pairs, weight) + self.beta * (pushes - pulls)
         return (total + self.margin * (pulls + pushes)) / (pulls + pushes).clamp_min(1)
 
     def _occurrences(self, pairs: Pairs, selection: Selection) -> tuple[Tensor, Tensor]:
         """Count for each pair ``[B, M]`` the triplets that pull it, that push it."""
+        row, classmates = pairs.positive.nonzero(as_tuple=True)
+        number = row.bincount(minlength=len(pairs))
         if isinstance(selection, PairMask):
             switched = self._draw(selection.negative) & selection.negative
-            switched &= pairs.positive.any(1, keepdim=True)
-            kept = selection.negative & ~switched
-            positives = selection.positive.sum(1, keepdim=True, dtype=pairs.distance.dtype)
-            pull = selection.positive * kept.sum(1, keepdim=True, dtype=positives.dtype)
-            push = kept * positives
+            switched &= (number > 0)[:, None]
+            kept = as_numbers(selection.negative & ~switched, pairs.distance)
+            pull = as_numbers(selection.positive, pairs.distance)
+            positives = pull.sum(1, keepdim=True)
+            pull.mul_(kept.sum(1, keepdim=True))
+            push = kept.mul_(positives)
             anchor = switched.flatten().nonzero().squeeze(1) // switched.shape[1]
-            pushed = _random_classmates(anchor, pairs.positive)
+            pushed = _one_of_each(anchor, classmates, number)
             return pull, push.index_put_((anchor, pushed), positives[anchor, 0], accumulate=True)
-        anchor, positive = selection.anchor, selection.positive
-        switched = self._draw(anchor) & pairs.positive.any(1)[anchor]
-        pushed = torch.where(
-            switched, _random_classmates(anchor, pairs.positive), selection.negative
-        )
-        zeros, once = torch.zeros_like(pairs.distance), pairs.distance.new_ones(len(anchor))
-        pull = zeros.index_put((anchor, positive), once * ~switched, accumulate=True)
-        return pull, zeros.index_put_((anchor, pushed), once, accumulate=True)
+        anchor = selection.anchor
+        switched = self._draw(anchor) & (number > 0)[anchor]
+        pushed = torch.where(switched, _one_of_each(anchor, classmates, number), selection.negative)
+        once = pairs.distance.new_ones(len(anchor))
+        pull, push = torch.zeros_like(pairs.distance), torch.zeros_like(pairs.distance)
+        pull.index_put_((anchor, selection.positive), once * ~switched, accumulate=True)
+        return pull, push.index_put_((anchor, pushed), once, accumulate=True)
 
     def _draw(self, like: Tensor) -> Tensor:
         probability = self.switched if self.training else 0.0
         return torch.rand(like.shape, device=like.device) < probability
 
 
-def _random_classmates(anchor: Tensor, same_class: Tensor) -> Tensor:
-    """Return for each anchor ``[T]`` a reference of its class, any where there is none.
+def _one_of_each(anchor: Tensor, classmates: Tensor, number: Tensor) -> Tensor:
+    """Return for each anchor ``[T]`` a random classmate, any reference where there is none.
 
     Args:
         anchor: indices ``[T]``.
-        same_class: boolean ``[B, M]``, the references of each anchor's class but itself.
+        classmates: the references of each anchor's class but itself, one anchor after the other.
+        number: how many of them each anchor has ``[B]``.
     """
-    classmates_of = same_class.sum(1)
-    columns = same_class.flatten().nonzero().squeeze(1) % same_class.shape[1]
-    first = classmates_of.cumsum(0) - classmates_of
+    first = number.cumsum(0) - number
     # An integer draw can't round up to the count, and its modulo bias is below 1e-11.
     draw = torch.randint(2**62, anchor.shape, device=anchor.device)
-    place = first[anchor] + draw % classmates_of[anchor].clamp_min(1)
-    return F.pad(columns, (0, 1))[place]
+    place = first[anchor] + draw % number[anchor].clamp_min(1)
+    return F.pad(classmates, (0, 1))[place]
