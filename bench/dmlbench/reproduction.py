@@ -14,11 +14,13 @@ from dmlbench.plan import Plan
 from dmlbench.records import Record
 from dmlbench.trial import SEMANTICS, Part, Trial, canonical_json
 
-TOLERANCE = 0.03
-"""How far a test metric may lie from the record's where the platform is another one: the last bit
-of a sum then differs, training carries it on, and the seeds of a row scatter as far. How far it was
+TOLERANCE = 0.05
+"""How far a test metric may lie from the record's where the platform is another one. There the last
+bit of a sum differs, and training makes of it what it makes of another seed. How far figures were
 seen to move is in docs/records.md."""
 
+_UNJUDGED = ("tied",)
+"""Whether two similarities are equal within the error of float32 is decided by that error."""
 _COMPUTING = ("torch", "numpy", "scikit-learn", "timm")
 _MACHINE = ("machine", "system")
 
@@ -47,6 +49,7 @@ class Reproduction:
         apart = [
             abs(value - self.again.metrics.get(name, float("inf")))
             for name, value in self.record.metrics.items()
+            if name not in _UNJUDGED
         ]
         return max(apart, default=0.0)
 

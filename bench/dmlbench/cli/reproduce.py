@@ -63,17 +63,15 @@ def command(
 
 
 def _show(found: "list[Reproduction]") -> None:
-    from rich.console import Console
+    from dmlbench.leaderboard.terminal import default_console, readable
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=100)
+    console = default_console()
     for each in found:
-        console.print(_verdict(each), markup=False, highlight=False)
+        console.print(readable(_verdict(each), console.encoding))
         for title, pairs in (("platform", each.platform), ("versions", each.versions)):
             for name, (before, after) in pairs.items():
                 line = f"  other {title}: {name} {before} in the record, {after} here"
-                console.print(line, markup=False, highlight=False)
+                console.print(readable(line, console.encoding))
         if each.differences:
             _table(each, console)
 
@@ -96,9 +94,9 @@ def _verdict(each: "Reproduction") -> str:
 def _table(each: "Reproduction", console: "Console") -> None:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     from dmlbench.leaderboard.escaping import plain
+    from dmlbench.leaderboard.terminal import readable
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("What differs", "Record", "Again"):
@@ -109,5 +107,5 @@ def _table(each: "Reproduction", console: "Console") -> None:
         apart = ""
         if isinstance(one.first, float) and isinstance(one.second, float):
             apart = f"{one.second - one.first:+.2g}"
-        table.add_row(*map(Text, texts), apart)
+        table.add_row(*(readable(text, console.encoding) for text in (*texts, apart)))
     console.print(table)

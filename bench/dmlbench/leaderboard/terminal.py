@@ -22,7 +22,7 @@ _FOOTNOTE = (
 
 def print_tables(records: Iterable[Record], console: Console | None = None) -> None:
     """Print the tables of `records`, no wider than 100 columns; plain text without a terminal."""
-    console = console or _console()
+    console = console or default_console()
     width = min(console.width, WIDTH)
     tables = make_tables(records)
     if not tables:
@@ -33,13 +33,13 @@ def print_tables(records: Iterable[Record], console: Console | None = None) -> N
         for name, ranking in table.rankings.items():
             for sentence in ranking.sentences():
                 of = f"[{name}] " if len(table.rankings) > 1 else ""
-                console.print(_text(of + sentence, console.encoding), width=width)
+                console.print(readable(of + sentence, console.encoding), width=width)
         for note in table.notes:
-            console.print(_text(note, console.encoding), width=width)
-    console.print(_text(_FOOTNOTE, console.encoding), width=width)
+            console.print(readable(note, console.encoding), width=width)
+    console.print(readable(_FOOTNOTE, console.encoding), width=width)
 
 
-def _console() -> Console:
+def default_console() -> Console:
     """Return the terminal; where output goes elsewhere, 100 columns whatever that may be."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH)
@@ -48,7 +48,7 @@ def _console() -> Console:
 def _grid(table: Table, encoding: str) -> Grid:
     metrics = [metric for metric in table.metrics if metric in ("recall@1", table.headline)]
     grid = Grid(
-        title=_text(table.title, encoding),
+        title=readable(table.title, encoding),
         title_style="bold",
         title_justify="left",
         box=box.SIMPLE_HEAD,
@@ -57,7 +57,7 @@ def _grid(table: Table, encoding: str) -> Grid:
     unicode = "utf" in encoding.lower()
     grid.add_column("Row", overflow="ellipsis" if unicode else "crop", no_wrap=True, min_width=16)
     for metric in metrics:
-        figures = [_text(percent(row.metrics.get(metric)), encoding) for row in table.rows]
+        figures = [readable(percent(row.metrics.get(metric)), encoding) for row in table.rows]
         width = max(map(len, figures))
         grid.add_column(display_name(metric), justify="right", no_wrap=True, min_width=width)
     rankings = table.rankings
@@ -70,12 +70,12 @@ def _grid(table: Table, encoding: str) -> Grid:
     def add(title: str, rows: Iterable[Row], style: str = "") -> None:
         ranking = rankings.get(title) if not style else None
         if len(table.lanes) > 1:
-            grid.add_row(_text(f"[{title}]", encoding), style=style)
+            grid.add_row(readable(f"[{title}]", encoding), style=style)
         for row in rows:
             figures = [percent(row.metrics.get(metric)) for metric in metrics]
             group = [ranking.mark(row) if ranking else ""] if grouped else []
             texts = [row.label, *figures, *group, ", ".join(row.below), _seeds(row)]
-            grid.add_row(*(_text(text, encoding) for text in texts), style=style)
+            grid.add_row(*(readable(text, encoding) for text in texts), style=style)
         grid.add_section()
 
     for backbone, rows in table.lanes.items():
@@ -94,7 +94,7 @@ def _seeds(row: Row) -> str:
     return f"{len(row.finished)}{total}{collapsed}"
 
 
-def _text(text: str, encoding: str) -> Text:
+def readable(text: str, encoding: str) -> Text:
     """Return `text` with only the characters that the terminal has, and no markup."""
     if "utf" not in encoding.lower():
         for character, spelt in _IN_ASCII.items():
