@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from dmlbench import Archive, Dataset
+from dmlbench.data import decoding, verifying
 from dmlbench.data.checksums import mismatch
 from dmlbench.data.verifying import split_fingerprint, verify
 
@@ -79,8 +80,38 @@ def test_every_damaged_image_is_found_among_many_and_progress_reaches_the_end():
         content[number] = {"bytes": content[number]["bytes"][:40], "path": path}
     steps = []
     found = verify(Given(all=table(content, [0, 1] * 300)), None, lambda *step: steps.append(step))
-    assert [line.split(":")[0] for line in found.damaged] == ["3.png", "599.png", "all, item 299"]
+    names = [line.split(" can't be used: ")[0] for line in found.damaged]
+    assert names == ["3.png", "599.png", "all, item 299"]
     assert steps[-1] == ("opening images", 600, 600)
+
+
+def test_an_image_that_no_trial_could_use_is_damaged(tmp_path, monkeypatch):
+    def saved(name: str, image: Image.Image) -> str:
+        image.save(tmp_path / name)
+        return str(tmp_path / name)
+
+    ramp = np.arange(144).reshape(12, 12)
+    usable = [
+        saved("grey.png", Image.new("L", (12, 12))),
+        saved("deep.png", Image.fromarray((ramp * 400).astype(np.uint16))),
+        saved("print.jpg", Image.new("CMYK", (12, 12))),
+        saved("clear.png", Image.new("RGBA", (12, 12))),
+    ]
+    unusable = [
+        saved("floats.tif", Image.fromarray(ramp.astype(np.float32))),
+        saved("huge.png", Image.new("1", (120, 120))),
+        saved("line.png", Image.new("1", (1, 1100))),
+    ]
+    (tmp_path / "none.png").write_bytes(b"")
+    unusable += [str(tmp_path / "none.png"), str(tmp_path / "gone.png")]
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 10_000)
+    monkeypatch.setattr(verifying, "_AS_IN_TRIALS", decoding.PhotoFormat(8, 8))
+    rows = [*usable, *unusable]
+    found = verify(Given(all=table(rows, [0] * len(rows))), None, silent)
+    reasons = ["floats", "no such file", "has 14,400", "kept with 70,400", "empty"]
+    for line, name, reason in zip(found.damaged, sorted(unusable), reasons, strict=True):
+        assert line.startswith(name)
+        assert reason in line.lower()
 
 
 def test_of_two_known_checksums_the_stronger_counts(tmp_path):
