@@ -1,0 +1,110 @@
+"""Write the site: every page whole, and none left over from an earlier set of records."""
+
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pluggy
+
+from dmlbench.errors import ConfigError
+from dmlbench.leaderboard.columns import ColumnSource, add_columns, column_sources
+from dmlbench.leaderboard.rows import Row
+from dmlbench.leaderboard.tables import make_tables
+from dmlbench.records import Record, Store, write_atomically
+from dmlbench.site.contents import INDEX, Contents, contents
+from dmlbench.site.embedded import HOW, Embedded, ReadData, ReadEmbeddings, embedded
+from dmlbench.site.index_page import index_page
+from dmlbench.site.method_page import method_page
+from dmlbench.site.table_page import DOWNLOADS, table_page
+from dmlbench.site.trial_page import trial_page
+
+MADE = "pages.txt"
+"""Names the files of the site, so that those of withdrawn records go when it is made again."""
+
+
+def build_site(
+    records: Iterable[Record],
+    folder: Path,
+    *,
+    embeddings: ReadEmbeddings = lambda trial: None,
+    data: ReadData = lambda trial: None,
+    columns: ColumnSource | pluggy.PluginManager | None = None,
+) -> list[Path]:
+    """Write a static site of the leaderboards of `records`; return the paths of its files.
+
+    It opens without a server and asks no other host for anything. The same records, embeddings and
+    data give the same bytes, whatever order the records come in. Files of an earlier site that are
+    no longer part of it are deleted; other files in the folder stay.
+
+    Args:
+        records: of any datasets and protocols.
+        folder: where to write, made if it is not there.
+        embeddings: returns the test embeddings ``[N, E]`` of a trial by split (``test``, or
+            ``query`` and ``gallery``), rows in the order of the split; None if they were not kept.
+            A DataError that it raises is told on the pages.
+        data: returns the data of a trial, for pictures and class names; None if not at hand.
+        columns: who adds columns to tables, as for `dmlbench.leaderboard.publish.publish`.
+
+    Raises:
+        ConfigError: there are no records, or the folder can't be written to.
+    """
+    sources = column_sources(columns)
+    tables = [add_columns(table, sources) for table in make_tables(records)]
+    if not tables:
+        raise ConfigError("There are no records to publish. Make some with `dmlbench run`.")
+    site = contents(tables)
+    Store(folder).check_writable()
+    made = []
+    for path, content in _files(site, embeddings, data):
+        _write(folder / path, content)
+        made.append(path)
+    _remove_others(folder, made)
+    _write(folder / MADE, "".join(f"{path}\n" for path in sorted(made)))
+    return [folder / path for path in sorted([*made, MADE])]
+
+
+def _files(
+    site: Contents, embeddings: ReadEmbeddings, data: ReadData
+) -> Iterator[tuple[str, str | bytes]]:
+    """Yield the path and the content of each file."""
+    for source in ("assets", "vendor"):
+        for asset in (files("dmlbench.site") / source).iterdir():
+            yield f"{source}/{asset.name}", asset.read_bytes()
+    for table in site.tables:
+        shown: tuple[Row, Record, Embedded] | None = None
+        missing = HOW
+        for row in table.rows:
+            for record in row.records:
+                found = embedded(record, embeddings, data)
+                yield site.trial(record), trial_page(site, table, row, record, found)
+                if isinstance(found, str):
+                    missing = found if missing == HOW else missing
+                elif shown is None and record.status == "finished":
+                    shown = (row, record, found)
+        yield site.table(table), table_page(site, table, shown, missing)
+        for suffix, render in DOWNLOADS.items():
+            yield site.table(table, f".{suffix}"), render(table)
+    for method in site.methods:
+        yield site.method_page(method), method_page(site, method)
+    yield INDEX, index_page(site)
+
+
+def _remove_others(folder: Path, made: Iterable[str]) -> None:
+    """Delete the files of an earlier site that are not among `made`."""
+    earlier = folder / MADE
+    names = earlier.read_text(encoding="utf-8").splitlines() if earlier.is_file() else []
+    for name in sorted(set(names) - set(made)):
+        path = folder / name
+        if path.is_file() and folder.resolve() in path.resolve().parents:
+            path.unlink()
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can't be written: {error.strerror or error}. "
+            "Choose another folder with --html, or make room."
+        ) from error

@@ -1,0 +1,17 @@
+"""The first page: all tables, and all methods over them."""
+
+from dmlbench.site.contents import INDEX, Contents
+from dmlbench.site.pages import page
+from dmlbench.site.sheets import methods_sheet, tables_sheet
+
+
+def index_page(site: Contents) -> str:
+    """Return the index of the site."""
+    return page(
+        "index.html",
+        INDEX,
+        title="Leaderboards",
+        tables=tables_sheet(site),
+        methods=methods_sheet(site),
+        trials=sum(len(table.records) for table in site.tables),
+    )

@@ -1,0 +1,239 @@
+"""What stands in the cells of the site's tables, and by what they are sorted."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dmlbench.leaderboard.cells import below, seeds
+from dmlbench.leaderboard.comparison import BEST, Ranking
+from dmlbench.leaderboard.details import details
+from dmlbench.leaderboard.escaping import REASON_LENGTH, plain
+from dmlbench.leaderboard.grid import Grid
+from dmlbench.leaderboard.metrics import display_name, percent, shown
+from dmlbench.leaderboard.rows import Row
+from dmlbench.leaderboard.tables import Table
+from dmlbench.records import Record
+from dmlbench.site.contents import Contents, Method
+from dmlbench.statistics import Estimate
+
+_NUMBER = re.compile(r"(-?[\d,]+(?:\.\d+)?)(?:x| %|–[\d,.]+| ± .*| \+ [\d,]+| of [\d,–]+)?")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its text, perhaps a link, and the number that it is sorted by."""
+
+    text: str = ""
+    spread: str = ""
+    """Half of the interval, shown smaller after the text."""
+    number: float | None = None
+    link: str = ""
+    links: tuple[tuple[str, str, str], ...] = ()
+    """In place of a text: text, path and what it is, of each."""
+    mark: str = ""
+    """What sets it apart: the class of its style."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading; numbers stand on the right and are sorted from the greatest."""
+
+    heading: str
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of the site; its first column names the lines."""
+
+    id: str
+    caption: str
+    columns: tuple[Column, ...]
+    lines: tuple[tuple[Cell, ...], ...]
+
+
+def figure(value: Estimate | None) -> Cell:
+    """Return mean and half of the interval as tables show them."""
+    text, _, width = percent(value).partition(" ± ")
+    return Cell(text, f"± {width}" if width else "", value.mean if value else None)
+
+
+def ranking_sheet(
+    site: Contents,
+    name: str,
+    caption: str,
+    table: Table,
+    rows: Sequence[Row],
+    ranking: Ranking | None,
+) -> Sheet:
+    """Return the rows of one lane, or the baselines, with their figures."""
+    kinds = [kind for kind in ("baseline", "loss", "miner") if any(kind in r.names for r in rows)]
+    for kind in ("sampler", "backbone"):  # where they are the same for all, the details say it
+        if len({row.names.get(kind) for row in rows}) > 1:
+            kinds.append(kind)
+    grouped = ranking is not None and ranking.decided
+    columns = [Column(kind.capitalize()) for kind in kinds]
+    others = [metric for metric in table.metrics if metric != table.headline]
+    columns += [Column(display_name(table.headline or ""), numeric=True)]
+    columns += [Column("Group")] * grouped
+    columns += [Column(display_name(metric), numeric=True) for metric in others]
+    columns += [Column("Seeds"), Column("Trials"), Column("Below")]
+    lines = [
+        (
+            Cell(row.names[kinds[0]], link=site.method(row)),
+            *(Cell(row.names.get(kind, "")) for kind in kinds[1:]),
+            figure(row.metrics.get(table.headline or "")),
+            *([_group(ranking, row)] if grouped and ranking else []),
+            *(figure(row.metrics.get(metric)) for metric in others),
+            Cell(seeds(row)),
+            trials(site, row.records),
+            Cell(below(row)),
+        )
+        for row in rows
+    ]
+    return Sheet(name, caption, tuple(columns), tuple(lines))
+
+
+def details_sheet(site: Contents, table: Table) -> Sheet:
+    """Return how each finished row was made."""
+    headings, lines = details(table)
+    rows = [row for row in table.rows if row.finished]
+    cells = [[_measured(text) for text in line] for line in lines]
+    for line, row in zip(cells, rows, strict=True):
+        line[0] = Cell(line[0].text, link=site.method(row))
+    columns = tuple(
+        Column(heading, any(each) and all(c.number is not None for c in each if c.text))
+        for heading, each in zip(headings, zip(*cells, strict=True), strict=True)
+    )
+    return Sheet("made", "How each row was made", columns, tuple(map(tuple, cells)))
+
+
+def failures_sheet(site: Contents, table: Table) -> Sheet:
+    """Return the failed trials with their reasons."""
+    lines = tuple(
+        (
+            Cell(row.label, link=site.trial(record)),
+            Cell(str(record.trial.seed), number=record.trial.seed),
+            Cell(plain(record.reason, REASON_LENGTH) or "no reason given"),
+        )
+        for row in table.rows
+        for record in row.failed
+    )
+    columns = (Column("Row"), Column("Seed", numeric=True), Column("Reason"))
+    return Sheet("failed", "Failed trials", columns, lines)
+
+
+def grid_sheet(grid: Grid, metric: str) -> Sheet:
+    """Return losses by what they were combined with."""
+    columns = (Column("Loss"), *(Column(plain(part), numeric=True) for part in grid.parts))
+    lines = tuple(
+        (Cell(loss), *(figure(grid.cells[loss, part]) for part in grid.parts))
+        for loss in grid.losses
+    )
+    name = f"{display_name(metric)} by loss and {grid.kind}, in percent"
+    return Sheet(f"by-{grid.kind}", name, columns, lines)
+
+
+def tables_sheet(site: Contents) -> Sheet:
+    """Return all tables, a line for each backbone."""
+    lines = []
+    for table in site.tables:
+        failed = sum(len(row.failed) for row in table.rows)
+        trials = f"{len(table.records)}" + (f", {failed} failed" if failed else "")
+        for backbone, rows in (table.lanes or {"": []}).items():
+            top = rows[0] if rows and table.headline else None
+            value = top.metrics.get(table.headline or "") if top else None
+            lines.append(
+                (
+                    Cell(plain(str(table.dataset)), link=site.table(table)),
+                    Cell(plain(table.protocol.name)),
+                    Cell(backbone),
+                    Cell(top.label, link=site.method(top)) if top else Cell(),
+                    Cell(display_name(table.headline) if top and table.headline else ""),
+                    figure(value) if top else Cell(),
+                    Cell(str(len(rows)), number=len(rows)),
+                    Cell(str(len(table.baselines)), number=len(table.baselines)),
+                    Cell(trials, number=len(table.records)),
+                    Cell(plain(table.fingerprint[:8])),
+                )
+            )
+    columns = ("Dataset", "Protocol", "Backbone", "Highest mean", "Metric")
+    counts = ("Mean", "Rows", "Baselines", "Trials")
+    headed = [*(Column(name) for name in columns), *(Column(name, numeric=True) for name in counts)]
+    return Sheet("tables", "Tables", (*headed, Column("Data")), tuple(lines))
+
+
+def methods_sheet(site: Contents) -> Sheet:
+    """Return the highest mean of each method's rows in each table."""
+    lines = []
+    for method in site.methods:
+        best: dict[str, Cell] = {}
+        for table, row in method.rows:
+            cell = figure(row.metrics.get(table.headline or ""))
+            known = best.get(table.id, Cell()).number
+            if cell.number is not None and (known is None or cell.number > known):
+                group = _ranking(table, row)
+                mark = BEST if group and group.group(row) == BEST else ""
+                best[table.id] = replace(cell, mark=mark)
+        lines.append(
+            (
+                Cell(method.title, link=site.method_page(method)),
+                Cell(method.kind),
+                *(best.get(table.id, Cell()) for table in site.tables),
+            )
+        )
+    columns = [Column("Method"), Column("Kind")]
+    columns += [Column(table.title, numeric=True) for table in site.tables]
+    return Sheet("methods", "Methods", tuple(columns), tuple(lines))
+
+
+def method_sheet(site: Contents, method: Method) -> Sheet:
+    """Return the rows of one method in all tables."""
+    rows = method.rows
+    kinds = [k for k in ("miner", "sampler", "backbone") if any(k in row.names for _, row in rows)]
+    metrics = shown(name for _, row in rows for name in row.metrics)
+    lines = tuple(
+        (
+            Cell(table.title, link=site.table(table)),
+            Cell(row.names[method.kind]),
+            *(Cell(row.names.get(kind, "")) for kind in kinds),
+            *(figure(row.metrics.get(metric)) for metric in metrics),
+            _group(_ranking(table, row), row),
+            Cell(seeds(row)),
+            trials(site, row.records),
+            Cell(below(row)),
+        )
+        for table, row in rows
+    )
+    columns = [Column("Table"), *(Column(kind.capitalize()) for kind in (method.kind, *kinds))]
+    columns += [Column(display_name(metric), numeric=True) for metric in metrics]
+    columns += [Column(name) for name in ("Group", "Seeds", "Trials", "Below")]
+    return Sheet("rows", f"Rows of {method.title} in all tables", tuple(columns), lines)
+
+
+def trials(site: Contents, records: Sequence[Record]) -> Cell:
+    """Return links to the trials, by their seeds."""
+    links = [
+        (str(r.trial.seed), site.trial(r), f"{plain(str(r.trial), 100)}, {r.status}")
+        for r in records
+    ]
+    return Cell(links=tuple(links))
+
+
+def _ranking(table: Table, row: Row) -> Ranking | None:
+    if row.is_baseline or not table.headline or not row.finished:
+        return None
+    return table.rankings.get(row.names.get("backbone", ""))
+
+
+def _group(ranking: Ranking | None, row: Row) -> Cell:
+    if ranking is None or not ranking.decided:
+        return Cell()
+    mark = ranking.mark(row)
+    return Cell(mark, mark=BEST if mark == BEST else "")
+
+
+def _measured(text: str) -> Cell:
+    """Return `text` with the number that it begins with, if it is a number and little more."""
+    found = _NUMBER.fullmatch(text)
+    return Cell(text, number=float(found[1].replace(",", "")) if found else None)

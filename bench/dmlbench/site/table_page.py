@@ -1,0 +1,84 @@
+"""The page of a table: its rows, pictures of them, and how they were made."""
+
+from collections.abc import Callable
+
+from dmlbench.leaderboard.commands import table_command
+from dmlbench.leaderboard.document import to_json
+from dmlbench.leaderboard.escaping import REASON_LENGTH, plain
+from dmlbench.leaderboard.facts import facts, provenance
+from dmlbench.leaderboard.figures import to_csv
+from dmlbench.leaderboard.grid import by_miner
+from dmlbench.leaderboard.latex import to_latex
+from dmlbench.leaderboard.rows import Row
+from dmlbench.leaderboard.tables import Table
+from dmlbench.records import Record
+from dmlbench.site.charts import DRAWN, chart_data, has_curves
+from dmlbench.site.contents import Contents
+from dmlbench.site.embedded import Embedded
+from dmlbench.site.gallery import gallery
+from dmlbench.site.maps import neighbour_map
+from dmlbench.site.pages import page
+from dmlbench.site.sheets import details_sheet, failures_sheet, grid_sheet, ranking_sheet
+
+DOWNLOADS: dict[str, Callable[[Table], str]] = {"csv": to_csv, "json": to_json, "tex": to_latex}
+"""What turns a table into a file, by the file's suffix."""
+
+
+def table_page(
+    site: Contents, table: Table, shown: tuple[Row, Record, Embedded] | None, missing: str
+) -> str:
+    """Return the page of `table`.
+
+    Args:
+        site: where the other pages are.
+        table: the rows.
+        shown: the row whose retrieval is shown, one of its records and its embeddings.
+        missing: why nothing is shown.
+    """
+    lanes = [
+        (
+            backbone,
+            ranking_sheet(
+                site,
+                f"trained-{place}",
+                f"Trained networks, {backbone}",
+                table,
+                rows,
+                table.rankings.get(backbone),
+            ),
+            table.rankings.get(backbone),
+        )
+        for place, (backbone, rows) in enumerate(table.lanes.items())
+    ]
+    baselines = table.baselines
+    grid = by_miner(table)
+    return page(
+        "table.html",
+        site.table(table),
+        title=table.title,
+        table=table,
+        description=plain(table.protocol.description, REASON_LENGTH),
+        downloads=[(suffix, site.table(table, f".{suffix}")) for suffix in DOWNLOADS],
+        facts=facts(table),
+        provenance=provenance(table),
+        lanes=lanes,
+        baselines=ranking_sheet(site, "baselines", "Baselines", table, baselines, None)
+        if baselines
+        else None,
+        grid=grid,
+        grid_sheet=grid_sheet(grid, table.headline or "") if grid else None,
+        details=details_sheet(site, table) if table.trained or baselines else None,
+        failures=failures_sheet(site, table) if any(row.failed for row in table.rows) else None,
+        command=table_command(table),
+        charts=chart_data(table, [*table.trained, *baselines]),
+        drawn=DRAWN,
+        timed=any(row.seconds for row in table.rows),
+        validated=any(e.validation for r in table.records for e in r.epochs),
+        curves=any(map(has_curves, table.trained)),
+        recall=any(metric.startswith("recall@") for metric in table.metrics),
+        shown=shown,
+        shown_path=site.trial(shown[1]) if shown else "",
+        missing=missing,
+        gallery=gallery(shown[2]) if shown else [],
+        map=neighbour_map(shown[2]) if shown else None,
+    )

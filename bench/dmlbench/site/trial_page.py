@@ -1,0 +1,138 @@
+"""The page of one trial: what it was, what it scored, how it learnt, what it retrieves."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from dmlbench.leaderboard.commands import row_command
+from dmlbench.leaderboard.escaping import REASON_LENGTH, plain
+from dmlbench.leaderboard.metrics import average, display_name
+from dmlbench.leaderboard.rows import Row
+from dmlbench.leaderboard.tables import Table
+from dmlbench.records import Record
+from dmlbench.site.charts import chart_data, has_curves
+from dmlbench.site.contents import Contents
+from dmlbench.site.embedded import Embedded
+from dmlbench.site.gallery import gallery
+from dmlbench.site.maps import principal_map
+from dmlbench.site.pages import page
+from dmlbench.site.sheets import Cell, Column, Sheet, trials
+from dmlbench.trial import ROW_KINDS
+
+
+def trial_page(
+    site: Contents, table: Table, row: Row, record: Record, found: Embedded | str
+) -> str:
+    """Return the page of `record`, which is one seed of `row`."""
+    one = _alone(row, record)
+    finished = record.status == "finished"
+    seen = found if finished and isinstance(found, Embedded) else None
+    return page(
+        "trial.html",
+        site.trial(record),
+        title=f"{row.label}, seed {record.trial.seed}",
+        table=table,
+        table_path=site.table(table),
+        row=row,
+        method_path=site.method(row),
+        record=record,
+        reason=plain(record.reason, REASON_LENGTH) or "no reason given",
+        seeds=trials(site, row.records).links,
+        components=_components(row, record),
+        metrics=_metrics(record),
+        epochs=_epochs(table, record),
+        charts=chart_data(table, [one]) if has_curves(one) or one.metrics else None,
+        curves=has_curves(one),
+        facts=_facts(record),
+        command=row_command(one),
+        missing=found if isinstance(found, str) else "",
+        gallery=gallery(seen) if seen else [],
+        map=principal_map(seen) if seen else None,
+    )
+
+
+def _alone(row: Row, record: Record) -> Row:
+    """Return the row as if `record` were its only seed."""
+    finished = [record] if record.status == "finished" else []
+    return replace(
+        row,
+        records=(record,),
+        metrics=average(one.metrics for one in finished),
+        last_epoch_metrics=average(one.last_epoch_metrics for one in finished),
+    )
+
+
+def _components(row: Row, record: Record) -> Sheet:
+    lines = tuple(
+        (
+            Cell(kind),
+            Cell(row.names.get(kind, "")),
+            Cell(plain(f"{part.distribution} {part.version}") or "an import reference"),
+            Cell(_listed(part.settings) or "none"),
+            Cell(part.source[:12] or "not loaded"),
+        )
+        for kind, part in ((k, record.trial.parts[k]) for k in ROW_KINDS if k in record.trial.parts)
+    )
+    columns = ("Part", "Name", "From", "Hyper-parameters", "Hash of the source")
+    return Sheet("parts", "Components", tuple(map(Column, columns)), lines)
+
+
+def _metrics(record: Record) -> Sheet:
+    names = average([record.metrics, record.last_epoch_metrics])
+    lines = tuple(
+        (
+            Cell("Tied queries" if name == "tied" else display_name(name)),
+            _percent(record.metrics.get(name)),
+            _percent(record.last_epoch_metrics.get(name)),
+        )
+        for name in names
+    )
+    selected = f"Epoch {record.selected_epoch}" if record.selected_epoch is not None else "Selected"
+    columns = (Column("Metric"), Column(f"{selected} (counts)", True), Column("Last epoch", True))
+    return Sheet("metrics", "Test metrics in percent", columns, lines)
+
+
+def _epochs(table: Table, record: Record) -> Sheet:
+    """Return what was measured after each epoch; columns without a figure are left out."""
+    metrics = [m for m in table.metrics if any(m in epoch.validation for epoch in record.epochs)]
+    columns = [Column("Epoch", True), Column("Loss", True)]
+    columns += [Column(f"Validation {display_name(metric)}", True) for metric in metrics]
+    splits = [s for s in ("train", "test") if any(s in epoch.distances for epoch in record.epochs)]
+    columns += [
+        Column(f"{sign}, {split}", True) for split in splits for sign in ("Positive", "Negative")
+    ]
+    lines = []
+    for epoch in record.epochs:
+        cells = [Cell(str(epoch.epoch), number=epoch.epoch), _number(epoch.loss)]
+        cells += [_percent(epoch.validation.get(metric)) for metric in metrics]
+        for split in splits:
+            distances = epoch.distances.get(split)
+            cells.append(_number(distances.positive if distances else None))
+            cells.append(_number(distances.negative if distances else None))
+        lines.append(tuple(cells))
+    return Sheet("epochs", "Epoch by epoch", tuple(columns), tuple(lines))
+
+
+def _facts(record: Record) -> dict[str, str]:
+    return {
+        "Trial": record.trial.id,
+        "Status": record.status + (", collapsed" if record.collapsed else ""),
+        "Epoch that counts": plain(record.selection) or "none",
+        "Details": _listed(record.details),
+        "Settings": _listed(record.settings),
+        "Versions": _listed(record.versions),
+        "Measured": _listed(record.measurements),
+    }
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    told = (f"{name}: {values[name]}" for name in sorted(values) if values[name] != "")
+    return plain(", ".join(told), 1000)
+
+
+def _percent(value: float | None) -> Cell:
+    return Cell() if value is None else Cell(f"{100 * value:.2f}", number=value)
+
+
+def _number(value: float | None) -> Cell:
+    return Cell() if value is None else Cell(f"{value:.4f}", number=value)
