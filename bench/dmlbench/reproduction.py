@@ -111,10 +111,14 @@ def plan_again(
         asked = f"{trial.dataset.reference} {canonical_json(trial.dataset.settings)} {photos}"
         if asked not in fingerprints:
             dataset = workplace.make("dataset", trial.dataset)
-            where = {"cache_dir": workplace.cache_dir, "on_progress": on_progress}
-            fingerprints[asked] = load_data(
-                dataset, workplace.data_dir, photos, **where
-            ).fingerprint
+            data = load_data(
+                dataset,
+                workplace.data_dir,
+                photos,
+                cache_dir=workplace.cache_dir,
+                on_progress=on_progress,
+            )
+            fingerprints[asked] = data.fingerprint
         if fingerprints[asked] != trial.fingerprint:
             raise DataError(
                 f"{trial} can't be run again here: the data of {trial.dataset} are others. Their "

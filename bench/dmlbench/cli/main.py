@@ -15,6 +15,7 @@ _VERBS = {
     "publish": "Make leaderboards from records, or check them.",
     "reproduce": "Run the trial of a record again, and compare.",
     "diff": "Say what changed between two sets of records, and what of it is real.",
+    "merge": "Take records of somebody else, after a check.",
     "score": "Score embeddings that were made elsewhere.",
     "data": "Say which datasets are ready, make one ready, look for damage.",
     "doctor": "Say what this machine has, and what is broken.",

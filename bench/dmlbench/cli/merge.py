@@ -1,0 +1,77 @@
+"""``dmlbench merge``: take the records of somebody else, after a check of each."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dmlbench.cli.options import cache_dir_option, data_dir_option
+
+if TYPE_CHECKING:
+    from dmlbench.merging import Finding
+
+
+@click.command("merge")
+@click.argument(
+    "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder with your records.",
+)
+@click.option(
+    "--allow-other-data",
+    is_flag=True,
+    help="Take records on data that are not yours; they make tables of their own.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be taken, and write nothing.")
+@data_dir_option
+@cache_dir_option
+def command(
+    folder: Path,
+    into: Path,
+    allow_other_data: bool,
+    dry_run: bool,
+    data_dir: Path | None,
+    cache_dir: Path | None,
+) -> None:
+    """Copy the records in DIR to yours, each after a check; exit with 1 if any is refused.
+
+    Checked are the schema and the identity, the data, the source of the components, and the
+    metrics, recomputed from the per-query results. See docs/records.md.
+    """
+    from dmlbench.discovery import Catalogue
+    from dmlbench.merging import Judge, take
+    from dmlbench.records import Store
+
+    store = Store(into)
+    judge = Judge(store, Catalogue.discover(), data_dir, cache_dir, allow_other_data)
+    findings = judge.findings(folder)
+    if not dry_run and any(found.record and not found.is_there for found in findings):
+        store.check_writable()
+        findings = take(findings, store)
+    _report(findings, into, dry_run)
+    if any(found.refused for found in findings):
+        raise SystemExit(1)
+
+
+def _report(findings: "list[Finding]", into: Path, dry_run: bool) -> None:
+    from dmlbench.leaderboard.escaping import plain
+
+    notes = Counter(plain(note, 300) for found in findings for note in found.notes)
+    for note, number in notes.items():
+        click.echo(f"{note} ({number} records)")
+    refused = [found for found in findings if found.refused]
+    for found in refused:
+        path = plain(str(found.path), 300)
+        click.echo(f"refused: {path}: {plain(found.refused, 400)}", err=True)
+    there = sum(found.is_there for found in findings)
+    taken = len(findings) - there - len(refused)
+    would = "would be taken" if dry_run else "taken"
+    click.echo(f"{taken} records {would}, {there} were there, {len(refused)} refused.")
+    if taken and not dry_run:
+        click.echo(f"Make the tables: dmlbench publish --runs {into}")
