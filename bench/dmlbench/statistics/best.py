@@ -63,8 +63,13 @@ class Comparison:
     of the last round; None if no difference would be, or if there are no two rows."""
 
 
-def compare(values: NDArray[Any]) -> Comparison:
+def compare(values: NDArray[Any], between: NDArray[Any] | None = None) -> Comparison:
     """Return which of the rows `values` ``[K, n]`` (row by seed, finite) are worse than the best.
+
+    Args:
+        values: one value of each row and seed.
+        between: variance ``[K, K]`` that each difference has besides that of the seeds: that of
+            the test classes, where the claim is to hold for others too.
 
     Raises:
         DataError: there is no row or no seed, or a value is not finite.
@@ -78,7 +83,8 @@ def compare(values: NDArray[Any]) -> Comparison:
     worse, widths = np.zeros(rows, dtype=bool), np.zeros(rows)
     least = None
     while seeds > 1 and (stay := np.flatnonzero(~worse)).size > 1:
-        lost, width, told = _round(values[stay])
+        besides = None if between is None else between[np.ix_(stay, stay)]
+        lost, width, told = _round(values[stay], besides)
         widths[stay] = width[:, int(means[stay].argmax())]
         if seeds < LEAST_SEEDS:
             break
@@ -92,15 +98,19 @@ def compare(values: NDArray[Any]) -> Comparison:
     return Comparison(tuple(worse.tolist()), tuple(behind), least)
 
 
-def _round(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
+def _round(
+    values: NDArray[Any], between: NDArray[Any] | None
+) -> tuple[NDArray[Any], NDArray[Any], float]:
     """Return which rows lose to any, what chance explains ``[K, K]``, and for ordinary noise."""
     rows, seeds = values.shape
     means, critical = values.mean(axis=1), critical_value(rows, seeds)
-    widths = critical * standard_errors(values)
+    besides = np.zeros((rows, rows)) if between is None else between
+    widths = critical * np.sqrt(standard_errors(values) ** 2 + besides)
     np.fill_diagonal(widths, 0.0)
     lead = means[None, :] - means[:, None]  # [i, j]: by how much j is ahead of i
     lost = (lead > np.maximum(widths, _ROUNDING)).any(axis=1)
-    return lost, widths, critical * sqrt(2 * variances(values).mean() / seeds)
+    ordinary = 2 * variances(values).mean() / seeds + besides.sum() / (rows * (rows - 1))
+    return lost, widths, critical * sqrt(ordinary)
 
 
 def variances(values: NDArray[Any]) -> NDArray[Any]:

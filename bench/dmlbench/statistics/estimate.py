@@ -40,11 +40,12 @@ def estimate(values: Sequence[float]) -> Estimate:
         return Estimate(values[0], 0.0, n)
     mean = fmean(values)
     variance = fsum((value - mean) ** 2 for value in values) / (n - 1)
-    return Estimate(mean, _quantile(n - 1) * sqrt(variance / n), n)
+    return Estimate(mean, quantile(n - 1) * sqrt(variance / n), n)
 
 
-@lru_cache
-def _quantile(degrees_of_freedom: int) -> float:
+@lru_cache(maxsize=1024)
+def quantile(degrees_of_freedom: float) -> float:
+    """Return half the width of Student's 95 % interval in standard errors."""
     from scipy.stats import t
 
     return float(t.ppf((1 + CONFIDENCE) / 2, degrees_of_freedom))
