@@ -80,7 +80,7 @@ def test_below_five_seeds_no_row_is_worse_and_the_table_says_so(records, seeds):
     (sentence,) = only_ranking(few).sentences()
     assert sentence.startswith("No row is called better than another: that takes 5 seeds")
     assert sentence.endswith(f"here are {seeds}.")
-    text = page(only(few), "x.csv", Pictures())
+    text = page(only(few), "x", Pictures())
     assert sentence in text
     assert "| Group" not in text
 
@@ -169,7 +169,7 @@ def test_the_csv_file_has_group_distance_from_the_best_and_lead(records, tmp_pat
 
 def test_page_and_terminal_show_the_group_and_what_could_be_told(records):
     ranking = only_ranking(records)
-    text = page(only(records), "x.csv", Pictures())
+    text = page(only(records), "x", Pictures())
     lines = [
         [cell.strip() for cell in line.split("|")]
         for line in text.splitlines()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import random
 import re
 import xml.etree.ElementTree as ET
@@ -14,6 +15,7 @@ from markdown_it import MarkdownIt
 from scipy import stats
 
 from dmlbench.errors import ConfigError
+from dmlbench.leaderboard.document import TableDocument
 from dmlbench.leaderboard.publish import publish
 from dmlbench.protocol import load_protocol
 
@@ -29,8 +31,18 @@ HOSTILE = [
     "名前 \u202e\x00\x1b[31m",
     "x" * 10_000,
     "../../../etc",
+    "\\end{table} \\input{/etc/passwd} {",
+    "[0pt] * } % & # _ ^ ~ -- ---",
+    "é ½ ﬁ ‰",
     "",
 ]
+
+
+LATEX_COMMANDS = {
+    *("begin", "end", "caption", "centering", "toprule", "midrule", "bottomrule"),
+    *("textbackslash", "textasciicircum", "textasciitilde", "textless", "textgreater"),
+    *("textbar", "textendash", "dots", "pm", "cdot", "`"),
+}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -63,8 +75,10 @@ def test_the_files_of_a_table_stand_beside_each_other(glyphs_records, tmp_path):
         "README.md",
         "glyphs/small.csv",
         "glyphs/small.distances.svg",
+        "glyphs/small.json",
         "glyphs/small.md",
         "glyphs/small.ranking.svg",
+        "glyphs/small.tex",
     ]
     assert sorted(contents(tmp_path)) == [str(path.relative_to(tmp_path)) for path in paths]
 
@@ -172,7 +186,8 @@ def test_the_page_says_what_was_held_equal(glyphs_records, tmp_path):
 
 def test_only_failed_trials_still_make_a_page(record, tmp_path):
     files = published([record(status="failed", reason="no memory")], tmp_path)
-    assert sorted(files) == ["README.md", "glyphs/small.csv", "glyphs/small.md"]
+    names = [f"glyphs/small.{ending}" for ending in ("csv", "json", "md", "tex")]
+    assert sorted(files) == ["README.md", *names]
     assert "- **triplet + random**, seed 0: no memory" in files["glyphs/small.md"]
 
 
@@ -208,6 +223,10 @@ def test_hostile_texts_break_nothing(text, record, part, tmp_path):
             check_page(content)
         elif path.endswith(".csv"):
             check_csv(content)
+        elif path.endswith(".json"):
+            check_json(content)
+        elif path.endswith(".tex"):
+            check_latex(content)
         else:
             check_svg(content)
 
@@ -235,6 +254,52 @@ def check_csv(content: str) -> None:
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells_)
     assert not any("\n" in cell for cell in cells_)
     assert max(map(len, cells_)) <= 2000
+
+
+def check_json(content: str) -> None:
+    TableDocument.model_validate_json(content, strict=True)
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    texts = [json.loads(content, parse_constant=refuse)]
+    while texts:
+        one = texts.pop()
+        if isinstance(one, str):
+            assert one.isprintable(), one
+            assert len(one) <= 6000
+        else:
+            texts += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+
+
+def check_latex(content: str) -> None:
+    """Follow TeX's own rules: groups and environments close, special characters are escaped."""
+    assert content.isascii()
+    lines = [line for line in content.splitlines() if not line.startswith("% Made by")]
+    open_environments = []
+    for line in lines:
+        assert "%" not in line.replace("\\%", "")
+        rest = re.sub(r"\\[\\&%$#_{}]", "", line.removesuffix(r" \\"))
+        for verb, name in re.findall(r"\\(begin|end)\{([a-z]+)\}", rest):
+            if verb == "begin":
+                open_environments.append(name)
+            else:
+                assert open_environments.pop() == name
+        assert set(re.findall(r"\\([A-Za-z]+|.)", rest)) <= LATEX_COMMANDS, line
+        depth = 0
+        for mark in rest:
+            depth += (mark == "{") - (mark == "}")
+            assert depth >= 0
+        assert depth == 0, line
+        in_text = re.sub(r"\$\\(pm|cdot)\$|\\`", "", rest)
+        assert not set(in_text) & set("$#_^~|<>`"), line
+    assert open_environments == []
+    assert not re.search(r"\\\\\s*[\[*]", content)
+    for table in re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", content, re.S):
+        columns, body = table
+        rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+        cells_ = {len(re.findall(r"(?<!\\)&", line)) + 1 for line in rows}
+        assert cells_ == {len(columns)}
 
 
 def check_svg(content: str) -> None:

@@ -10,8 +10,10 @@ from dmlbench.leaderboard.tables import Table
 def details(table: Table) -> tuple[list[str], list[list[str]]]:
     """Return headings and a line for each finished row; columns without a text are left out."""
     last = [metric for metric in table.metrics if metric in ("recall@1", table.headline)]
+    counts = [metric for metric in last if metric == table.headline]
     extra = list(dict.fromkeys(heading for row in table.rows for heading in row.extra))
-    headings = ["Row", "Hyper-parameters", "Sampler", "Backbone", "Reducer", "Own LR", "Epoch"]
+    headings = ["Row", "Hyper-parameters", "Sampler", "Backbone", "Dim", "Reducer", "Own LR"]
+    headings += ["Epoch that counts", *(f"Its {display_name(metric)}" for metric in counts)]
     headings += [f"Last epoch: {display_name(metric)}" for metric in last]
     floors = [floor.label for floor in table.floors]
     headings += [f"Over {floor}" for floor in floors]
@@ -22,9 +24,11 @@ def details(table: Table) -> tuple[list[str], list[list[str]]]:
             row.hyperparameters,
             row.names.get("sampler", ""),
             row.names.get("backbone", ""),
+            str(row.trial.protocol.embedding_dim) if "backbone" in row.names else "",
             row.text("reducer"),
             row.text("own_lr"),
-            "" if row.is_baseline else _span(row.selected_epochs),
+            "" if row.is_baseline else _epoch(row),
+            *(percent(row.metrics.get(metric)) for metric in counts),
             *(percent(row.last_epoch_metrics.get(metric)) for metric in last),
             *(percent(over) if over else "" for over in table.over_floors(row).values()),
             f"{100 * row.metrics['tied'].mean:.2f} %" if "tied" in row.metrics else "",
@@ -39,6 +43,11 @@ def details(table: Table) -> tuple[list[str], list[list[str]]]:
     ]
     used = [place for place in range(len(headings)) if any(line[place] for line in lines)]
     return [headings[place] for place in used], [[line[place] for place in used] for line in lines]
+
+
+def _epoch(row: Row) -> str:
+    """Return the epochs that count, of how many: ``6–8 of 8``."""
+    return f"{_span(row.selected_epochs)} of {row.trial.protocol.length.epochs}"
 
 
 def _parameters(row: Row) -> str:

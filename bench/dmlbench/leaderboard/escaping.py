@@ -2,11 +2,28 @@
 
 import re
 import shlex
+import unicodedata
 
 NAME_LENGTH = 60
 REASON_LENGTH = 400
 COMMAND_LENGTH = 2000
 
+_IN_LATEX = {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "`": r"{\`{}}",
+    "[": "{[}",  # after the end of a line it would be that command's argument
+    "*": "{*}",  # so would this
+    **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+    "±": r"$\pm$",
+    "·": r"$\cdot$",
+    "–": r"\textendash{}",
+    "…": r"\dots{}",
+}
 _MARKDOWN_MARKS = re.compile(r"([\\`*_\[\]|~$])")
 _FORMULA_STARTS = "=+-@＝＋－＠"
 
@@ -32,6 +49,23 @@ def code_block(command: str) -> str:
 def csv_cell(text: str) -> str:
     """Return `text` so that a spreadsheet does not take it for a formula."""
     return f"'{text}" if text and text[0] in _FORMULA_STARTS else text
+
+
+def latex(text: str) -> str:
+    """Return `text`, already on one line, so that LaTeX sets it as it stands, in ASCII.
+
+    Accents are left out; a character without an ASCII one becomes its number: ``U+540D``.
+    """
+    escaped = "".join(_IN_LATEX.get(character) or _ascii(character) for character in text)
+    return re.sub("-(?=-)", "-{}", escaped)  # two would be a dash
+
+
+def _ascii(character: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", character)
+    plain_ones = "".join(c for c in decomposed if not unicodedata.combining(c))
+    if plain_ones.isascii():
+        return "".join(_IN_LATEX.get(c, c) for c in plain_ones)
+    return f"U+{ord(character):04X}"
 
 
 def shell(words: list[str]) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from dmlbench.leaderboard.commands import row_command
 from dmlbench.leaderboard.escaping import REASON_LENGTH, csv_cell, plain
+from dmlbench.leaderboard.reported import reported, reported_rows
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.statistics import Estimate
@@ -42,6 +43,7 @@ def _line(table: Table, row: Row) -> dict[str, Any]:
         "row": row.label,
         "kind": kind if row.finished else "failed",
         **{kind: row.names.get(kind) for kind in ROW_KINDS},
+        "embedding_dim": trial.protocol.embedding_dim,
         "hyperparameters": row.hyperparameters,
         "reducer": row.text("reducer") or None,
         "own_lr": row.text("own_lr"),
@@ -54,6 +56,7 @@ def _line(table: Table, row: Row) -> dict[str, Any]:
         **_standing(table, row),
         "below": "; ".join(f"{floor}: {', '.join(lost)}" for floor, lost in row.below.items()),
         "selected_epochs": " ".join(map(str, row.selected_epochs)),
+        "last_epoch": None if row.is_baseline else trial.protocol.length.epochs,
         "seconds": row.seconds,
         "parameters": _one(row.numbers("parameters")),
         "loss_parameters": _one(row.numbers("loss_parameters")),
@@ -61,7 +64,9 @@ def _line(table: Table, row: Row) -> dict[str, Any]:
         "fit_items": _one(row.numbers("fit_items")),
         **{f"plugin: {heading}": text for heading, text in row.extra.items()},
         "reason": "; ".join(reasons) or None,
+        **_reported(table, row),
         "dataset": plain(str(trial.dataset)),
+        "partial_data": table.partial,
         "fingerprint": plain(trial.fingerprint, 100),
         "protocol": plain(trial.protocol.name),
         "row_id": row.id,
@@ -77,9 +82,24 @@ def _standing(table: Table, row: Row) -> dict[str, str | float | None]:
     behind = ranking.behind.get(row.id) if ranking else None
     cells: dict[str, str | float | None] = {"group": group or None}
     cells |= _difference("behind_best", behind)
+    others = table.new_classes.get(row.names.get("backbone", "")) if ranking else None
+    if others and not others.absent:
+        cells["test_class_half_width"] = others.half_widths.get(row.id)
+        cells["group_new_classes"] = others.groups.get(row.id)
+        wider = others.behind.get(row.id)
+        cells["behind_best_new_classes_half_width"] = wider.half_width if wider else None
     for floor, over in table.over_floors(row).items():
         cells |= _difference(f"over_{floor}", over)
     return cells
+
+
+def _reported(table: Table, row: Row) -> dict[str, str | float]:
+    """Return what a paper reports of the row, as fractions."""
+    entry = reported_rows(table).get(row.id)
+    if not entry:
+        return {}
+    figures = {f"reported_{name}": value for name, value in entry.fractions.items()}
+    return {**figures, "reported_in": str(reported().sources[entry.source])}
 
 
 def _difference(name: str, value: Estimate | None) -> dict[str, str | float | None]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
+from dmlbench.leaderboard.cells import NOTHING, ranking_cells
 from dmlbench.leaderboard.commands import table_command
 from dmlbench.leaderboard.comparison import Ranking
 from dmlbench.leaderboard.details import details
@@ -12,12 +13,12 @@ from dmlbench.leaderboard.escaping import REASON_LENGTH, code_block, markdown, p
 from dmlbench.leaderboard.facts import facts, provenance
 from dmlbench.leaderboard.grid import Grid, by_miner
 from dmlbench.leaderboard.metrics import display_name, percent
+from dmlbench.leaderboard.reported import reported_cells
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.records import Record
 
 _MADE = "<!-- Made by `dmlbench publish` from records; what is changed by hand is lost. -->"
-_NOTHING = "–"
 
 _PARTIAL = (
     "> **Partial data: NOT comparable with published figures.** Only a part of the dataset was at "
@@ -46,21 +47,22 @@ class Pictures:
     """Label of the row whose distances are drawn."""
 
 
-def page(table: Table, csv_name: str, pictures: Pictures) -> str:
-    """Return the page of `table`."""
+def page(table: Table, name: str, pictures: Pictures) -> str:
+    """Return the page of `table`, whose files beside it are called `name` with their endings."""
     parts = [
         _MADE,
         f"# {markdown(table.title)}",
-        f"[All leaderboards](../README.md) · [Figures at full precision]({csv_name})",
+        f"[All leaderboards](../README.md) · Figures at full precision: [CSV]({name}.csv), "
+        f"[JSON]({name}.json) · For a paper: [LaTeX]({name}.tex)",
         markdown(plain(table.protocol.description, REASON_LENGTH)),
         _PARTIAL if table.partial else "",
         _bullets(facts(table)),
         *(f"> **Note.** {markdown(note)}" for note in table.notes),
     ]
     if pictures.ranking and table.headline:
-        name = display_name(table.headline)
-        parts.append(f"![{name} of every row with its 95 % interval]({pictures.ranking})")
-    parts += _rankings(table)
+        metric = display_name(table.headline)
+        parts.append(f"![{metric} of every row with its 95 % interval]({pictures.ranking})")
+    parts += [*_rankings(table), *_reported(table)]
     grid = by_miner(table)
     if grid and table.headline:
         parts += ["## Loss by miner", *grid_section(grid, table.headline)]
@@ -72,7 +74,7 @@ def page(table: Table, csv_name: str, pictures: Pictures) -> str:
     parts += [
         "## Do it again",
         "Everything that is installed, with the same data, protocol and seeds (the command of each "
-        f"single row is in [the CSV file]({csv_name})):",
+        f"single row is in [the CSV file]({name}.csv)):",
         code_block(table_command(table)),
         _bullets(provenance(table)),
     ]
@@ -145,7 +147,7 @@ def index(pages: Sequence[tuple[str, Table]], grids: Iterable[str] = ()) -> str:
             ]
             partial = " · PARTIAL DATA" if table.partial else ""
             link = f"[{markdown(plain(str(table.dataset)))}{partial}]({path})"
-            lines.append([link, *(markdown(plain(cell)) or _NOTHING for cell in cells)])
+            lines.append([link, *(markdown(plain(cell)) or NOTHING for cell in cells)])
     parts = [
         _MADE,
         "# Leaderboards",
@@ -176,6 +178,9 @@ def _rankings(table: Table) -> list[str]:
         parts.append(f"{title}: {markdown(backbone)}" if len(lanes) > 1 else title)
         ranking = table.rankings.get(backbone)
         sentences = [markdown(sentence) for sentence in ranking.sentences()] if ranking else []
+        if ranking and backbone in table.new_classes:
+            others = table.new_classes[backbone].sentences(ranking)
+            sentences += [markdown(sentence) for sentence in others]
         if ranking and ranking.unfit:
             parts += [*(f"> **Note.** {sentence}" for sentence in sentences), _ranking(table, rows)]
         else:
@@ -188,49 +193,33 @@ def _rankings(table: Table) -> list[str]:
 
 
 def _ranking(table: Table, rows: Sequence[Row], ranking: Ranking | None = None) -> str:
-    kinds = [kind for kind in ("baseline", "loss", "miner") if any(kind in r.names for r in rows)]
-    for kind in ("sampler", "backbone"):  # where they are the same for all, the details say it
-        if len({row.names.get(kind) for row in rows}) > 1:
-            kinds.append(kind)
-    headings = [kind.capitalize() for kind in kinds]
-    headings += [display_name(metric) for metric in table.metrics]
-    grouped = ranking is not None and ranking.decided
-    lines = [
-        [
-            *(markdown(row.names.get(kind, _NOTHING)) for kind in kinds),
-            *(percent(row.metrics.get(metric)) for metric in table.metrics),
-            *([ranking.mark(row)] if grouped and ranking else []),
-            markdown(seeds(row)),
-            markdown(below(row)),
-        ]
-        for row in rows
+    cells = ranking_cells(table, rows, ranking)
+    lines = [[markdown(cell) for cell in line] for line in cells.lines]
+    return _table(cells.headings, lines, cells.numeric)
+
+
+def _reported(table: Table) -> list[str]:
+    """Return what papers report beside what was reproduced, with a footnote for each source."""
+    beside = reported_cells(table)
+    if not beside:
+        return []
+    cells, footnotes = beside
+    lines = [[markdown(cell) for cell in line] for line in cells.lines]
+    return [
+        "## Reported and reproduced",
+        "Figures that were published under the protocol that this one follows, in percent. Where "
+        "this one differs from the paper's, its file and the documentation say so: a difference "
+        "may come from the network, the selection or the hyper-parameters.",
+        _table(cells.headings, lines, cells.numeric),
+        "\n".join(f"{number}. {markdown(text)}" for number, text in enumerate(footnotes, 1)),
     ]
-    numeric = range(len(kinds), len(headings))
-    group = ["Group"] if grouped else []
-    return _table([*headings, *group, "Seeds", "Below"], lines, numeric)
-
-
-def seeds(row: Row) -> str:
-    """Return how many seeds finished, and which failed or collapsed: ``2 of 3 (failed: 1)``."""
-    remarks = [
-        f"{word}: {', '.join(str(record.trial.seed) for record in records)}"
-        for word, records in (("failed", row.failed), ("collapsed", row.collapsed))
-        if records
-    ]
-    total = f" of {len(row.records)}" if row.failed else ""
-    return f"{len(row.finished)}{total}" + (f" ({'; '.join(remarks)})" if remarks else "")
-
-
-def below(row: Row) -> str:
-    """Return the floors that the row is below, and on what: ``pixels (MAP@R)``."""
-    return ", ".join(f"{floor} ({', '.join(metrics)})" for floor, metrics in row.below.items())
 
 
 def _details(table: Table) -> str:
     headings, lines = details(table)
     if not lines:
         return "No trial has finished."
-    cells = [[markdown(cell) or _NOTHING for cell in line] for line in lines]
+    cells = [[markdown(cell) or NOTHING for cell in line] for line in lines]
     return _table([markdown(heading) for heading in headings], cells)
 
 

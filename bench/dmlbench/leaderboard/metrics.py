@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from math import isfinite
 
 from dmlbench.statistics import Estimate, estimate
 
@@ -46,7 +47,7 @@ def display_name(metric: str) -> str:
 
 def percent(value: Estimate | None) -> str:
     """Return ``64.21 ± 0.35``: mean and half of the interval in percent, ``–`` for none."""
-    if value is None:
+    if value is None or not isfinite(value.mean):
         return "–"
     width = "–" if value.half_width is None else f"{100 * value.half_width:.2f}"
     return f"{100 * value.mean:.2f} ± {width}"

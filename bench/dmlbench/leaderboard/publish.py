@@ -10,8 +10,10 @@ from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.charts import distances_svg, ranking_svg
 from dmlbench.leaderboard.columns import ColumnSource, add_columns, column_sources
 from dmlbench.leaderboard.curves import curves_row
+from dmlbench.leaderboard.document import to_json
 from dmlbench.leaderboard.figures import to_csv
 from dmlbench.leaderboard.grid import by_sampler
+from dmlbench.leaderboard.latex import to_latex
 from dmlbench.leaderboard.markdown import Pictures, index, page, samplers_page
 from dmlbench.leaderboard.tables import Table, make_tables
 from dmlbench.records import Record, Store, slug, write_atomically
@@ -28,7 +30,7 @@ def publish(
     *,
     columns: ColumnSource | pluggy.PluginManager | None = None,
 ) -> list[Path]:
-    """Write page, CSV file and pictures of each table, and the index; return their paths.
+    """Write page, CSV, JSON, LaTeX and pictures of each table, and the index; return the paths.
 
     The same records give the same bytes, whatever order they come in. Each file is written whole
     or not at all; other files in the folder stay.
@@ -78,9 +80,9 @@ def _files(stem: PurePosixPath, table: Table) -> dict[str, str]:
     }
     pictures = {name: f"{stem.name}.{name}.svg" for name, svg in drawings.items() if svg}
     files = {f"{stem}.{name}.svg": svg for name, svg in drawings.items() if svg}
-    csv_name = f"{stem.name}.csv"
-    text = page(table, csv_name, Pictures(**pictures, distances_row=row.label if row else ""))
-    return {f"{stem}.md": text, f"{stem}.csv": to_csv(table), **files}
+    text = page(table, stem.name, Pictures(**pictures, distances_row=row.label if row else ""))
+    files |= {f"{stem}.md": text, f"{stem}.csv": to_csv(table), f"{stem}.tex": to_latex(table)}
+    return {f"{stem}.json": to_json(table), **files}
 
 
 def _sampler_pages(pages: Sequence[tuple[PurePosixPath, Table]]) -> dict[str, str]:

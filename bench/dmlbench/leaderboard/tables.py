@@ -10,6 +10,7 @@ from typing import Any
 from dmlbench.leaderboard.comparison import Ranking, over_floor, rank
 from dmlbench.leaderboard.escaping import plain
 from dmlbench.leaderboard.metrics import display_name, headline, shown
+from dmlbench.leaderboard.new_classes import NewClasses, for_new_classes
 from dmlbench.leaderboard.rows import Row, named_rows
 from dmlbench.protocol import Protocol
 from dmlbench.records import Record
@@ -100,6 +101,13 @@ class Table:
             backbone: rank(rows, self.headline, self._on_the_same_features(rows[0]))
             for backbone, rows in self.lanes.items()
         }
+
+    @cached_property
+    def new_classes(self) -> dict[str, NewClasses]:
+        """Return by backbone what the ranking is worth for other classes, where it claims any."""
+        lanes = self.lanes
+        found = {name: for_new_classes(lanes[name], one) for name, one in self.rankings.items()}
+        return {name: one for name, one in found.items() if one}
 
     def _on_the_same_features(self, row: Row) -> list[Row] | None:
         """Return the baselines fitted on the frozen features that `row` starts from, if any are."""
