@@ -1,0 +1,368 @@
+"""Recompute every figure of published leaderboards from the records, without dmlbench.
+
+    python tests/leaderboard/recompute.py [leaderboards]
+
+Reads CSV files, JSON files, markdown pages and records as anybody could: csv, json, and formulas
+one number at a time; scipy for quantiles, paired t-tests and the studentized range. Exits with 1
+and says where a figure differs.
+"""
+
+import base64
+import csv
+import json
+import re
+import sys
+import zlib
+from collections import Counter
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from statistics import mean, variance
+
+import numpy as np
+from scipy import stats
+
+NAMES = {"R-Precision": "r_precision", "MAP@R": "map_at_r", "5-NN accuracy": "knn_accuracy"}
+PER_QUERY = {"map_at_r": "average_precision", "knn_accuracy": "correct"}
+MUST_NOT_LOSE = ("recall@1", "map_at_r", "knn_accuracy")
+
+
+def main(folder: Path) -> int:
+    """Check the folder and print what differs."""
+    wrong, checked = recompute(folder)
+    for line in wrong:
+        print(line)
+    print(f"{checked:,} figures recomputed, {len(wrong)} differ")
+    return bool(wrong)
+
+
+def recompute(folder: Path) -> tuple[list[str], int]:
+    """Return what differs, and how many figures were compared."""
+    records = read_records(folder / "runs")
+    sheet, seen = Sheet(), set()
+    for path in sorted(folder.glob("*/*.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+        sheet.detectable = {}
+        sheet.where = str(path.relative_to(folder))
+        seen |= check_table(sheet, lines, records)
+        sheet.where = str(path.with_suffix(".md").relative_to(folder))
+        check_page(sheet, path.with_suffix(".md").read_text(encoding="utf-8"), lines)
+        sheet.where = str(path.with_suffix(".json").relative_to(folder))
+        check_document(sheet, json.loads(path.with_suffix(".json").read_text()), lines)
+    sheet.where = "runs"
+    mended = {
+        one["id"]
+        for one in records.values()
+        if any(not part["source"] for part in one["trial"]["parts"].values())
+    }
+    sheet.equal("records in no table", sorted(records.keys() - seen - mended), [])
+    return sheet.wrong, sheet.checked
+
+
+class Sheet:
+    """What was compared, and what differs."""
+
+    def __init__(self) -> None:
+        self.where, self.wrong, self.checked = "", [], 0
+        self.detectable: dict[str, float] = {}
+        """Of the lanes of the table that is being checked."""
+
+    def equal(self, what: str, found: object, expected: object) -> None:
+        """Note whether two values are equal."""
+        self.checked += 1
+        if found != expected:
+            self.wrong.append(f"{self.where}: {what}: {found!r} instead of {expected!r}")
+
+    def close(self, what: str, found: str | float | None, expected: float | None, tol=1e-9) -> None:
+        """Note whether two numbers are equal up to rounding; empty stands for None."""
+        self.checked += 1
+        number = None if found in ("", None) else float(found)
+        if (number is None) != (expected is None) or (
+            number is not None and abs(number - expected) > tol * max(1.0, abs(expected))
+        ):
+            self.wrong.append(f"{self.where}: {what}: {found} instead of {expected}")
+
+
+def read_records(folder: Path) -> dict[str, dict]:
+    """Return the records by id."""
+    found = (json.loads(path.read_text()) for path in sorted(folder.rglob("*.json")))
+    return {record["id"]: record for record in found}
+
+
+def half_width(values: list[float]) -> float | None:
+    """Return half of Student's 95 % interval, from scipy."""
+    if len(values) < 2:
+        return None
+    if len(set(values)) == 1:
+        return 0.0
+    low, high = stats.t.interval(0.95, len(values) - 1, mean(values), stats.sem(values))
+    return float(high - low) / 2
+
+
+def check_table(sheet: Sheet, lines: list[dict], records: dict[str, dict]) -> set[str]:
+    """Compare a CSV file with the records; return the ids that it names."""
+    rows = {line["row_id"]: [records[i] for i in line["trial_ids"].split()] for line in lines}
+    done = {i: [r for r in own if r["status"] == "finished"] for i, own in rows.items()}
+    metrics = [name for name in lines[0] if re.fullmatch(r"recall@\d+|[a-z_]+", name)]
+    metrics = [name for name in metrics if f"last_epoch_{name}_half_width" in lines[0]]
+    headline = next((name for name in ("map_at_r", "knn_accuracy") if name in metrics), "")
+    by_seed = {
+        i: {r["trial"]["seed"]: r["metrics"][headline] for r in own} for i, own in done.items()
+    }
+    floors = floors_of(lines, rows)
+    for line in lines:
+        own, label = done[line["row_id"]], line["row"]
+        for prefix, field in (("", "metrics"), ("last_epoch_", "last_epoch_metrics")):
+            for name in metrics:
+                values = [r[field][name] for r in own if name in r[field]]
+                column = f"{prefix}{name}"
+                sheet.close(f"{label} {column}", line[column], mean(values) if values else None)
+                width = half_width(values)
+                sheet.close(f"{label} {column} ±", line[f"{column}_half_width"], width)
+        check_seeds(sheet, line, rows[line["row_id"]])
+        check_floors(sheet, line, floors, done, by_seed)
+    for lane in {line["backbone"] for line in lines if line["kind"] == "trained"}:
+        trained = [e for e in lines if e["kind"] == "trained" and e["backbone"] == lane]
+        check_ranking(sheet, trained, by_seed, done, headline)
+    means = [mean(by_seed[e["row_id"]].values()) for e in lines if by_seed[e["row_id"]]]
+    sheet.equal("order of the means", means, sorted(means, reverse=True))
+    return {one["id"] for own in rows.values() for one in own}
+
+
+def check_seeds(sheet: Sheet, line: dict, own: list[dict]) -> None:
+    """Compare seeds, epochs and time."""
+    states = {
+        "seeds_finished": [r for r in own if r["status"] == "finished"],
+        "seeds_failed": [r for r in own if r["status"] == "failed"],
+        "seeds_collapsed": [r for r in own if r["collapsed"]],
+    }
+    for name, some in states.items():
+        text = " ".join(str(r["trial"]["seed"]) for r in some)
+        sheet.equal(f"{line['row']} {name}", line[name], text)
+    done = states["seeds_finished"]
+    epochs = " ".join(str(r["selected_epoch"]) for r in done if r["selected_epoch"] is not None)
+    sheet.equal(f"{line['row']} epochs", line["selected_epochs"], epochs)
+    times = [r["measurements"]["seconds"] for r in done if "seconds" in r["measurements"]]
+    sheet.close(f"{line['row']} seconds", line["seconds"], mean(times) if times else None)
+
+
+def floors_of(lines: list[dict], rows: dict[str, list[dict]]) -> dict[str, dict]:
+    """Return the finished floors by label."""
+    names = next(iter(rows.values()))[0]["trial"]["protocol"]["baselines"]["floors"]
+    found = {}
+    for line in lines:
+        baseline = rows[line["row_id"]][0]["trial"]["parts"].get("baseline")
+        if line["kind"] == "baseline" and baseline and baseline["reference"] in names:
+            found[line["row"]] = line
+    return found
+
+
+def check_floors(sheet: Sheet, line: dict, floors: dict, done: dict, by_seed: dict) -> None:
+    """Compare the lead over each floor with scipy's paired t-test, and which floors are lost to."""
+    lost = []
+    for label, floor in floors.items():
+        apart = floor["backbone"] and line["backbone"] and floor["backbone"] != line["backbone"]
+        ours, theirs = by_seed[line["row_id"]], by_seed[floor["row_id"]]
+        common = sorted(ours.keys() & theirs.keys())
+        difference = [ours[seed] - theirs[seed] for seed in common]
+        shown = line["kind"] == "trained" and common and not apart
+        column = f"over_{label}"
+        sheet.close(f"{line['row']} {column}", line[column], mean(difference) if shown else None)
+        width = half_width(difference) if shown else None
+        sheet.close(f"{line['row']} {column} ±", line[f"{column}_half_width"], width)
+        if shown and len(set(difference)) > 1:
+            test = stats.ttest_rel([ours[s] for s in common], [theirs[s] for s in common])
+            low, high = test.confidence_interval(0.95)
+            sheet.close(f"{line['row']} {column} by scipy", float(high - low) / 2, width)
+        if done[line["row_id"]] and not apart and line["row"] not in floors:
+            below = [
+                name
+                for name in MUST_NOT_LOSE
+                if line.get(name) and floor.get(name) and float(line[name]) < float(floor[name])
+            ]
+            shown_names = {value: key for key, value in NAMES.items()} | {"recall@1": "Recall@1"}
+            if below:
+                lost.append(f"{label}: {', '.join(shown_names[name] for name in below)}")
+    sheet.equal(f"{line['row']} below", sorted(line["below"].split("; ")), sorted(lost) or [""])
+
+
+def check_ranking(sheet, lines: list[dict], by_seed: dict, done: dict, headline: str) -> None:
+    """Compare groups and distances from the best of one lane with a plain model confidence set."""
+    counts = Counter(tuple(sorted(by_seed[line["row_id"]])) for line in lines)
+    seeds = min(counts, key=lambda one: (-counts[one], -len(one), one))
+    compared = [line for line in lines if set(seeds) <= by_seed[line["row_id"]].keys()]
+    protocol = done[lines[0]["row_id"]][0]["trial"]["protocol"]
+    values = {line["row"]: [by_seed[line["row_id"]][s] for s in seeds] for line in compared}
+    if protocol["frozen"] or len(values) < 2:
+        return  # frozen lanes: see test_frozen_lanes.py
+    best = max(mean(one) for one in values.values())
+    groups, told = confidence_set(values) if len(seeds) >= 5 else ({}, None)
+    sheet.detectable[lines[0]["backbone"]] = told
+    for line in lines:
+        sheet.equal(f"{line['row']} group", line["group"], groups.get(line["row"], ""))
+        if line["row"] in values:
+            behind = best - mean(values[line["row"]])
+            sheet.close(f"{line['row']} behind the best", line["behind_best"], behind)
+    check_classes(sheet, compared, done, seeds, headline, values)
+
+
+@cache
+def studentized_range(rows: int, freedom: int) -> float:
+    """Return the 95 % quantile."""
+    return float(stats.studentized_range.ppf(0.95, rows, freedom))
+
+
+def confidence_set(values: dict[str, list[float]], between=lambda i, j: 0.0):
+    """Return what each row is called, and the detectable difference, by plain loops."""
+    n = len(next(iter(values.values())))
+    left, told = list(values), 0.0
+    while len(left) > 1:
+        k = len(left)
+        critical = studentized_range(k, int(min(4, k / 2) * (n - 1))) / 2**0.5
+        block = [mean(values[i][s] for i in left) for s in range(n)]
+        own = {
+            i: variance([x - b for x, b in zip(values[i], block, strict=True)]) * k / (k - 1)
+            for i in left
+        }
+        pooled, lost, extra = mean(own.values()), set(), []
+        for i, j in combinations(left, 2):
+            difference = [y - x for x, y in zip(values[i], values[j], strict=True)]
+            square = max(variance(difference), own[i] + own[j], 2 * pooled) / n + between(i, j)
+            extra.append(between(i, j))
+            gap = mean(difference)
+            if abs(gap) > max(critical * square**0.5, 1e-12):
+                lost.add(i if gap > 0 else j)
+        told = critical * (2 * pooled / n + mean(extra)) ** 0.5
+        if not lost:
+            break
+        left = [i for i in left if i not in lost]
+    return {i: "best" if i in left else "worse" for i in values}, told
+
+
+def unpack(array: dict) -> np.ndarray:
+    """Return an array of a record."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(array["data"])), array["dtype"])
+
+
+def check_classes(sheet, lines, done, seeds, headline: str, values: dict) -> None:
+    """Compare test-class noise with the delta method, in place of the bootstrap."""
+    if "test_class_half_width" not in lines[0] or not lines[0]["test_class_half_width"]:
+        return
+    sums, counts = {}, None
+    for line in lines:
+        totals = []
+        for record in done[line["row_id"]]:
+            if record["trial"]["seed"] in seeds:
+                arrays = record["per_query"]
+                scored = unpack(arrays["relevant"]) > 0
+                classes = unpack(arrays["class"])[scored]
+                found = unpack(arrays[PER_QUERY[headline]])[scored]
+                totals.append(np.bincount(classes, found))
+                counts = np.bincount(classes)
+        sums[line["row"]] = np.mean(totals, axis=0)
+
+    def square(total: np.ndarray) -> float:
+        linear = total - total.sum() / counts.sum() * counts
+        return float(len(counts) * linear.var(ddof=1) / counts.sum() ** 2)
+
+    quantile = stats.t.ppf(0.975, len(counts) - 1)
+    for line in lines:
+        width = quantile * square(sums[line["row"]]) ** 0.5
+        sheet.close(f"{line['row']} test-class noise", line["test_class_half_width"], width, 0.005)
+        relative = float(line["test_class_half_width"]) / width
+        sheet.close(f"{line['row']} test-class noise over the delta method's", relative, 1.0, 0.12)
+
+
+def check_page(sheet: Sheet, text: str, lines: list[dict]) -> None:
+    """Compare what a page shows with the CSV file, rounded: metrics, leads and last epochs."""
+    figures = {line["row"]: line for line in lines}
+    labels = {
+        tuple(line[kind] for kind in ("baseline", "loss", "miner", "sampler", "backbone")): line
+        for line in lines
+    }
+    for headings, cells in markdown_lines(text):
+        line = figures.get(cells[0]) if headings[0] == "Row" else named(labels, headings, cells)
+        if line is None:
+            continue
+        for heading, cell in zip(headings, cells, strict=True):
+            column = column_of(heading)
+            if column in line:
+                sheet.equal(f"{cells[0]} {heading}", cell, shown(line, column))
+
+
+def named(labels: dict, headings: list[str], cells: list[str]) -> dict | None:
+    """Return the line of the CSV file that has the names of a page's row."""
+    kinds = ("Baseline", "Loss", "Miner", "Sampler", "Backbone")
+    names = {
+        heading.lower(): cell
+        for heading, cell in zip(headings, cells, strict=True)
+        if heading in kinds
+    }
+    if headings[0] not in ("Loss", "Baseline") or "Seeds" not in headings:
+        return None
+    found = [
+        line
+        for line in labels.values()
+        if all((line[kind] or "–") == name for kind, name in names.items())
+        and (line["kind"] == "baseline") == (headings[0] == "Baseline")
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def markdown_lines(text: str):
+    """Yield headings and cells of each line of each table of a page."""
+    headings: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            headings = []
+            continue
+        cells = [re.sub(r"\\(.)", r"\1", cell.strip()) for cell in re.split(r"(?<!\\)\|", line)]
+        cells = cells[1:-1]
+        if not headings:
+            headings = cells
+        elif not set(cells[0]) <= set(":-"):
+            yield headings, cells
+
+
+def column_of(heading: str) -> str:
+    """Return the column of the CSV file that a heading stands for."""
+    last = heading.startswith("Last epoch: ")
+    name = heading.removeprefix("Last epoch: ").removeprefix("Its ")
+    if name.startswith("Over "):
+        return f"over_{name.removeprefix('Over ')}"
+    if match := re.fullmatch(r"Recall@(\d+)", name):
+        name = f"recall@{match[1]}"
+    return ("last_epoch_" if last else "") + NAMES.get(name, name)
+
+
+def shown(line: dict, column: str) -> str:
+    """Return how a page shows a figure."""
+    if not line[column]:
+        return "–"
+    width = line[f"{column}_half_width"]
+    return f"{100 * float(line[column]):.2f} ± " + (f"{100 * float(width):.2f}" if width else "–")
+
+
+def check_document(sheet: Sheet, content: dict, lines: list[dict]) -> None:
+    """Compare the figures of a JSON file with those of the CSV file, to the last bit."""
+    sheet.equal("rows", [row["row_id"] for row in content["rows"]], [e["row_id"] for e in lines])
+    for row, line in zip(content["rows"], lines, strict=True):
+        for prefix, field in (("", "metrics"), ("last_epoch_", "last_epoch_metrics")):
+            for name, figure in row[field].items():
+                found = (figure["mean"], figure["half_width"])
+                texts = (line[f"{prefix}{name}"], line[f"{prefix}{name}_half_width"])
+                expected = tuple(float(text) if text else None for text in texts)
+                sheet.equal(f"{row['label']} {prefix}{name}", found, expected)
+        sheet.equal(f"{row['label']} group", row["group"], line["group"])
+    for lane in content["lanes"]:
+        if lane["backbone"] in sheet.detectable:
+            told = sheet.detectable[lane["backbone"]]
+            sheet.close("detectable difference", lane["detectable"], told)
+            if told:
+                sentence = f"told apart from a difference of {100 * told:.2f} points"
+                sheet.equal("says it", sentence in " ".join(lane["says"]), True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "leaderboards")))
