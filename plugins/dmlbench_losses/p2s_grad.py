@@ -16,11 +16,15 @@ Our choice: the paper's gradient. Class weights uniform in :math:`\pm 1 / \sqrt{
 the network's learning rate, as for ArcFace, and no weight decay: their length does not matter.
 """
 
+from typing import Any
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from dmlbench import Loss, Pairs, Selection
+
+_SMALLEST_LENGTH = 1e-12  # that of `F.normalize`
 
 
 class P2SGrad(Loss):
@@ -51,6 +55,34 @@ class P2SGrad(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection | None = None) -> Tensor:
         """Return the mean over the anchors, a scalar."""
-        cosine = pairs.anchors @ F.normalize(self.weight).T
-        target = torch.zeros_like(cosine).scatter_(1, pairs.labels[:, None], 1)
-        return F.mse_loss(cosine, target, reduction="sum") / (2 * len(pairs))
+        return _SquaredErrors.apply(pairs.anchors, self.weight, pairs.labels)
+
+
+class _SquaredErrors(torch.autograd.Function):
+    r"""Divides products instead of weights by the weights' lengths, and so makes no copy of them.
+
+    A gradient by a weight has no part along the weight. What is taken away for that needs cosines
+    only, since :math:`\sum_i e_{ic} x_i \cdot w_c / \lVert w_c \rVert
+    = \sum_i e_{ic} \cos \theta_{ic}`.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, anchors: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(weight, dim=1).clamp_min_(_SMALLEST_LENGTH)
+        cosine = (anchors @ weight.T).to(weight.dtype).div_(length)
+        own = labels[:, None]
+        error = cosine.scatter_(1, own, cosine.gather(1, own) - 1)
+        ctx.save_for_backward(anchors, weight, labels, length, error)
+        return error.flatten().dot(error.flatten()) / (2 * len(anchors))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, change: Tensor) -> tuple[Tensor, Tensor, None]:
+        anchors, weight, labels, length, error = ctx.saved_tensors
+        share = change / len(anchors) / length
+        slope = error * share
+        along = torch.linalg.vector_norm(error, dim=0).square_()  # the cosine is the error …
+        along.index_add_(0, labels, error.gather(1, labels[:, None]).squeeze(1))  # … or 1 more
+        by_weight = slope.T @ anchors.to(slope.dtype)
+        by_weight.addcmul_(weight, (along * share / length)[:, None], value=-1)
+        return slope @ weight, by_weight, None
