@@ -56,10 +56,10 @@ def build_site(
     Store(folder).check_writable()
     made = []
     for path, content in _files(site, embeddings, data):
-        _write(folder / path, content)
+        _write(folder / path, content if isinstance(content, bytes) else content.encode())
         made.append(path)
     _remove_others(folder, made)
-    _write(folder / MADE, "".join(f"{path}\n" for path in sorted(made)))
+    _write(folder / MADE, "".join(f"{path}\n" for path in sorted(made)).encode())
     return [folder / path for path in sorted([*made, MADE])]
 
 
@@ -82,8 +82,8 @@ def _files(
                 elif shown is None and record.status == "finished":
                     shown = (row, record, found)
         yield site.table(table), table_page(site, table, shown, missing)
-        for suffix, render in DOWNLOADS.items():
-            yield site.table(table, f".{suffix}"), render(table)
+        for suffix, (_, render) in DOWNLOADS.items():
+            yield site.table(table, suffix), render(table)
     for method in site.methods:
         yield site.method_page(method), method_page(site, method)
     yield INDEX, index_page(site)
@@ -99,8 +99,11 @@ def _remove_others(folder: Path, made: Iterable[str]) -> None:
             path.unlink()
 
 
-def _write(path: Path, content: str | bytes) -> None:
+def _write(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all; one that is there already stays as it is."""
     try:
+        if path.is_file() and path.read_bytes() == content:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
     except OSError as error:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dmlbench.leaderboard.cells import below, seeds
+from dmlbench.leaderboard.cells import NOTHING, Cells, below, ranking_cells, seeds
 from dmlbench.leaderboard.comparison import BEST, Ranking
 from dmlbench.leaderboard.details import details
 from dmlbench.leaderboard.escaping import REASON_LENGTH, plain
@@ -64,33 +64,34 @@ def ranking_sheet(
     caption: str,
     table: Table,
     rows: Sequence[Row],
-    ranking: Ranking | None,
+    ranking: Ranking | None = None,
 ) -> Sheet:
-    """Return the rows of one lane, or the baselines, with their figures."""
-    kinds = [kind for kind in ("baseline", "loss", "miner") if any(kind in r.names for r in rows)]
-    for kind in ("sampler", "backbone"):  # where they are the same for all, the details say it
-        if len({row.names.get(kind) for row in rows}) > 1:
-            kinds.append(kind)
-    grouped = ranking is not None and ranking.decided
-    columns = [Column(kind.capitalize()) for kind in kinds]
-    others = [metric for metric in table.metrics if metric != table.headline]
-    columns += [Column(display_name(table.headline or ""), numeric=True)]
-    columns += [Column("Group")] * grouped
-    columns += [Column(display_name(metric), numeric=True) for metric in others]
-    columns += [Column("Seeds"), Column("Trials"), Column("Below")]
-    lines = [
-        (
-            Cell(row.names[kinds[0]], link=site.method(row)),
-            *(Cell(row.names.get(kind, "")) for kind in kinds[1:]),
-            figure(row.metrics.get(table.headline or "")),
-            *([_group(ranking, row)] if grouped and ranking else []),
-            *(figure(row.metrics.get(metric)) for metric in others),
-            Cell(seeds(row)),
-            trials(site, row.records),
-            Cell(below(row)),
-        )
-        for row in rows
+    """Return the rows of one lane, or the baselines, with their figures.
+
+    The cells are those of every other format. Here the metric that rows are ordered by and the
+    group come first among the figures, and links to the trials are added.
+    """
+    cells = ranking_cells(table, rows, ranking)
+    metrics = {display_name(metric): metric for metric in table.metrics}
+    names, others = cells.numeric.start, range(cells.numeric.start, len(cells.headings))
+    first = [
+        p for p in others if cells.headings[p] in (display_name(table.headline or ""), "Group")
     ]
+    places = [*range(names), *first, *(place for place in others if place not in first)]
+    lines = []
+    for row, texts in zip(rows, cells.lines, strict=True):
+        line = []
+        for place in places:
+            heading, text = cells.headings[place], texts[place]
+            if heading in metrics:
+                line.append(figure(row.metrics.get(metrics[heading])))
+            elif heading == "Group":
+                line.append(Cell(text, mark=BEST if text == BEST else ""))
+            else:
+                line.append(Cell("" if text == NOTHING else text))
+        line[0] = Cell(line[0].text, link=site.method(row))
+        lines.append((*line, trials(site, row.records)))
+    columns = [Column(cells.headings[p], p in cells.numeric) for p in places] + [Column("Trials")]
     return Sheet(name, caption, tuple(columns), tuple(lines))
 
 
@@ -123,6 +124,13 @@ def failures_sheet(site: Contents, table: Table) -> Sheet:
     return Sheet("failed", "Failed trials", columns, lines)
 
 
+def reported_sheet(cells: Cells) -> Sheet:
+    """Return what papers report beside what was reproduced."""
+    columns = [Column(name, place in cells.numeric) for place, name in enumerate(cells.headings)]
+    lines = [tuple(map(_measured, line)) for line in cells.lines]
+    return Sheet("reported", "Reported and reproduced", tuple(columns), tuple(lines))
+
+
 def grid_sheet(grid: Grid, metric: str) -> Sheet:
     """Return losses by what they were combined with."""
     columns = (Column("Loss"), *(Column(plain(part), numeric=True) for part in grid.parts))
@@ -140,15 +148,20 @@ def tables_sheet(site: Contents) -> Sheet:
     for table in site.tables:
         failed = sum(len(row.failed) for row in table.rows)
         trials = f"{len(table.records)}" + (f", {failed} failed" if failed else "")
+        partial = " · PARTIAL DATA" if table.partial else ""
         for backbone, rows in (table.lanes or {"": []}).items():
-            top = rows[0] if rows and table.headline else None
+            ranking = table.rankings.get(backbone)
+            unfit = "cannot rank losses: the best baseline is not beaten"
+            top = rows[0] if ranking and not ranking.unfit else None
             value = top.metrics.get(table.headline or "") if top else None
             lines.append(
                 (
-                    Cell(plain(str(table.dataset)), link=site.table(table)),
+                    Cell(plain(str(table.dataset)) + partial, link=site.table(table)),
                     Cell(plain(table.protocol.name)),
                     Cell(backbone),
-                    Cell(top.label, link=site.method(top)) if top else Cell(),
+                    Cell(top.label, link=site.method(top))
+                    if top
+                    else Cell(unfit if ranking else ""),
                     Cell(display_name(table.headline) if top and table.headline else ""),
                     figure(value) if top else Cell(),
                     Cell(str(len(rows)), number=len(rows)),
@@ -191,11 +204,12 @@ def method_sheet(site: Contents, method: Method) -> Sheet:
     """Return the rows of one method in all tables."""
     rows = method.rows
     kinds = [k for k in ("miner", "sampler", "backbone") if any(k in row.names for _, row in rows)]
+    if len({row.names[method.kind] for _, row in rows}) > 1:  # of several settings
+        kinds.insert(0, method.kind)
     metrics = shown(name for _, row in rows for name in row.metrics)
     lines = tuple(
         (
             Cell(table.title, link=site.table(table)),
-            Cell(row.names[method.kind]),
             *(Cell(row.names.get(kind, "")) for kind in kinds),
             *(figure(row.metrics.get(metric)) for metric in metrics),
             _group(_ranking(table, row), row),
@@ -205,7 +219,7 @@ def method_sheet(site: Contents, method: Method) -> Sheet:
         )
         for table, row in rows
     )
-    columns = [Column("Table"), *(Column(kind.capitalize()) for kind in (method.kind, *kinds))]
+    columns = [Column("Table"), *(Column(kind.capitalize()) for kind in kinds)]
     columns += [Column(display_name(metric), numeric=True) for metric in metrics]
     columns += [Column(name) for name in ("Group", "Seeds", "Trials", "Below")]
     return Sheet("rows", f"Rows of {method.title} in all tables", tuple(columns), lines)
@@ -236,4 +250,5 @@ def _group(ranking: Ranking | None, row: Row) -> Cell:
 def _measured(text: str) -> Cell:
     """Return `text` with the number that it begins with, if it is a number and little more."""
     found = _NUMBER.fullmatch(text)
+    text = "" if text == NOTHING else text
     return Cell(text, number=float(found[1].replace(",", "")) if found else None)

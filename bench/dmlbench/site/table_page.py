@@ -1,14 +1,17 @@
 """The page of a table: its rows, pictures of them, and how they were made."""
 
 from collections.abc import Callable
+from typing import Any
 
 from dmlbench.leaderboard.commands import table_command
+from dmlbench.leaderboard.comparison import BEST
 from dmlbench.leaderboard.document import to_json
 from dmlbench.leaderboard.escaping import REASON_LENGTH, plain
 from dmlbench.leaderboard.facts import facts, provenance
 from dmlbench.leaderboard.figures import to_csv
 from dmlbench.leaderboard.grid import by_miner
 from dmlbench.leaderboard.latex import to_latex
+from dmlbench.leaderboard.reported import reported_cells
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.records import Record
@@ -18,10 +21,20 @@ from dmlbench.site.embedded import Embedded
 from dmlbench.site.gallery import gallery
 from dmlbench.site.maps import neighbour_map
 from dmlbench.site.pages import page
-from dmlbench.site.sheets import details_sheet, failures_sheet, grid_sheet, ranking_sheet
+from dmlbench.site.sheets import (
+    details_sheet,
+    failures_sheet,
+    grid_sheet,
+    ranking_sheet,
+    reported_sheet,
+)
 
-DOWNLOADS: dict[str, Callable[[Table], str]] = {"csv": to_csv, "json": to_json, "tex": to_latex}
-"""What turns a table into a file, by the file's suffix."""
+DOWNLOADS: dict[str, tuple[str, Callable[[Table], str]]] = {
+    ".csv": ("CSV", to_csv),
+    ".json": ("JSON", to_json),
+    ".tex": ("LaTeX", to_latex),
+}
+"""What turns a table into a file, and what that is called, by the file's suffix."""
 
 
 def table_page(
@@ -35,36 +48,24 @@ def table_page(
         shown: the row whose retrieval is shown, one of its records and its embeddings.
         missing: why nothing is shown.
     """
-    lanes = [
-        (
-            backbone,
-            ranking_sheet(
-                site,
-                f"trained-{place}",
-                f"Trained networks, {backbone}",
-                table,
-                rows,
-                table.rankings.get(backbone),
-            ),
-            table.rankings.get(backbone),
-        )
-        for place, (backbone, rows) in enumerate(table.lanes.items())
-    ]
+    lanes = [_lane(site, table, f"trained-{place}", name) for place, name in enumerate(table.lanes)]
     baselines = table.baselines
-    grid = by_miner(table)
+    grid, beside = by_miner(table), reported_cells(table)
     return page(
         "table.html",
         site.table(table),
         title=table.title,
         table=table,
         description=plain(table.protocol.description, REASON_LENGTH),
-        downloads=[(suffix, site.table(table, f".{suffix}")) for suffix in DOWNLOADS],
+        downloads=[(name, site.table(table, end)) for end, (name, _) in DOWNLOADS.items()],
         facts=facts(table),
         provenance=provenance(table),
         lanes=lanes,
-        baselines=ranking_sheet(site, "baselines", "Baselines", table, baselines, None)
+        baselines=ranking_sheet(site, "baselines", "Baselines", table, baselines)
         if baselines
         else None,
+        reported=reported_sheet(beside[0]) if beside else None,
+        sources=beside[1] if beside else [],
         grid=grid,
         grid_sheet=grid_sheet(grid, table.headline or "") if grid else None,
         details=details_sheet(site, table) if table.trained or baselines else None,
@@ -82,3 +83,18 @@ def table_page(
         gallery=gallery(shown[2]) if shown else [],
         map=neighbour_map(shown[2]) if shown else None,
     )
+
+
+def _lane(site: Contents, table: Table, name: str, backbone: str) -> dict[str, Any]:
+    """Return the rows of one backbone, and in sentences what their order is worth."""
+    ranking, others = table.rankings.get(backbone), table.new_classes.get(backbone)
+    told = ranking if ranking and not ranking.unfit else None
+    caption = f"Trained networks, {backbone}"
+    sentences = ranking.sentences() if ranking else []
+    return {
+        "backbone": backbone,
+        "sheet": ranking_sheet(site, name, caption, table, table.lanes[backbone], told),
+        "ranking": ranking,
+        "best": list(ranking.groups.values()).count(BEST) if ranking else 0,
+        "sentences": sentences + (others.sentences(ranking) if ranking and others else []),
+    }
