@@ -6,19 +6,15 @@ that of installed packages.
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from stat import S_ISLNK, S_ISREG
 
-from dmlbench.composition import compose, terms
-from dmlbench.data.decoding import PhotoFormat
-from dmlbench.data.items import load_data
 from dmlbench.discovery import Catalogue
-from dmlbench.entry_points import Entry
-from dmlbench.errors import ConfigError, DataError, DmlbenchError, PluginError, guarded
+from dmlbench.errors import DataError
+from dmlbench.known import KnownComponents, KnownData
 from dmlbench.plausibility import faults
 from dmlbench.records import Record, Store, read_record
-from dmlbench.trial import Part, Trial, canonical_json
 
 MAX_BYTES = 1 << 24
 """Largest file that is read: 16 MiB. A record with 60,000 queries has about half a MiB."""
@@ -48,21 +44,12 @@ class Judge:
     data_dir: Path | None = None
     cache_dir: Path | None = None
     allow_other_data: bool = False
-    _ours: dict[str, Record] = field(default_factory=dict, init=False)
-    _sources: dict[tuple[str, str, str], set[str]] = field(default_factory=dict, init=False)
-    _fingerprints: dict[str, set[str]] = field(default_factory=dict, init=False)
-    _relevant: dict[str, bytes] = field(default_factory=dict, init=False)
-    """By data: how many items each test item has to find."""
 
     def __post_init__(self) -> None:
-        for record in self.store.read_all()[0]:
-            self._remember(record)
-            for kind, part in _parts(record.trial).items():
-                if part.source:
-                    self._sources.setdefault(_name(kind, part), set()).add(part.source)
-            if record.trial.fingerprint:
-                known = self._fingerprints.setdefault(_data_key(record.trial), set())
-                known.add(record.trial.fingerprint)
+        records, _ = self.store.read_all()
+        self._ours = {record.id: record for record in records}
+        self._components = KnownComponents(self.catalogue, records)
+        self._data = KnownData(self.catalogue, records, self.data_dir, self.cache_dir)
 
     def findings(self, folder: Path) -> list[Finding]:
         """Return what is to be done with each file below `folder` whose name ends in ``.json``.
@@ -80,7 +67,7 @@ class Judge:
             found.append(self._judge(path))
             record = found[-1].record
             if record is not None and not found[-1].is_there:
-                self._remember(record)
+                self._ours[record.id] = record
         return found
 
     def _judge(self, path: Path) -> Finding:
@@ -92,16 +79,13 @@ class Judge:
                 raise DataError("; ".join(wrong))
             if self._is_there(record):
                 return Finding(path, record=record, is_there=True)
-            notes = [*self._notes_on_parts(record.trial), *self._notes_on_data(record)]
+            notes = [
+                *self._components.notes(record.trial),
+                *self._data.notes(record, others_too=self.allow_other_data),
+            ]
         except DataError as error:
             return Finding(path, refused=str(error).removeprefix(f"{path} ").removesuffix("."))
         return Finding(path, record=record, notes=tuple(notes))
-
-    def _remember(self, record: Record) -> None:
-        self._ours[record.id] = record
-        if "relevant" in record.per_query:
-            key = _data_key(record.trial) + record.trial.fingerprint
-            self._relevant.setdefault(key, _values(record, "relevant"))
 
     def _is_there(self, record: Record) -> bool:
         """Return whether we have the record, or a finished one of the trial that failed in it.
@@ -121,103 +105,6 @@ class Judge:
         if (ours.metrics, ours.last_epoch_metrics) != (record.metrics, record.last_epoch_metrics):
             raise DataError("we have a record of the same trial with other metrics, which stays")
         return True
-
-    def _notes_on_parts(self, trial: Trial) -> Iterator[str]:
-        for kind, part in _parts(trial).items():
-            if not part.source:
-                continue  # it could not be loaded there, so the trial failed
-            if not part.distribution:
-                yield f"The {kind} {part.name!r} is a file of theirs, in no package."
-                continue
-            ours = self._sources.get(_name(kind, part), set()) | self._installed(trial, kind, part)
-            if not ours:
-                yield f"The {kind} {part.name!r} of {part.distribution} is not known here."
-            elif part.source not in ours:
-                yield (
-                    f"The {kind} {part.name!r} of {part.distribution} has another source "
-                    f"({part.source[:7]}) than ours: its rows are other rows."
-                )
-
-    def _installed(self, trial: Trial, kind: str, part: Part) -> set[str]:
-        """Return the source of the installed component of that name, if there is one.
-
-        Raises:
-            DataError: what would load it again is something else.
-        """
-        entries = self._entries(kind, part.reference)
-        for entry in entries:
-            if not entry.distribution and (kind != "dataset" or ".py:" in entry.value):
-                raise DataError(
-                    f"its {kind} {part.name!r} is said to be of {part.distribution}, but is loaded "
-                    f"from {entry.value!r}"
-                )
-        if not entries or not all(entry.distribution for entry in entries):
-            return set()
-        try:
-            composition = compose(self.catalogue, kind, part.reference)
-        except (ConfigError, PluginError):
-            return set()
-        names = trial.protocol.baselines.names if kind == "baseline" else {}
-        name = names.get(composition.name, composition.name)
-        if (name, composition.distribution) != (part.name, part.distribution):
-            raise DataError(
-                f"its {kind} {part.name!r} of {part.distribution} is loaded as "
-                f"{part.reference!r}, which is {name!r} of {composition.distribution}"
-            )
-        return {composition.source()}
-
-    def _entries(self, kind: str, reference: str) -> list[Entry]:
-        """Return all that a reference names, without importing it; nothing if a part is unknown.
-
-        Only what has a distribution is installed, and no risk to import.
-        """
-        try:
-            found = [self.catalogue.find(kind, term.reference) for term in terms(kind, reference)]
-        except ConfigError:
-            return []
-        inside = [each.argument for each in found if kind == "loss" and each.argument]
-        entries = [self._entries(kind, each) for each in inside]
-        if not all(entries):
-            return []
-        return [each.entry for each in found] + [entry for some in entries for entry in some]
-
-    def _notes_on_data(self, record: Record) -> Iterator[str]:
-        trial = record.trial
-        key = _data_key(trial)
-        if not trial.fingerprint:
-            return  # it could not be loaded there, so the trial failed
-        if key not in self._fingerprints:
-            at_hand = self._at_hand(trial)
-            self._fingerprints[key] = {at_hand} if at_hand else set()
-        known = self._fingerprints[key]
-        if trial.fingerprint not in known:
-            what = "are not the ones we have" if known else "are not known here"
-            if not self.allow_other_data:
-                raise DataError(
-                    f"its data {what}: {trial.dataset} with the fingerprint {trial.fingerprint}"
-                    f"{', ours ' + ', '.join(sorted(known)) if known else ''} (--allow-other-data "
-                    "takes it all the same, as a table of its own)"
-                )
-            yield f"The data of {trial.dataset}, fingerprint {trial.fingerprint}, {what}."
-        ours = self._relevant.get(key + trial.fingerprint)
-        if ours and "relevant" in record.per_query and _values(record, "relevant") != ours:
-            raise DataError("its test items are others than those of our records on that data")
-
-    def _at_hand(self, trial: Trial) -> str | None:
-        """Return the fingerprint of an installed dataset whose data are on this machine."""
-        part = trial.dataset
-        try:
-            found = self.catalogue.find("dataset", part.reference)
-            if not found.entry.distribution or found.argument is not None:  # code, a path of theirs
-                return None
-            dataset = self.catalogue.make("dataset", part.reference, part.settings)
-            with guarded(f"The dataset {part.name!r}"):
-                if dataset.missing(self.data_dir):
-                    return None
-            photos = PhotoFormat.of(trial.protocol)
-            return load_data(dataset, self.data_dir, photos, cache_dir=self.cache_dir).fingerprint
-        except DmlbenchError:
-            return None
 
 
 def take(findings: Sequence[Finding], store: Store) -> list[Finding]:
@@ -257,21 +144,3 @@ def _check_file(path: Path) -> None:
         raise DataError("it is no regular file")
     if status.st_size > MAX_BYTES:
         raise DataError(f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}")
-
-
-def _parts(trial: Trial) -> dict[str, Part]:
-    return {"dataset": trial.dataset, **trial.parts}
-
-
-def _values(record: Record, name: str) -> bytes:
-    return record.per_query[name].unpack().tobytes()
-
-
-def _name(kind: str, part: Part) -> tuple[str, str, str]:
-    return kind, part.name, part.distribution
-
-
-def _data_key(trial: Trial) -> str:
-    """Return what decides a dataset's fingerprint but its content: photos are kept as they say."""
-    dataset = trial.dataset.model_dump(mode="json", include={"name", "distribution", "settings"})
-    return canonical_json([dataset, str(PhotoFormat.of(trial.protocol))])

@@ -48,6 +48,7 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
     [
         (ROOT / "docs" / "plugins.md", 0),
         (ROOT / "docs" / "retrieval.md", 0),
+        (ROOT / "docs" / "records.md", 0),
         (ROOT / "README.md", 2),
     ],
     ids=lambda value: getattr(value, "name", ""),
@@ -65,7 +66,7 @@ def test_the_code_of_a_page_runs(page, elsewhere, tmp_path):
 
 
 def test_no_code_block_escapes_the_tests():
-    ran = {"docs/plugins.md", "docs/retrieval.md"}
+    ran = {"docs/plugins.md", "docs/retrieval.md", "docs/records.md"}
     for page in PAGES:
         if str(page.relative_to(ROOT)) not in ran:
             assert not blocks(page), f"{page} has code that no test runs"
@@ -105,6 +106,22 @@ def test_the_dataset_table_says_what_the_datasets_say():
         _, component = catalogue.load("dataset", entry.name)
         for items, _ in component.expected.values():
             assert f"{items:,}" in line, (entry.name, items)
+
+
+def test_the_page_of_records_says_what_the_code_says():
+    from dmlbench.merging import MAX_BYTES
+    from dmlbench.records import Record
+    from dmlbench.reproduction import TOLERANCE
+    from dmlbench.statistics import LEAST_SEEDS
+
+    text = (ROOT / "docs" / "records.md").read_text()
+    assert f"each test metric within {TOLERANCE:g} of the record's" in text
+    assert f"Why {TOLERANCE:g}:" in text
+    assert f"larger than {MAX_BYTES >> 20} MiB" in text
+    assert f"under {LEAST_SEEDS} common seeds" in text
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    for name in set(Record.model_fields) - {"schema_version", "collapsed"}:
+        assert any(f"`{name}`" in row for row in rows), name
 
 
 def test_every_public_name_is_documented():
