@@ -54,7 +54,7 @@ def _grid(entries: Iterable[tuple[str, str, Row]], kind: str, metric: str | None
     for loss, part, row in entries:
         if metric is not None and metric in row.metrics:
             cells.setdefault((loss, part), row)
-    losses, parts = _complete(cells)
+    losses, parts = complete(cells)
     if metric is None or not losses:
         return None
     kept = {(loss, part): cells[loss, part] for loss in losses for part in parts}
@@ -69,7 +69,7 @@ def _grid(entries: Iterable[tuple[str, str, Row]], kind: str, metric: str | None
     return Grid(tuple(losses), tuple(parts), kind, estimates, _shares(values, kind))
 
 
-def _complete(cells: Mapping[tuple[str, str], Row]) -> tuple[list[str], list[str]]:
+def complete(cells: Mapping[tuple[str, str], Row]) -> tuple[list[str], list[str]]:
     """Return losses and parts that all met: of the sets that a loss met, the one with most cells.
 
     For each loss, what it met makes a grid with all the losses that met that too.

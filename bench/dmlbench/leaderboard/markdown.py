@@ -18,7 +18,7 @@ from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.records import Record
 
-_MADE = "<!-- Made by `dmlbench publish` from records; what is changed by hand is lost. -->"
+MADE = "<!-- Made by `dmlbench publish` from records; what is changed by hand is lost. -->"
 
 _PARTIAL = (
     "> **Partial data: NOT comparable with published figures.** Only a part of the dataset was at "
@@ -50,7 +50,7 @@ class Pictures:
 def page(table: Table, name: str, pictures: Pictures) -> str:
     """Return the page of `table`, whose files beside it are called `name` with their endings."""
     parts = [
-        _MADE,
+        MADE,
         f"# {markdown(table.title)}",
         f"[All leaderboards](../README.md) · Figures at full precision: [CSV]({name}.csv), "
         f"[JSON]({name}.json) · For a paper: [LaTeX]({name}.tex)",
@@ -91,7 +91,7 @@ def samplers_page(grid: Grid, pages: Sequence[tuple[str, Table]]) -> str:
     table = pages[0][1]
     links = [f"[{markdown(plain(each.protocol.sampler))}]({name})" for name, each in pages]
     parts = [
-        _MADE,
+        MADE,
         f"# {markdown(plain(str(table.dataset)))} · samplers",
         f"[All leaderboards](../README.md) · Each sampler's own table: {', '.join(links)}",
         "Rows of different samplers are never ranked together. Here the same losses stand side by "
@@ -112,7 +112,7 @@ def grid_section(grid: Grid, metric: str) -> list[str]:
     parts = [
         f"{display_name(metric)} in percent, mean ± half of the 95 % interval, of every loss with "
         f"every {grid.kind} that all of them met; both ordered by their means.",
-        _table(headings, lines, range(1, len(headings))),
+        pipe_table(headings, lines, range(1, len(headings))),
     ]
     if grid.shares:
         shares = ", ".join(f"{100 * share:.0f} % {name}" for name, share in grid.shares.items())
@@ -123,12 +123,13 @@ def grid_section(grid: Grid, metric: str) -> list[str]:
     return parts
 
 
-def index(pages: Sequence[tuple[str, Table]], grids: Iterable[str] = ()) -> str:
+def index(pages: Sequence[tuple[str, Table]], grids: Iterable[str] = (), ranked: str = "") -> str:
     """Return the index of all tables, a line for each backbone.
 
     Args:
         pages: path of each page, from the index's folder, and its table.
         grids: paths of the pages that hold the rows of several samplers side by side.
+        ranked: path of the page of ranks over datasets, if there is one.
     """
     headings = ["Dataset", "Data", "Protocol", "Backbone", "Highest mean", "", "Rows"]
     lines = []
@@ -149,14 +150,16 @@ def index(pages: Sequence[tuple[str, Table]], grids: Iterable[str] = ()) -> str:
             link = f"[{markdown(plain(str(table.dataset)))}{partial}]({path})"
             lines.append([link, *(markdown(plain(cell)) or NOTHING for cell in cells)])
     parts = [
-        _MADE,
+        MADE,
         "# Leaderboards",
         f"Each table is made from the records of its trials alone. {_READING}",
-        _table([*headings, "Baselines", "Trials"], lines),
+        pipe_table([*headings, "Baselines", "Trials"], lines),
     ]
     links = ", ".join(f"[{markdown(path.partition('/')[0])}]({path})" for path in grids)
     if links:
         parts.append(f"Rows of different samplers side by side: {links}.")
+    if ranked:
+        parts.append(f"Rows that several datasets have in common, ranked: [across]({ranked}).")
     return "\n\n".join(parts) + "\n"
 
 
@@ -195,7 +198,7 @@ def _rankings(table: Table) -> list[str]:
 def _ranking(table: Table, rows: Sequence[Row], ranking: Ranking | None = None) -> str:
     cells = ranking_cells(table, rows, ranking)
     lines = [[markdown(cell) for cell in line] for line in cells.lines]
-    return _table(cells.headings, lines, cells.numeric)
+    return pipe_table(cells.headings, lines, cells.numeric)
 
 
 def _reported(table: Table) -> list[str]:
@@ -210,7 +213,7 @@ def _reported(table: Table) -> list[str]:
         "Figures that were published under the protocol that this one follows, in percent. Where "
         "this one differs from the paper's, its file and the documentation say so: a difference "
         "may come from the network, the selection or the hyper-parameters.",
-        _table(cells.headings, lines, cells.numeric),
+        pipe_table(cells.headings, lines, cells.numeric),
         "\n".join(f"{number}. {markdown(text)}" for number, text in enumerate(footnotes, 1)),
     ]
 
@@ -220,7 +223,7 @@ def _details(table: Table) -> str:
     if not lines:
         return "No trial has finished."
     cells = [[markdown(cell) or NOTHING for cell in line] for line in lines]
-    return _table([markdown(heading) for heading in headings], cells)
+    return pipe_table([markdown(heading) for heading in headings], cells)
 
 
 def _failures(table: Table) -> str:
@@ -255,9 +258,10 @@ def _bullets(texts: Mapping[str, str]) -> str:
     return "\n".join(f"- **{name}:** {markdown(text)}" for name, text in texts.items())
 
 
-def _table(
+def pipe_table(
     headings: Sequence[str], lines: Sequence[Sequence[str]], numeric: Iterable[int] = ()
 ) -> str:
+    """Return a table of cells that are markdown already; those of `numeric` stand right."""
     right = set(numeric)
     table: str = tabulate(
         lines,

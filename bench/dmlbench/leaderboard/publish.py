@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 import pluggy
 
 from dmlbench.errors import ConfigError
+from dmlbench.leaderboard.across import across
+from dmlbench.leaderboard.across_page import across_page
 from dmlbench.leaderboard.charts import distances_svg, ranking_svg
 from dmlbench.leaderboard.columns import ColumnSource, add_columns, column_sources
 from dmlbench.leaderboard.curves import curves_row
@@ -19,8 +21,8 @@ from dmlbench.leaderboard.tables import Table, make_tables
 from dmlbench.records import Record, Store, slug, write_atomically
 from dmlbench.trial import canonical_json
 
-INDEX = "README.md"
-_RESERVED = {INDEX.lower(), "runs"}
+INDEX, ACROSS = "README.md", "across.md"
+_RESERVED = {INDEX.lower(), ACROSS, "runs"}
 """What else may stand in the folder: the index, and the records behind published tables."""
 
 
@@ -67,7 +69,11 @@ def files_by_path(
         texts |= _files(stem, table)
     grids = _sampler_pages(pages)
     texts |= grids
-    texts[INDEX] = index([(f"{stem}.md", table) for stem, table in pages], sorted(grids))
+    found = across(tables)
+    if found:
+        texts[ACROSS] = across_page(found, {table.id: f"{stem}.md" for stem, table in pages})
+    links = [(f"{stem}.md", table) for stem, table in pages]
+    texts[INDEX] = index(links, sorted(grids), ACROSS if found else "")
     return texts
 
 
