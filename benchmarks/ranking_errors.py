@@ -3,8 +3,9 @@
     python benchmarks/ranking_errors.py    # minutes on one core, writes docs/ranking-errors.md
 
 Simulated tables: what a seed does to all rows (block noise) and what it does to each (seed noise),
-both normal; the block noise is as large as the usual seed noise. Ours is `dmlbench.statistics`,
-table by table; beside it stand the procedures of the books and the naive ones.
+both normal; the block noise is as large as the usual seed noise. Then what the choice of test
+classes does (class noise), and baselines without noise. Ours is `dmlbench.statistics`, table by
+table; beside it stand the procedures of the books and the naive ones.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from scipy import stats
 from scipy.optimize import brentq
 from tabulate import tabulate
 
-from dmlbench.statistics import CONFIDENCE, compare
+from dmlbench.statistics import CONFIDENCE, class_noise, compare
 
 PAGE = Path(__file__).parents[1] / "docs" / "ranking-errors.md"
 ROWS, SEEDS = (2, 10, 35), (5, 10)
@@ -206,18 +207,122 @@ def powers(count: int) -> Iterator[list[str]]:
                 yield [f"{rows}", f"{seeds}", rest, *(f"{100 * one:.0f}" for one in shares)]
 
 
+def class_tables(
+    count: int, rows: int, seeds: int, classes: int, share: float, rng: np.random.Generator
+) -> Iterator[NDArray[np.float64]]:
+    """Yield tables [K, n, C] whose rows are equally good over all seeds and classes.
+
+    Some classes are hard for all rows; each row is better on some and worse on others, by so much
+    that the classes move a mean `share` times as much as the seeds; and each seed has noise of its
+    own on each class.
+    """
+    sd = PAIRED_SD / np.sqrt(2)
+    own_class = share * sd * np.sqrt(classes / seeds)
+    for _ in range(count):
+        yield (
+            rng.normal(0, 10 * sd, classes)
+            + rng.normal(0, own_class, (rows, 1, classes))
+            + rng.normal(0, sd, (rows, seeds, 1))
+            + rng.normal(0, sd, (1, seeds, 1))
+            + rng.normal(0, sd, (rows, seeds, classes))
+        )
+
+
+def class_errors(count: int) -> Iterator[list[str]]:
+    """Yield how often a row is called worse though it is as good on all classes, and the power."""
+    for rows in ROWS:
+        for seeds in SEEDS:
+            for classes in (50, 100):
+                for share in (0.0, 1.0, 3.0):
+                    rng = np.random.default_rng([rows, seeds, classes, int(share)])
+                    counts, wrong, naive_wrong, found = np.ones(classes), 0, 0, 0
+                    for table in class_tables(count, rows, seeds, classes, share, rng):
+                        between = class_noise(table, counts).variances
+                        values = table.mean(axis=2)
+                        wrong += any(compare(values, between).worse)
+                        naive_wrong += any(compare(values).worse)
+                        values[1:] -= GAP
+                        found += compare(values, between).worse[1]
+                    cells = [f"{100 * one / count:.1f}" for one in (wrong, naive_wrong, found)]
+                    yield [f"{rows}", f"{seeds}", f"{classes}", f"{share:g} x", *cells]
+
+
+def frozen_errors(count: int) -> Iterator[list[str]]:
+    """Yield how often a frozen lane is ranked though no loss beats the best baseline, and power."""
+    for rows in (1, 3, *ROWS[1:]):
+        for seeds in SEEDS:
+            for name, deviations, block in (
+                ("equal", np.ones(rows), 0.0),
+                ("equal, as large on all rows", np.ones(rows), 1.0),
+                ("from 0.3 x to 3 x", np.geomspace(0.3, 3, rows), 1.0),
+            ):
+                rng = np.random.default_rng([rows, seeds, 2])
+                wrong = found = 0
+                for _ in range(count):
+                    trained = rng.normal(size=(rows, seeds)) * deviations[:, None]
+                    trained += block * rng.normal(size=(1, seeds))
+                    fixed = np.array([[0.0], [-0.5], [-2.0], [-5.0]]) + np.zeros(seeds)
+                    wrong += compare(np.vstack([fixed, trained])).worse[0]
+                    trained[0] += 3.0
+                    found += compare(np.vstack([fixed, trained])).worse[0]
+                yield [
+                    f"{rows}",
+                    f"{seeds}",
+                    name,
+                    f"{100 * wrong / count:.1f}",
+                    f"{100 * found / count:.0f}",
+                ]
+
+
+def classes_section(count: int) -> list[str]:
+    """Return what claims about new test classes are worth."""
+    headings = [
+        "Rows",
+        "Seeds",
+        "Classes",
+        "Class noise",
+        "**with classes**",
+        "seeds alone",
+        "power",
+    ]
+    return [
+        "## Claims about new test classes",
+        "Percent of tables in which any row is called worse than the best, though all are equally "
+        "good over all classes: with the noise of the test classes in the comparison, as for "
+        "*new classes* on the pages, and by the seeds alone, as for *these classes*. Class noise "
+        "is that of a mean over the test classes, over that of a mean over the seeds. All rows "
+        "find some classes hard, and each seed has noise of its own on each class. The power is "
+        f"that of finding the second row {GAP} points behind the first, all others as the second.",
+        _tabulate(headings, list(class_errors(count)), texts=("Class noise",)),
+    ]
+
+
+def frozen_section(count: int) -> list[str]:
+    """Return how often a frozen lane is ranked that should not be."""
+    headings = ["Losses", "Seeds", "Noise", "ranked wrongly", "ranked rightly"]
+    return [
+        "## Frozen lanes: baselines that do not vary by seed",
+        "Four baselines have the same value with every seed; the best of them is as good as all "
+        "losses. Percent of lanes that are ranked all the same, as this baseline is called worse "
+        "than the best row; and percent of those that are ranked when one loss (of the least "
+        "noise) is better by 3 standard deviations of the usual seed noise.",
+        _tabulate(headings, list(frozen_errors(count)), texts=("Noise",)),
+    ]
+
+
+def _tabulate(headings: list[str], lines: list[list[str]], texts: tuple[str, ...]) -> str:
+    aligned = ["left" if heading in texts else "right" for heading in headings]
+    text: str = tabulate(lines, headings, tablefmt="pipe", disable_numparse=True, colalign=aligned)
+    return text
+
+
 def page(count: int) -> str:
     """Return the page of all figures."""
     names = [name for name, _ in PROCEDURES]
     margin = 100 * 1.96 * np.sqrt(ALPHA * (1 - ALPHA) / count)
 
     def table(headings: list[str], lines: list[list[str]]) -> str:
-        aligned = ["left" if h in ("Noise", "Other rows") else "right" for h in headings]
-        aligned += ["right"] * len(names)
-        text: str = tabulate(
-            lines, [*headings, *names], tablefmt="pipe", disable_numparse=True, colalign=aligned
-        )
-        return text
+        return _tabulate([*headings, *names], lines, texts=("Noise", "Other rows"))
 
     return "\n\n".join(
         [
@@ -243,6 +348,8 @@ def page(count: int) -> str:
             "errors above in mind). For two rows theory gives the paired t-test 33 % with 5 seeds "
             "and 70 % with 10.",
             table(["Rows", "Seeds", "Other rows"], list(powers(count))),
+            *classes_section(count),
+            *frozen_section(count),
         ]
     )
 
