@@ -1,12 +1,16 @@
 """Hostile texts, judged by an independent markdown renderer and by the csv module."""
 
+import json
 import shlex
 
 import pytest
+from click.testing import CliRunner
 from markdown_it import MarkdownIt
 
-from dmlbench.leaderboard.escaping import code_block, csv_cell, markdown, plain, shell
-from dmlbench.records import slug
+from dmlbench.cli.publish import command as publish_command
+from dmlbench.leaderboard.escaping import code_block, csv_cell, latex, markdown, plain, shell
+from dmlbench.leaderboard.publish import files_by_path
+from dmlbench.records import Store, slug
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -82,3 +86,96 @@ def test_words_of_a_command_stay_words():
 def test_slugs_stay_inside_the_folder(text: str, name: str):
     assert slug(text) == name
     assert len(slug("x" * 10_000)) == 80
+
+
+TYPESET = {
+    r"\textbackslash{}": "\\",
+    r"\textasciicircum{}": "^",
+    r"\textasciitilde{}": "~",
+    r"\textless{}": "<",
+    r"\textgreater{}": ">",
+    r"\textbar{}": "|",
+    r"{\`{}}": "`",
+    r"{[}": "[",
+    r"{*}": "*",
+    r"-{}": "-",
+    r"\dots{}": "…",
+    r"\textendash{}": "–",
+    r"$\pm$": "±",
+    r"$\cdot$": "·",
+    **{f"\\{mark}": mark for mark in "&%$#_{}"},
+}
+
+
+def typeset(text: str) -> str:
+    """Return what LaTeX shows, command by command; a special character by itself is an error."""
+    shown = ""
+    while text:
+        command = next((one for one in TYPESET if text.startswith(one)), None)
+        if command is None:
+            assert text[0] not in "\\{}$&#^_~%", text
+            command = text[0]
+        shown += TYPESET.get(command, command)
+        text = text[len(command) :]
+    return shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *HOSTILE,
+        "100 % of $5 & #1_a {b} ~ ^",
+        "\\input{/etc/passwd} \\end{table}",
+        "[2em] * -- ---",
+        "a ± b · c – d …",
+        "\\textless{}",
+    ],
+)
+def test_latex_sets_the_text_as_it_stands(text: str):
+    assert latex(text).isascii()
+    assert typeset(latex(text)) == text
+
+
+def test_latex_has_no_dash_that_was_none_and_starts_no_argument():
+    assert "--" not in latex("a--b---c")
+    assert latex("[x]").startswith("{[}")
+    assert latex("*").startswith("{*}")
+
+
+@pytest.mark.parametrize(
+    ("text", "ascii_text"),
+    [("é", "e"), ("ﬁ", "fi"), ("½", "U+00BD"), ("名", "U+540D"), ("＼", r"\textbackslash{}")],
+)
+def test_latex_spells_other_characters_in_ascii(text: str, ascii_text: str):
+    assert latex(text) == ascii_text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metrics": {"map_at_r": float("nan")}},
+        {"metrics": {"map_at_r": float("inf")}},
+        {"epochs": [{"epoch": 0, "loss": float("-inf")}]},
+        {"schema_version": 2},
+        {"schema_version": "<script>"},
+        {"status": "=1+1"},
+        {"=cmd|' /C calc'!A0": "x"},
+        {"selected_epoch": "x" * 10_000},
+    ],
+    ids=lambda change: str(change)[:30],
+)
+def test_a_record_that_is_none_is_reported_and_enters_no_file(change, record, tmp_path):
+    store = Store(tmp_path / "runs")
+    store.write(record())
+    path = store.write(record("contrastive", seed=1))
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    arguments = ["--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "out")]
+    result = CliRunner().invoke(publish_command, arguments)
+    assert result.exit_code == 1
+    assert f"dmlbench: left out: {path} is not a record" in result.output
+    assert max(map(len, result.output.splitlines())) < 1000
+    files = {str(p.relative_to(tmp_path / "out")): p for p in (tmp_path / "out").rglob("*.*")}
+    expected = files_by_path([record()])
+    assert files.keys() == expected.keys()
+    for name, text in expected.items():
+        assert files[name].read_text() == text, name

@@ -17,6 +17,7 @@ from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.protocol import Section
 from dmlbench.statistics import Estimate
+from dmlbench.trial import ROW_KINDS
 
 
 class Figure(Section):
@@ -164,7 +165,7 @@ def _row(table: Table, row: Row) -> RowDocument:
     return RowDocument(
         label=row.label,
         kind=kind if row.finished else "failed",
-        parts=dict(row.names),
+        parts={kind: row.names[kind] for kind in ROW_KINDS if kind in row.names},
         hyperparameters=row.hyperparameters,
         embedding_dim=row.trial.protocol.embedding_dim,
         reducer=row.text("reducer"),

@@ -75,6 +75,8 @@ def shell(words: list[str]) -> str:
 
 def _visible(text: str) -> str:
     """Return `text` with a space for each control, format or line-breaking character."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else " " for character in text)
 
 
