@@ -153,31 +153,39 @@ def _of_record(record: Record, metric: str) -> tuple[NDArray[Any], NDArray[Any]]
         raise DataError(
             "Test-class noise is not given: not all records say the class of each test item."
         )
-    classes = _unpacked(record.per_query["class"])
+    queries = _queries(record.per_query["class"], record.per_query.get("relevant"))
     values = record.per_query[name].unpack()
-    scored = np.ones(len(values), dtype=bool)
-    if "relevant" in record.per_query:
-        scored = _unpacked(record.per_query["relevant"]) > 0
-    fit = (
-        classes.dtype.kind in "iu"
-        and len(classes) == len(values) == len(scored)
-        and scored.any()
-        and 0 <= classes.min() <= classes.max() < len(classes)
-        and abs(values[scored].mean(dtype=np.float64) - record.metrics[metric]) < _FLOAT32
+    if queries is not None and len(values) == len(queries.scored):
+        classes, counts = queries.classes, queries.counts
+        total = np.bincount(classes, values[queries.scored], minlength=len(counts))
+        if abs(total.sum() / counts.sum() - record.metrics[metric]) < _FLOAT32:
+            return total, counts
+    raise DataError(
+        f"Test-class noise is not given: the results by query of {record.id} do not fit its "
+        "figures."
     )
-    if not fit:
-        raise DataError(
-            "Test-class noise is not given: the results by query of "
-            f"{record.id} do not fit its figures."
-        )
-    number = int(classes.max()) + 1
-    return (
-        np.bincount(classes[scored], values[scored], minlength=number),
-        np.bincount(classes[scored], minlength=number),
-    )
+
+
+@dataclass(frozen=True)
+class _Queries:
+    scored: NDArray[Any]
+    """Whether a query has anything to find ``[Q]``."""
+    classes: NDArray[Any]
+    """Of those that have."""
+    counts: NDArray[Any]
+    """Of those that have, by class ``[C]``."""
 
 
 @lru_cache(maxsize=16)
-def _unpacked(array: Array) -> NDArray[Any]:
-    """Return an array that all records of a table share."""
-    return array.unpack()
+def _queries(class_array: Array, relevant_array: Array | None) -> _Queries | None:
+    """Return what all records of a table share; None if the arrays do not fit each other."""
+    classes = class_array.unpack()
+    scored = np.ones(len(classes), dtype=bool)
+    if relevant_array is not None:
+        scored = relevant_array.unpack() > 0
+    if classes.dtype.kind not in "iu" or len(scored) != len(classes) or not scored.any():
+        return None
+    if not 0 <= classes.min() <= classes.max() < len(classes):
+        return None
+    counts = np.bincount(classes[scored], minlength=int(classes.max()) + 1)
+    return _Queries(scored, classes[scored], counts)
