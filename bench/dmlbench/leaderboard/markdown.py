@@ -35,6 +35,10 @@ _BELOW = (
     "lower. Collapsed seeds, whose test embeddings are all alike, count in the mean; failed "
     "ones have no figures and are listed."
 )
+_OVER = (
+    "*Over* a row that must be beaten: the mean difference seed by seed, with the 95 % interval of "
+    "the paired t-test for this row by itself, in percent points."
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ def page(table: Table, name: str, pictures: Pictures) -> str:
     if pictures.distances:
         parts += _distances(pictures)
     parts += ["## How the rows were made", _details(table)]
+    if table.floors and table.trained:
+        parts.append(_OVER)
     if any(row.failed for row in table.rows):
         parts += ["## Failed trials", _failures(table)]
     parts += [
