@@ -21,12 +21,16 @@ normalised, since between inner products of -1 and 1 the loss could not fall bel
 paper's batches, two items a class, are the paper's sampler.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from dmlbench import Loss, Pairs, Selection, Uniform, as_pair_mask
+
+# Beyond it an exponential is below the rounding of a sum, and soon denormal, which is slow.
+_LOWEST_EXPONENT = -80
 
 
 class NPair(Loss):
@@ -55,10 +59,8 @@ class NPair(Loss):
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the mean over the selected positive pairs, a scalar; 0 if there is none."""
         chosen = as_pair_mask(selection, pairs)
-        logits = pairs.similarity
-        negative = _log_sum_exp(logits, chosen.negative)
         anchor, positive = chosen.positive.nonzero(as_tuple=True)
-        excess = negative[anchor] - logits[anchor, positive]
+        excess = _Excess.apply(pairs.similarity, chosen.negative, anchor, positive)
         terms = torch.logaddexp(excess, excess.new_zeros(()))
         squared_lengths = (
             pairs.anchors.square().sum(1)[anchor] + pairs.references.square().sum(1)[positive]
@@ -67,9 +69,26 @@ class NPair(Loss):
         return terms.sum() / max(len(terms), 1)
 
 
-def _log_sum_exp(values: Tensor, mask: Tensor) -> Tensor:
-    # The lowest finite number, since a sum over nothing but -inf has a gradient of NaN; and by
-    # log_softmax, since on a CPU logsumexp is ten times as slow where most exponentials are 0.
-    values = values.masked_fill(~mask, torch.finfo(values.dtype).min)
-    top = values.argmax(1, keepdim=True)
-    return (values.gather(1, top) - values.log_softmax(1).gather(1, top)).squeeze(1)
+class _Excess(torch.autograd.Function):
+    """The log of the negatives' sum of exponentials less the positive's product, ``[T]``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, negative: Tensor, anchor: Tensor, positive: Tensor
+    ) -> Tensor:
+        # The lowest finite number: without a negative the excess is as low, and not NaN.
+        shares = torch.where(negative, logits, torch.finfo(logits.dtype).min)
+        top = shares.amax(1, keepdim=True)
+        shares.sub_(top).clamp_min_(_LOWEST_EXPONENT).exp_()
+        total = shares.sum(1, keepdim=True)
+        ctx.save_for_backward(shares, total, anchor, positive)
+        return (top + total.log()).squeeze(1)[anchor] - logits[anchor, positive]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, change: Tensor) -> tuple[Tensor, None, None, None]:
+        shares, total, anchor, positive = ctx.saved_tensors
+        of_anchor = change.new_zeros(len(total)).index_add_(0, anchor, change)
+        gradient = shares * (of_anchor[:, None] / total)
+        gradient.index_put_((anchor, positive), -change, accumulate=True)
+        return gradient, None, None, None
