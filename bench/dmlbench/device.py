@@ -37,20 +37,21 @@ def repeatable(device: torch.device) -> Iterator[None]:
     One thread a trial: trials run beside each other, and sums keep their order whatever the
     number of cores.
     """
+    memory: Any = torch.utils.deterministic  # its stubs lack the switch
     before = (
         torch.get_num_threads(),
         torch.are_deterministic_algorithms_enabled(),
         torch.backends.cudnn.benchmark,
         torch.get_float32_matmul_precision(),
         torch.backends.cudnn.allow_tf32,
-        torch.utils.deterministic.fill_uninitialized_memory,
+        memory.fill_uninitialized_memory,
     )
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is random without it
     if device.type == "cpu":
         torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     # Else all new memory is filled before it is written to: 5 % of a training step on a CPU.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    memory.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False  # convolutions have a switch of their own
@@ -63,7 +64,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before[2]
         torch.set_float32_matmul_precision(before[3])
         torch.backends.cudnn.allow_tf32 = before[4]
-        torch.utils.deterministic.fill_uninitialized_memory = before[5]
+        memory.fill_uninitialized_memory = before[5]
 
 
 def describe(device: torch.device, precision: str) -> dict[str, Any]:

@@ -49,6 +49,15 @@ def test_the_command_line_understands_a_rows_command(record, part):
     }
 
 
+def test_the_command_of_a_table_sets_the_backbone_that_all_rows_share(record, part):
+    parts = {"loss": part("triplet"), "backbone": part("linear", changed={"weights": "w.pt"})}
+    other = {"loss": part("mine"), "backbone": part("linear")}
+    (shared,) = make_tables([record(parts=parts)])
+    (mixed,) = make_tables([record(parts=parts), record(parts=other)])
+    assert options(table_command(shared))["settings"] == {"backbone.weights": "w.pt"}
+    assert options(table_command(mixed))["settings"] == {}
+
+
 def test_a_baseline_is_named_as_such(record):
     found = options(row_command(row_of(record(baseline="pca"))))
     assert (found["baselines"], found["losses"]) == (("pca",), ())

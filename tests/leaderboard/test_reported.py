@@ -95,12 +95,14 @@ def test_the_miner_must_be_the_one_that_the_source_names(row_of):
         "changed loss",
         "someone's loss",
         "other backbone",
+        "changed backbone",
     ],
 )
 def test_nothing_is_reported_of(other, row_of, part):
     cut = part("cub", settings={"partial": True}, changed={"partial": True})
     changed = load_protocol("reality-check").change("length.epochs", "3")
     tuned = part("contrastive", settings={"margin": 1}, changed={"margin": 1})
+    pooled = {"pooling": "max"}
     fields = {
         "partial data": {"dataset": cut},
         "other dataset": {"dataset": "sop"},
@@ -109,6 +111,7 @@ def test_nothing_is_reported_of(other, row_of, part):
         "changed loss": {"parts": {"loss": tuned}},
         "someone's loss": {"parts": {"loss": part("contrastive", distribution="theirs")}},
         "other backbone": {"parts": {"backbone": part("small-conv")}},
+        "changed backbone": {"parts": {"backbone": part("timm/resnet50.tv_in1k", changed=pooled)}},
     }[other]
     table = row_of(**fields)
     assert not reported_rows(table)

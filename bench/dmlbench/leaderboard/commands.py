@@ -16,7 +16,11 @@ def table_command(table: Table) -> str:
     seeds = {record.trial.seed for record in table.records}
     words = ["dmlbench", "run", "--all", "--dataset", table.dataset.reference]
     words += [*_protocol(table.protocol), "--seeds", _seeds(seeds)]
-    return shell([*words, *_settings("dataset", table.dataset)])
+    words += _settings("dataset", table.dataset)
+    backbones = [row.trial.parts["backbone"] for row in table.rows if "backbone" in row.trial.parts]
+    if backbones and all(part.identity() == backbones[0].identity() for part in backbones):
+        words += _settings("backbone", backbones[0])
+    return shell(words)
 
 
 def row_command(row: Row) -> str:

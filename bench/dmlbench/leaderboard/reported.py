@@ -125,7 +125,11 @@ def _is_of(entry: Entry, row: Row) -> bool:
     loss, backbone = parts.get("loss"), parts.get("backbone")
     if loss is None or (loss.name, loss.distribution) != (entry.loss, "dmlbench"):
         return False
-    if backbone is None or backbone.reference != row.trial.protocol.backbone:
+    protocol = row.trial.protocol
+    if backbone is None or backbone.reference != protocol.backbone:
+        return False
+    own = {name: value for name, value in backbone.changed.items() if name not in backbone.files}
+    if any(protocol.backbone_settings.get(name) != value for name, value in own.items()):
         return False
     miner = parts["miner"].name if "miner" in parts else ""
     return (not entry.miner or entry.miner == miner) and row.hyperparameters == "paper defaults"

@@ -76,11 +76,14 @@ class Row:
 
     @property
     def hyperparameters(self) -> str:
-        """Return the hyper-parameters that were changed, or that none was."""
+        """Return the hyper-parameters that were changed, or that none was.
+
+        What was changed in the backbone stands in the backbone's own name.
+        """
         changed = [
             f"{kind}.{name}={value}"
             for kind in ROW_KINDS
-            if kind in self.trial.parts
+            if kind in self.trial.parts and kind != "backbone"
             for name, value in self.trial.parts[kind].changed.items()
         ]
         if changed:
