@@ -118,4 +118,4 @@ def _plain(image: "Image.Image", kind: str | None) -> "Image.Image":
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(target)
+    return image if image.mode == target else image.convert(target)  # which would copy it
