@@ -192,7 +192,7 @@ class Store:
         """Return all readable records, sorted by path, and an error for each damaged one."""
         records, damaged = [], []
         with _without_collecting():
-            for path in sorted(self.folder.rglob("*.json")):
+            for path in sorted(self.folder.rglob("*.json"), key=lambda path: path.parts):
                 try:
                     records.append(read_record(path))
                 except DataError as error:

@@ -51,6 +51,7 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlesize": 10,
+    "axes.titley": 1.0,  # else every tick label is measured to place it
     "font.size": 9,
     "grid.color": "#E8E8E8",
     "grid.linewidth": 0.8,
