@@ -13,6 +13,7 @@ import numpy as np
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.statistics import Estimate
+from dmlbench.trial import canonical_json
 
 _LEAST = 3
 """Losses, and parts that they meet, of a grid that is worth showing."""
@@ -39,6 +40,16 @@ def by_miner(table: Table) -> Grid | None:
         if "miner" in row.names
     ]
     return _grid(entries, "miner", table.headline)
+
+
+def differing_by_sampler(tables: Iterable[Table]) -> list[list[Table]]:
+    """Return `tables` in groups of the same data and of protocols that differ by the sampler."""
+    alike: dict[str, list[Table]] = {}
+    for table in tables:
+        held = table.protocol.identity() | {"sampler": None}
+        key = canonical_json([str(table.dataset), table.fingerprint, held])
+        alike.setdefault(key, []).append(table)
+    return list(alike.values())
 
 
 def by_sampler(tables: Sequence[Table]) -> Grid | None:

@@ -14,12 +14,11 @@ from dmlbench.leaderboard.columns import ColumnSource, add_columns, column_sourc
 from dmlbench.leaderboard.curves import curves_row
 from dmlbench.leaderboard.document import to_json
 from dmlbench.leaderboard.figures import to_csv
-from dmlbench.leaderboard.grid import by_sampler
+from dmlbench.leaderboard.grid import by_sampler, differing_by_sampler
 from dmlbench.leaderboard.latex import to_latex
 from dmlbench.leaderboard.markdown import Pictures, index, page, samplers_page
 from dmlbench.leaderboard.tables import Table, make_tables
 from dmlbench.records import Record, Store, slug, write_atomically
-from dmlbench.trial import canonical_json
 
 INDEX, ACROSS = "README.md", "across.md"
 _RESERVED = {INDEX.lower(), ACROSS, "runs"}
@@ -93,17 +92,13 @@ def _files(stem: PurePosixPath, table: Table) -> dict[str, str]:
 
 def _sampler_pages(pages: Sequence[tuple[PurePosixPath, Table]]) -> dict[str, str]:
     """Return the pages that hold tables which differ by the sampler alone side by side."""
-    alike: dict[str, list[tuple[PurePosixPath, Table]]] = {}
-    for stem, table in pages:
-        held = table.protocol.identity() | {"sampler": None}
-        key = canonical_json([str(table.dataset), table.fingerprint, held])
-        alike.setdefault(key, []).append((stem, table))
+    stems = {table.id: stem for stem, table in pages}
     texts = {}
-    for group in alike.values():
-        grid = by_sampler([table for _, table in group])
+    for group in differing_by_sampler(table for _, table in pages):
+        grid = by_sampler(group)
         if grid:
-            stem = min((stem for stem, _ in group), key=lambda stem: len(stem.name))
-            named = [(f"{own.name}.md", table) for own, table in group]
+            stem = min((stems[table.id] for table in group), key=lambda stem: len(stem.name))
+            named = [(f"{stems[table.id].name}.md", table) for table in group]
             texts[f"{stem}.samplers.md"] = samplers_page(grid, named)
     return texts
 

@@ -8,6 +8,7 @@ import pluggy
 
 from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.columns import ColumnSource, add_columns, column_sources
+from dmlbench.leaderboard.grid import differing_by_sampler
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import make_tables
 from dmlbench.records import Record, Store, write_atomically
@@ -70,6 +71,7 @@ def _files(
     for source in ("assets", "vendor"):
         for asset in (files("dmlbench.site") / source).iterdir():
             yield f"{source}/{asset.name}", asset.read_bytes()
+    samplers = {one.id: group for group in differing_by_sampler(site.tables) for one in group}
     for table in site.tables:
         shown: tuple[Row, Record, Embedded] | None = None
         missing = HOW
@@ -81,7 +83,7 @@ def _files(
                     missing = found if missing == HOW else missing
                 elif shown is None and record.status == "finished":
                     shown = (row, record, found)
-        yield site.table(table), table_page(site, table, shown, missing)
+        yield site.table(table), table_page(site, table, samplers[table.id], shown, missing)
         for suffix, (_, render) in DOWNLOADS.items():
             yield site.table(table, suffix), render(table)
     for method in site.methods:

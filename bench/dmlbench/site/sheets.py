@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from dmlbench.leaderboard.across import Across
 from dmlbench.leaderboard.cells import NOTHING, Cells, below, ranking_cells, seeds
 from dmlbench.leaderboard.comparison import BEST, Ranking
 from dmlbench.leaderboard.details import details
@@ -200,6 +201,24 @@ def methods_sheet(site: Contents) -> Sheet:
     return Sheet("methods", "Methods", tuple(columns), tuple(lines))
 
 
+def ranks_sheet(found: Across) -> Sheet:
+    """Return the rows that several datasets have in common, by mean rank."""
+    ranks = found.ranks
+    interval = "95 % interval" if ranks.resampled else "Least to greatest"
+    columns = [Column("Row"), Column("Mean rank", numeric=True), Column(interval)]
+    columns += [Column(table.title, numeric=True) for table in found.tables]
+    lines = tuple(
+        (
+            Cell(label),
+            Cell(f"{ranks.means[place]:.2f}", number=float(ranks.means[place])),
+            Cell(f"{ranks.low[place]:.3g} to {ranks.high[place]:.3g}"),
+            *(Cell(f"{rank:g}", number=float(rank)) for rank in ranks.ranks[:, place]),
+        )
+        for place, label in enumerate(found.labels)
+    )
+    return Sheet("ranks", "Ranks across datasets", tuple(columns), lines)
+
+
 def method_sheet(site: Contents, method: Method) -> Sheet:
     """Return the rows of one method in all tables."""
     rows = method.rows
@@ -207,6 +226,7 @@ def method_sheet(site: Contents, method: Method) -> Sheet:
     if len({row.names[method.kind] for _, row in rows}) > 1:  # of several settings
         kinds.insert(0, method.kind)
     metrics = shown(name for _, row in rows for name in row.metrics)
+    metrics.sort(key=lambda metric: metric not in {table.headline for table, _ in rows})
     lines = tuple(
         (
             Cell(table.title, link=site.table(table)),

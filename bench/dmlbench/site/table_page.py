@@ -1,6 +1,6 @@
 """The page of a table: its rows, pictures of them, and how they were made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dmlbench.leaderboard.commands import table_command
@@ -9,7 +9,7 @@ from dmlbench.leaderboard.document import to_json
 from dmlbench.leaderboard.escaping import REASON_LENGTH, plain
 from dmlbench.leaderboard.facts import facts, provenance
 from dmlbench.leaderboard.figures import to_csv
-from dmlbench.leaderboard.grid import by_miner
+from dmlbench.leaderboard.grid import by_miner, by_sampler
 from dmlbench.leaderboard.latex import to_latex
 from dmlbench.leaderboard.reported import reported_cells
 from dmlbench.leaderboard.rows import Row
@@ -38,19 +38,25 @@ DOWNLOADS: dict[str, tuple[str, Callable[[Table], str]]] = {
 
 
 def table_page(
-    site: Contents, table: Table, shown: tuple[Row, Record, Embedded] | None, missing: str
+    site: Contents,
+    table: Table,
+    samplers: Sequence[Table],
+    shown: tuple[Row, Record, Embedded] | None,
+    missing: str,
 ) -> str:
     """Return the page of `table`.
 
     Args:
         site: where the other pages are.
         table: the rows.
+        samplers: the table and those that differ from it by the sampler alone.
         shown: the row whose retrieval is shown, one of its records and its embeddings.
         missing: why nothing is shown.
     """
     lanes = [_lane(site, table, f"trained-{place}", name) for place, name in enumerate(table.lanes)]
     baselines = table.baselines
-    grid, beside = by_miner(table), reported_cells(table)
+    beside = reported_cells(table)
+    grids = [grid for grid in (by_miner(table), by_sampler(samplers)) if grid]
     return page(
         "table.html",
         site.table(table),
@@ -66,8 +72,8 @@ def table_page(
         else None,
         reported=reported_sheet(beside[0]) if beside else None,
         sources=beside[1] if beside else [],
-        grid=grid,
-        grid_sheet=grid_sheet(grid, table.headline or "") if grid else None,
+        grids=[(grid, grid_sheet(grid, table.headline or "")) for grid in grids],
+        samplers=[(plain(t.protocol.sampler), site.table(t)) for t in samplers],
         details=details_sheet(site, table) if table.trained or baselines else None,
         failures=failures_sheet(site, table) if any(row.failed for row in table.rows) else None,
         command=table_command(table),
