@@ -124,7 +124,8 @@ def check_table(sheet: Sheet, lines: list[dict], records: dict[str, dict]) -> se
         check_floors(sheet, line, floors, done, by_seed)
     for lane in {line["backbone"] for line in lines if line["kind"] == "trained"}:
         trained = [e for e in lines if e["kind"] == "trained" and e["backbone"] == lane]
-        check_ranking(sheet, trained, by_seed, done, headline)
+        baselines = [e for e in lines if e["kind"] == "baseline" and e["backbone"] in ("", lane)]
+        check_ranking(sheet, trained, baselines, by_seed, done, headline)
     means = [mean(by_seed[e["row_id"]].values()) for e in lines if by_seed[e["row_id"]]]
     sheet.equal("order of the means", means, sorted(means, reverse=True))
     return {one["id"] for own in rows.values() for one in own}
@@ -187,15 +188,30 @@ def check_floors(sheet: Sheet, line: dict, floors: dict, done: dict, by_seed: di
     sheet.equal(f"{line['row']} below", sorted(line["below"].split("; ")), sorted(lost) or [""])
 
 
-def check_ranking(sheet, lines: list[dict], by_seed: dict, done: dict, headline: str) -> None:
-    """Compare groups and distances from the best of one lane with a plain model confidence set."""
+def check_ranking(sheet, lines, baselines, by_seed: dict, done: dict, headline: str) -> None:
+    """Compare groups and distances from the best of one lane with a plain model confidence set.
+
+    Rows on frozen features are ranked only if the best baseline is not in the set of all.
+    """
     counts = Counter(tuple(sorted(by_seed[line["row_id"]])) for line in lines)
     seeds = min(counts, key=lambda one: (-counts[one], -len(one), one))
     compared = [line for line in lines if set(seeds) <= by_seed[line["row_id"]].keys()]
     protocol = done[lines[0]["row_id"]][0]["trial"]["protocol"]
     values = {line["row"]: [by_seed[line["row_id"]][s] for s in seeds] for line in compared}
-    if protocol["frozen"] or len(values) < 2:
-        return  # frozen lanes: see test_frozen_lanes.py
+    if protocol["frozen"] and len(seeds) >= 5:
+        fixed = {
+            line["row"]: [by_seed[line["row_id"]][s] for s in seeds]
+            for line in baselines
+            if set(seeds) <= by_seed[line["row_id"]].keys()
+        }
+        together, _ = confidence_set(values | fixed)
+        if not fixed or together[max(fixed, key=lambda row: mean(fixed[row]))] == "best":
+            sheet.detectable[lines[0]["backbone"]] = None
+            for line in lines:
+                sheet.equal(f"{line['row']} in no group", line["group"] + line["behind_best"], "")
+            return
+    if len(values) < 2:
+        return
     best = max(mean(one) for one in values.values())
     groups, told = confidence_set(values) if len(seeds) >= 5 else ({}, None)
     sheet.detectable[lines[0]["backbone"]] = told
