@@ -64,3 +64,28 @@ def test_a_check_without_records_is_a_wrong_request(dmlbench):
     result = dmlbench("publish", "--check")
     assert result.code == 2
     assert "There are no records in runs" in result.err
+
+
+def test_a_site_shows_what_is_retrieved_where_embeddings_were_kept(dmlbench, tiny, tmp_path):
+    request = ("run", "--dataset", "digits-closed", "--baseline", "pixels", "--protocol", tiny)
+    assert dmlbench(*request, "--jobs", 0, "--seeds", 1, "--keep-embeddings").code == 0
+    result = dmlbench("publish", "--html", "site")
+    assert result.code == 0, result.err
+    assert "open site/index.html" in result.out
+    (trial,) = (tmp_path / "site" / "trials").rglob("*.html")
+    assert "data:image/png;base64," in trial.read_text()
+    assert (tmp_path / "leaderboards" / "README.md").is_file()
+
+
+def test_a_site_without_embeddings_says_how_to_keep_them(dmlbench, runs, tmp_path):
+    assert dmlbench("publish", "--html", "site").code == 0
+    (trial,) = (tmp_path / "site" / "trials").rglob("*.html")
+    assert "--keep-embeddings" in trial.read_text()
+    assert "data:image" not in trial.read_text()
+
+
+def test_a_site_is_not_checked(dmlbench, runs, tmp_path):
+    result = dmlbench("publish", "--check", "--html", "site")
+    assert result.code == 2
+    assert "leave --html out" in result.err
+    assert not (tmp_path / "site").exists()

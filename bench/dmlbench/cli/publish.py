@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dmlbench.cli.options import cache_dir_option, data_dir_option
+
 if TYPE_CHECKING:
+    from dmlbench.data.items import Data
+    from dmlbench.discovery import Catalogue
     from dmlbench.leaderboard.checking import Findings
+    from dmlbench.site.embedded import ReadData
+    from dmlbench.trial import Trial
 
 
 @click.command("publish")
@@ -26,27 +32,47 @@ if TYPE_CHECKING:
     help="Folder to write the leaderboards to.",
 )
 @click.option(
+    "--html",
+    "site",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Write a static site to FOLDER, too: open its index.html. Pictures of what is retrieved "
+    "need the embeddings (run --keep-embeddings) and the data.",
+)
+@data_dir_option
+@cache_dir_option
+@click.option(
     "--check",
     "only_check",
     is_flag=True,
     help="Write nothing; exit with 1 if the leaderboards are not what the records give.",
 )
-def command(runs: Path, output: Path, only_check: bool) -> None:
-    """Make leaderboards (markdown, CSV, pictures): from the same records the same bytes."""
+def command(
+    runs: Path,
+    output: Path,
+    site: Path | None,
+    data_dir: Path | None,
+    cache_dir: Path | None,
+    only_check: bool,
+) -> None:
+    """Make leaderboards (markdown, CSV, LaTeX, pictures): from the same records the same bytes."""
     from dmlbench.discovery import Catalogue
-    from dmlbench.errors import DataError
+    from dmlbench.errors import ConfigError, DataError
     from dmlbench.hooks import plugin_manager
     from dmlbench.leaderboard.checking import check
     from dmlbench.leaderboard.publish import files_by_path, publish
     from dmlbench.records import Store
 
-    records, damaged = Store(runs).read_all()
+    if site and only_check:
+        raise ConfigError("--check looks at the tables in --output; leave --html out.")
+    store, catalogue = Store(runs), Catalogue.discover()
+    records, damaged = store.read_all()
     gc.freeze()  # they stay: looking for garbage among them takes seconds
     for error in damaged:
         click.echo(f"dmlbench: left out: {error}", err=True)
     if not records:
         raise DataError(f"There are no records in {runs}. Make some with `dmlbench run`.")
-    columns = plugin_manager(Catalogue.discover())
+    columns = plugin_manager(catalogue)
     stale = False
     if only_check:
         findings = check(files_by_path(records, columns=columns), output)
@@ -55,8 +81,37 @@ def command(runs: Path, output: Path, only_check: bool) -> None:
     else:
         paths = publish(records, output, columns=columns)
         click.echo(f"{len(records)} records -> {len(paths)} files in {output}")
+    if site:
+        from dmlbench.site import build_site
+
+        data = _data_reader(catalogue, data_dir, cache_dir)
+        pages = build_site(records, site, embeddings=store.embeddings, data=data, columns=columns)
+        click.echo(f"A site of {len(pages)} files: open {site / 'index.html'}")
     if damaged or stale:
         raise SystemExit(1)
+
+
+def _data_reader(
+    catalogue: "Catalogue", data_dir: Path | None, cache_dir: Path | None
+) -> "ReadData":
+    """Return what gives the data of a trial, or None where they are not at hand."""
+    from dmlbench.data.decoding import PhotoFormat
+    from dmlbench.errors import DmlbenchError
+    from dmlbench.experiment import load_once
+    from dmlbench.learners import Workplace
+    from dmlbench.trial import canonical_json
+
+    def read(trial: "Trial") -> "Data | None":
+        asked = (trial.dataset.reference, canonical_json(trial.dataset.settings))
+        try:
+            return load_once(workplace, *asked, PhotoFormat.of(trial.protocol))[1]
+        except DmlbenchError:
+            return None
+
+    import torch
+
+    workplace = Workplace(catalogue, data_dir, torch.device("cpu"), cache_dir)
+    return read
 
 
 def _report(findings: "Findings", output: Path, command: str) -> None:
