@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from dmlbench.protocol import load_protocol
+
 
 def shown(values) -> str:
     values = 100 * np.array(values)
@@ -172,3 +174,38 @@ def test_columns_of_plugins_stand_in_the_details(record, build):
     )
     lines = pages["tables/glyphs-small.html"].sheet("made")
     assert {line["Stars"] for line in lines} == {"3 of 3"}
+
+
+def test_losses_stand_beside_each_other_by_sampler_on_each_of_their_tables(record, build):
+    small = load_protocol("small")
+    protocols = [small, *(small.change("sampler", name) for name in ("random", "hierarchical"))]
+    records = [
+        record(loss, None, protocol=protocol, map_at_r=0.1 * place + 0.01 * other)
+        for place, loss in enumerate(("arcface", "triplet", "margin"))
+        for other, protocol in enumerate(protocols)
+    ]
+    tables = [page for path, page in build(records).items() if path.startswith("tables/")]
+    assert len(tables) == 3
+    for page in tables:
+        first = page.sheet("by-sampler")[0]
+        assert first == {
+            "Loss": "margin",
+            "hierarchical": "22.00 ± –",
+            "random": "21.00 ± –",
+            "m-per-class": "20.00 ± –",
+        }
+
+
+def test_the_index_ranks_the_rows_that_three_datasets_have_in_common(record, build):
+    score = {"arcface": (0.3, 0.2, 0.3), "triplet": (0.2, 0.3, 0.1), "margin": (0.1, 0.1, 0.2)}
+    records = [
+        record(loss, None, dataset=dataset, fingerprint=dataset, map_at_r=score[loss][place])
+        for loss in score
+        for place, dataset in enumerate(("glyphs", "mnist", "digits"))
+    ]
+    ranks = build(records)["index.html"].sheet("ranks")
+    assert [(line["Row"], line["Mean rank"], line["mnist · small"]) for line in ranks] == [
+        ("arcface", "1.33", "2"),
+        ("triplet", "2.00", "1"),
+        ("margin", "2.67", "3"),
+    ]
