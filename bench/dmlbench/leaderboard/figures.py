@@ -1,9 +1,10 @@
 """A table's figures at full precision, for spreadsheets and scripts."""
 
+import csv
+import io
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
-
-import pandas as pd
 
 from dmlbench.leaderboard.commands import row_command
 from dmlbench.leaderboard.escaping import REASON_LENGTH, csv_cell, plain
@@ -14,25 +15,24 @@ from dmlbench.statistics import Estimate
 from dmlbench.trial import ROW_KINDS
 
 
-def frame(table: Table) -> pd.DataFrame:
+def to_csv(table: Table) -> str:
     """Return one line a row: names, seeds, means and half-widths as fractions, ids, the command.
 
-    Texts are plain, not escaped for any format. Cells without a value are None.
+    No text in it can be taken for a formula. What a row lacks is empty.
     """
-    return pd.DataFrame([_line(table, row) for row in table.rows], dtype=object)
+    lines = [_line(table, row) for row in table.rows]
+    columns = dict.fromkeys(name for line in lines for name in line)
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(map(csv_cell, columns))
+    writer.writerows([_cell(line.get(name)) for name in columns] for line in lines)
+    return file.getvalue()
 
 
-def to_csv(table: Table) -> str:
-    """Return the figures as CSV in which no text can be taken for a formula."""
-    figures = frame(table)
-    safe = {
-        csv_cell(name): [
-            csv_cell(cell) if isinstance(cell, str) else cell for cell in figures[name]
-        ]
-        for name in figures.columns
-    }
-    text: str = pd.DataFrame(safe, dtype=object).to_csv(index=False, lineterminator="\n")
-    return text
+def _cell(value: Any) -> Any:
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return csv_cell(value) if isinstance(value, str) else value
 
 
 def _line(table: Table, row: Row) -> dict[str, Any]:
