@@ -1,13 +1,15 @@
 """The page of a method: a loss or a baseline with its rows in all tables."""
 
+from dmlbench.leaderboard.cells import below, seeds
 from dmlbench.leaderboard.commands import row_command
 from dmlbench.leaderboard.escaping import plain
+from dmlbench.leaderboard.metrics import display_name, shown
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.site.charts import chart_data, has_curves
 from dmlbench.site.contents import Contents, Method
 from dmlbench.site.pages import page
-from dmlbench.site.sheets import method_sheet
+from dmlbench.site.sheets import Cell, Column, Sheet, figure, group_cell, ranking_of, trials
 
 
 def method_page(site: Contents, method: Method) -> str:
@@ -34,7 +36,33 @@ def method_page(site: Contents, method: Method) -> str:
         title=method.title,
         method=method,
         distribution=plain(method.distribution) or "an import reference",
-        rows=method_sheet(site, method),
+        rows=_rows(site, method),
         drawn=drawn,
         commands=commands,
     )
+
+
+def _rows(site: Contents, method: Method) -> Sheet:
+    """Return the rows of one method in all tables."""
+    rows = method.rows
+    kinds = [k for k in ("miner", "sampler", "backbone") if any(k in row.names for _, row in rows)]
+    if len({row.names[method.kind] for _, row in rows}) > 1:  # of several settings
+        kinds.insert(0, method.kind)
+    metrics = shown(name for _, row in rows for name in row.metrics)
+    metrics.sort(key=lambda metric: metric not in {table.headline for table, _ in rows})
+    lines = tuple(
+        (
+            Cell(table.title, link=site.table(table)),
+            *(Cell(row.names.get(kind, "")) for kind in kinds),
+            *(figure(row.metrics.get(metric)) for metric in metrics),
+            group_cell(ranking_of(table, row), row),
+            Cell(seeds(row)),
+            trials(site, row.records),
+            Cell(below(row)),
+        )
+        for table, row in rows
+    )
+    columns = [Column("Table"), *(Column(kind.capitalize()) for kind in kinds)]
+    columns += [Column(display_name(metric), numeric=True) for metric in metrics]
+    columns += [Column(name) for name in ("Group", "Seeds", "Trials", "Below")]
+    return Sheet("rows", f"Rows of {method.title} in all tables", tuple(columns), lines)

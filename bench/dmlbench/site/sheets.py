@@ -2,19 +2,18 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from dmlbench.leaderboard.across import Across
-from dmlbench.leaderboard.cells import NOTHING, Cells, below, ranking_cells, seeds
+from dmlbench.leaderboard.cells import NOTHING, Cells, ranking_cells
 from dmlbench.leaderboard.comparison import BEST, Ranking
 from dmlbench.leaderboard.details import details
 from dmlbench.leaderboard.escaping import REASON_LENGTH, plain
 from dmlbench.leaderboard.grid import Grid
-from dmlbench.leaderboard.metrics import display_name, percent, shown
+from dmlbench.leaderboard.metrics import display_name, percent
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.records import Record
-from dmlbench.site.contents import Contents, Method
+from dmlbench.site.contents import Contents
 from dmlbench.statistics import Estimate
 
 _NUMBER = re.compile(r"(-?[\d,]+(?:\.\d+)?)(?:x| %|–[\d,.]+| ± .*| \+ [\d,]+| of [\d,–]+)?")
@@ -143,108 +142,6 @@ def grid_sheet(grid: Grid, metric: str) -> Sheet:
     return Sheet(f"by-{grid.kind}", name, columns, lines)
 
 
-def tables_sheet(site: Contents) -> Sheet:
-    """Return all tables, a line for each backbone."""
-    lines = []
-    for table in site.tables:
-        failed = sum(len(row.failed) for row in table.rows)
-        trials = f"{len(table.records)}" + (f", {failed} failed" if failed else "")
-        partial = " · PARTIAL DATA" if table.partial else ""
-        for backbone, rows in (table.lanes or {"": []}).items():
-            ranking = table.rankings.get(backbone)
-            unfit = "cannot rank losses: the best baseline is not beaten"
-            top = rows[0] if ranking and not ranking.unfit else None
-            value = top.metrics.get(table.headline or "") if top else None
-            lines.append(
-                (
-                    Cell(plain(str(table.dataset)) + partial, link=site.table(table)),
-                    Cell(plain(table.protocol.name)),
-                    Cell(backbone),
-                    Cell(top.label, link=site.method(top))
-                    if top
-                    else Cell(unfit if ranking else ""),
-                    Cell(display_name(table.headline) if top and table.headline else ""),
-                    figure(value) if top else Cell(),
-                    Cell(str(len(rows)), number=len(rows)),
-                    Cell(str(len(table.baselines)), number=len(table.baselines)),
-                    Cell(trials, number=len(table.records)),
-                    Cell(plain(table.fingerprint[:8])),
-                )
-            )
-    columns = ("Dataset", "Protocol", "Backbone", "Highest mean", "Metric")
-    counts = ("Mean", "Rows", "Baselines", "Trials")
-    headed = [*(Column(name) for name in columns), *(Column(name, numeric=True) for name in counts)]
-    return Sheet("tables", "Tables", (*headed, Column("Data")), tuple(lines))
-
-
-def methods_sheet(site: Contents) -> Sheet:
-    """Return the highest mean of each method's rows in each table."""
-    lines = []
-    for method in site.methods:
-        best: dict[str, Cell] = {}
-        for table, row in method.rows:
-            cell = figure(row.metrics.get(table.headline or ""))
-            known = best.get(table.id, Cell()).number
-            if cell.number is not None and (known is None or cell.number > known):
-                group = _ranking(table, row)
-                mark = BEST if group and group.group(row) == BEST else ""
-                best[table.id] = replace(cell, mark=mark)
-        lines.append(
-            (
-                Cell(method.title, link=site.method_page(method)),
-                Cell(method.kind),
-                *(best.get(table.id, Cell()) for table in site.tables),
-            )
-        )
-    columns = [Column("Method"), Column("Kind")]
-    columns += [Column(table.title, numeric=True) for table in site.tables]
-    return Sheet("methods", "Methods", tuple(columns), tuple(lines))
-
-
-def ranks_sheet(found: Across) -> Sheet:
-    """Return the rows that several datasets have in common, by mean rank."""
-    ranks = found.ranks
-    interval = "95 % interval" if ranks.resampled else "Least to greatest"
-    columns = [Column("Row"), Column("Mean rank", numeric=True), Column(interval)]
-    columns += [Column(table.title, numeric=True) for table in found.tables]
-    lines = tuple(
-        (
-            Cell(label),
-            Cell(f"{ranks.means[place]:.2f}", number=float(ranks.means[place])),
-            Cell(f"{ranks.low[place]:.3g} to {ranks.high[place]:.3g}"),
-            *(Cell(f"{rank:g}", number=float(rank)) for rank in ranks.ranks[:, place]),
-        )
-        for place, label in enumerate(found.labels)
-    )
-    return Sheet("ranks", "Ranks across datasets", tuple(columns), lines)
-
-
-def method_sheet(site: Contents, method: Method) -> Sheet:
-    """Return the rows of one method in all tables."""
-    rows = method.rows
-    kinds = [k for k in ("miner", "sampler", "backbone") if any(k in row.names for _, row in rows)]
-    if len({row.names[method.kind] for _, row in rows}) > 1:  # of several settings
-        kinds.insert(0, method.kind)
-    metrics = shown(name for _, row in rows for name in row.metrics)
-    metrics.sort(key=lambda metric: metric not in {table.headline for table, _ in rows})
-    lines = tuple(
-        (
-            Cell(table.title, link=site.table(table)),
-            *(Cell(row.names.get(kind, "")) for kind in kinds),
-            *(figure(row.metrics.get(metric)) for metric in metrics),
-            _group(_ranking(table, row), row),
-            Cell(seeds(row)),
-            trials(site, row.records),
-            Cell(below(row)),
-        )
-        for table, row in rows
-    )
-    columns = [Column("Table"), *(Column(kind.capitalize()) for kind in kinds)]
-    columns += [Column(display_name(metric), numeric=True) for metric in metrics]
-    columns += [Column(name) for name in ("Group", "Seeds", "Trials", "Below")]
-    return Sheet("rows", f"Rows of {method.title} in all tables", tuple(columns), lines)
-
-
 def trials(site: Contents, records: Sequence[Record]) -> Cell:
     """Return links to the trials, by their seeds."""
     links = [
@@ -254,13 +151,15 @@ def trials(site: Contents, records: Sequence[Record]) -> Cell:
     return Cell(links=tuple(links))
 
 
-def _ranking(table: Table, row: Row) -> Ranking | None:
+def ranking_of(table: Table, row: Row) -> Ranking | None:
+    """Return the ranking that a row takes part in; None for baselines and failed rows."""
     if row.is_baseline or not table.headline or not row.finished:
         return None
     return table.rankings.get(row.names.get("backbone", ""))
 
 
-def _group(ranking: Ranking | None, row: Row) -> Cell:
+def group_cell(ranking: Ranking | None, row: Row) -> Cell:
+    """Return what a row is called in its ranking."""
     if ranking is None or not ranking.decided:
         return Cell()
     mark = ranking.mark(row)
