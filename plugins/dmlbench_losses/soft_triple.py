@@ -25,6 +25,7 @@ Our choice: the authors' throughout, with their 1e-5 under the root.
 
 How it is computed: each row holds the first centres of all classes, then all second ones, so that
 the soft maximum runs over whole rows; only pairs of centres within a class are ever multiplied.
+With many classes the products are made some classes at a time, and again for the gradient.
 """
 
 from typing import Annotated
@@ -32,8 +33,12 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from dmlbench import IntUniform, LogUniform, Loss, Pairs, Selection, Uniform
+
+_PRODUCTS = 2**23
+"""Products of embeddings and centres that are in memory at once."""
 
 
 class SoftTriple(Loss):
@@ -87,10 +92,7 @@ class SoftTriple(Loss):
         """Return the mean cross entropy of the anchors with the merging term, a scalar."""
         length = torch.linalg.vector_norm(self.centers, dim=2, keepdim=True).clamp_min(1e-12)
         centers = self.centers * length.reciprocal()  # a quotient's gradient takes more passes
-        sharpened = ((pairs.anchors / self.gamma) @ centers.flatten(0, 1).T).view(
-            len(pairs), *centers.shape[:2]
-        )
-        soft_maximum = (sharpened.softmax(1) * sharpened).sum(1)
+        soft_maximum = _soft_maxima(pairs.anchors / self.gamma, centers)
         logits = (self.scale * self.gamma) * soft_maximum
         margin = logits.new_full((len(pairs), 1), -self.scale * self.margin)
         logits.scatter_add_(1, pairs.labels[:, None], margin)
@@ -98,6 +100,27 @@ class SoftTriple(Loss):
         if self.tau > 0 and len(centers) > 1:
             loss = loss + self.tau * _mean_distance_within(centers.transpose(0, 1))
         return loss
+
+
+def _soft_maxima(anchors: Tensor, centers: Tensor) -> Tensor:
+    """Return the soft maxima ``[B, C]`` of the products with centres ``[K, C, D]``.
+
+    The products with all centres ``[B, K, C]`` may not fit into memory: then they are made class by
+    class, some at a time, and again on the way back.
+    """
+    at_once = max(1, _PRODUCTS // (len(anchors) * len(centers)))
+    if at_once >= centers.shape[1]:
+        return _soft_maximum(anchors, centers)
+    parts = [
+        checkpoint(_soft_maximum, anchors, some, use_reentrant=False, preserve_rng_state=False)
+        for some in centers.split(at_once, dim=1)
+    ]
+    return torch.cat(parts, dim=1)
+
+
+def _soft_maximum(anchors: Tensor, centers: Tensor) -> Tensor:
+    products = (anchors @ centers.flatten(0, 1).T).view(len(anchors), *centers.shape[:2])
+    return (products.softmax(1) * products).sum(1)
 
 
 def _mean_distance_within(centers: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from pytorch_metric_learning import losses as peer
 from torch import Tensor
 
 from dmlbench import Pairs
+from dmlbench_losses import soft_triple
 from dmlbench_losses.cosface import CosFace
 from dmlbench_losses.soft_triple import SoftTriple
 
@@ -53,6 +54,11 @@ def by_loops(loss: SoftTriple, batch: Batch, selection: None) -> Tensor:
 )
 def test_value_and_gradient_agree_with_plain_loops(settings):
     check_on_labels(lambda **sizes: SoftTriple(**sizes, **settings), by_loops)
+
+
+def test_products_that_do_not_fit_are_made_some_classes_at_a_time(monkeypatch):
+    monkeypatch.setattr(soft_triple, "_PRODUCTS", 1)
+    check_on_labels(lambda **sizes: SoftTriple(**sizes, centers=4), by_loops)
 
 
 def test_value_and_gradient_agree_with_pytorch_metric_learning():
