@@ -250,8 +250,8 @@ def apart(*arguments: str) -> tuple[list[dict[str, float]], str]:
             out, error = process.communicate()
             reason = f"over {TIME_LIMIT} s"
         if process.returncode and not reason:
-            killed = process.returncode < 0
-            reason = "out of memory" if killed else error.strip().splitlines()[-1][:60]
+            full = process.returncode < 0 or "can't allocate memory" in error
+            reason = "out of memory" if full else error.strip().splitlines()[-1][:60]
     return [json.loads(line) for line in out.splitlines() if line.startswith("{")], reason
 
 
