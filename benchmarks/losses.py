@@ -33,8 +33,11 @@ BUDGET = 1.0  # seconds of repetitions a side
 Step = Callable[[], None]
 
 
-def peers() -> dict[str, Callable[[], tuple[Any, Any]]]:
-    """Return for each loss (with its own miner) how the peer makes loss and miner."""
+def peers(batch: int = 0) -> dict[str, Callable[[], tuple[Any, Any]]]:
+    """Return for each loss (with its own miner) how the peer makes loss and miner.
+
+    Its memory holds the `batch` itself, ours comes beside it: so it gets as many places more.
+    """
     from pytorch_metric_learning import distances, losses, miners, reducers
 
     proxies = {"num_classes": PROXIES, "embedding_size": DIMENSION}
@@ -102,7 +105,7 @@ def peers() -> dict[str, Callable[[], tuple[Any, Any]]]:
         "tuplet-margin": lambda: (losses.TupletMarginLoss(), None),
         "vicreg": lambda: (two_views(losses.VICRegLoss()), None),
         "xbm/contrastive": lambda: (
-            losses.CrossBatchMemory(losses.ContrastiveLoss(), DIMENSION, 1024),
+            losses.CrossBatchMemory(losses.ContrastiveLoss(), DIMENSION, 1024 + batch),
             None,
         ),
     }
@@ -157,7 +160,7 @@ def our_step(name: str, batch: int) -> Step:
 
 def peer_step(name: str, batch: int) -> Step:
     """Return a step of the peer."""
-    loss, miner = peers()[name]()
+    loss, miner = peers(batch)[name]()
     embeddings, labels = data(batch)
 
     def step() -> None:
