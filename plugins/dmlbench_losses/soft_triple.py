@@ -37,7 +37,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dmlbench import IntUniform, LogUniform, Loss, Pairs, Selection, Uniform
 
-_PRODUCTS = 2**23
+_PRODUCTS = 2**21
 """Products of embeddings and centres that are in memory at once."""
 
 
