@@ -318,10 +318,9 @@ def main() -> None:
         "such loss. Memory is the peak above the process before the step. "
         f"{platform.processor() or platform.machine()}, torch {version('torch')}, "
         f"pytorch-metric-learning {version('pytorch-metric-learning')}.",
-        "NPairsLoss looks at one pair a class, 1/16 of those that n-pair looks at; on the same pairs "
-        "its peer is NTXentLoss, in the row above it. The memory of the peer's CrossBatchMemory "
-        "holds the batch itself, so it has as many places more than ours. A peer that ends with an "
-        "AssertionError refuses such a batch.",
+        "NPairsLoss looks at one pair a class, 1/16 of those that n-pair looks at; on the same "
+        "pairs its peer is NTXentLoss, in the row above it. The memory of the peer's "
+        "CrossBatchMemory holds the batch itself, so it has as many places more than ours.",
         tabulate(rows, header, tablefmt="github", disable_numparse=True),
     ]
     page = "\n\n".join(text) + "\n"
