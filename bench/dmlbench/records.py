@@ -249,6 +249,28 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise
 
 
+def write_asked(path: Path, content: str | bytes, option: str) -> Path:
+    """Write `content` to `path`, in a folder that the user chose by `option`; return the path.
+
+    A file that holds it already stays as it is.
+
+    Raises:
+        ConfigError: it can't be written.
+    """
+    new = content if isinstance(content, bytes) else content.encode()
+    try:
+        if path.is_file() and path.read_bytes() == new:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, new)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can't be written: {error.strerror or error}. "
+            f"Choose another folder with {option}, or make room."
+        ) from error
+    return path
+
+
 def versions(distributions: Mapping[str, str]) -> dict[str, str]:
     """Return the versions of everything that may change a figure, plugins included."""
     import platform

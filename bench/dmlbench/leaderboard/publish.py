@@ -18,7 +18,7 @@ from dmlbench.leaderboard.grid import by_sampler, differing_by_sampler
 from dmlbench.leaderboard.latex import to_latex
 from dmlbench.leaderboard.markdown import Pictures, index, page, samplers_page
 from dmlbench.leaderboard.tables import Table, make_tables
-from dmlbench.records import Record, Store, slug, write_atomically
+from dmlbench.records import Record, Store, slug, write_asked
 
 INDEX, ACROSS = "README.md", "across.md"
 _RESERVED = {INDEX.lower(), ACROSS, "runs"}
@@ -47,7 +47,7 @@ def publish(
     """
     texts = files_by_path(records, columns=columns)
     Store(folder).check_writable()
-    return [_write(folder / path, text) for path, text in sorted(texts.items())]
+    return [write_asked(folder / path, text, "--output") for path, text in sorted(texts.items())]
 
 
 def files_by_path(
@@ -115,15 +115,3 @@ def _stems(tables: Sequence[Table]) -> list[PurePosixPath]:
         name = f"{protocol}-{table.id[:8]}" if reserved or shared else protocol
         stems.append(PurePosixPath(folder, name))
     return stems
-
-
-def _write(path: Path, text: str) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} can't be written: {error.strerror or error}. "
-            "Choose another folder with --output, or make room."
-        ) from error
-    return path

@@ -11,7 +11,7 @@ from dmlbench.leaderboard.columns import ColumnSource, add_columns, column_sourc
 from dmlbench.leaderboard.grid import differing_by_sampler
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.records import Record, Store, write_atomically
+from dmlbench.records import Record, Store, write_asked
 from dmlbench.site.contents import INDEX, Contents, contents
 from dmlbench.site.embedded import HOW, Embedded, ReadData, ReadEmbeddings, embedded
 from dmlbench.site.index_page import index_page
@@ -57,10 +57,10 @@ def build_site(
     Store(folder).check_writable()
     made = []
     for path, content in _files(site, embeddings, data):
-        _write(folder / path, content if isinstance(content, bytes) else content.encode())
+        write_asked(folder / path, content, "--html")
         made.append(path)
     _remove_others(folder, made)
-    _write(folder / MADE, "".join(f"{path}\n" for path in sorted(made)).encode())
+    write_asked(folder / MADE, "".join(f"{path}\n" for path in sorted(made)), "--html")
     return [folder / path for path in sorted([*made, MADE])]
 
 
@@ -99,17 +99,3 @@ def _remove_others(folder: Path, made: Iterable[str]) -> None:
         path = folder / name
         if path.is_file() and folder.resolve() in path.resolve().parents:
             path.unlink()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all; one that is there already stays as it is."""
-    try:
-        if path.is_file() and path.read_bytes() == content:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} can't be written: {error.strerror or error}. "
-            "Choose another folder with --html, or make room."
-        ) from error
