@@ -1,5 +1,6 @@
 """What tests of the harness share: a zoo of components, a tiny protocol, installed strangers."""
 
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -64,6 +65,17 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DMLBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_process_left_behind() -> Iterator[None]:
+    """Fail the test that leaves a process, which would keep pytest itself from ending."""
+    yield
+    left = multiprocessing.active_children()
+    for process in left:
+        process.kill()
+        process.join()
+    assert left == []
 
 
 @pytest.fixture(scope="session")

@@ -185,6 +185,7 @@ def test_what_a_killed_process_left_is_written_again(tmp_path):
     for process in killed:
         process.start()
     while [f.read_bytes() for f in tmp_path.glob("*.partial")] != [b"half"] * 2:
+        assert all(process.is_alive() for process in killed)
         time.sleep(0.01)
     waiting = SPAWN.Process(target=in_halves, args=(path, tmp_path / "log"))
     waiting.start()

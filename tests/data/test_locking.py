@@ -22,8 +22,8 @@ def hold(path: Path, seconds: float, log: Path) -> None:
 
 def test_owners_come_one_after_another(tmp_path):
     lock, log = tmp_path / ".lock", tmp_path / "log"
-    fork = multiprocessing.get_context("spawn")
-    processes = [fork.Process(target=hold, args=(lock, 0.05, log)) for _ in range(4)]
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=hold, args=(lock, 0.05, log)) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
@@ -38,6 +38,7 @@ def test_who_waits_is_told_whom_for_and_a_dead_owner_holds_nothing(tmp_path):
     owner = multiprocessing.get_context("spawn").Process(target=hold, args=(lock, 60, log))
     owner.start()
     while not log.exists():
+        assert owner.is_alive()
         owner.join(0.01)
     told = []
 

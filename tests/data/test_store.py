@@ -212,6 +212,7 @@ def test_a_killed_process_leaves_nothing_that_a_second_call_would_take(tmp_path)
     process = SPAWN.Process(target=make_and_stop, args=(tmp_path, 7))
     process.start()
     while not (tmp_path / "stopped").exists():
+        assert process.is_alive()
         time.sleep(0.01)
     process.kill()
     process.join()
