@@ -98,6 +98,18 @@ def test_every_loss_starts_from_the_network_of_its_seed(trial_of, zoo, workplace
     assert np.allclose(np.linalg.norm(starts[0], axis=1), 1, atol=1e-6)
 
 
+def test_each_state_can_be_remembered_to_the_bit_when_training_is_over(trial_of, zoo, workplace):
+    settings = {"protocol.optimiser.lr": "0.1"}
+    trial = trial_of(losses=(zoo("Pull"),), settings=settings)
+    data, embedded, remembered = data_of(trial, workplace), [], []
+    for state in learn(trial, workplace, data.splits["train"]):
+        embedded.append(state.embed(data.splits["test"]))
+        remembered.append(state.remember())
+    assert not np.allclose(embedded[0], embedded[-1], atol=0.01)
+    for embed, expected in zip(reversed(remembered), reversed(embedded), strict=True):
+        assert np.array_equal(embed(data.splits["test"]), expected)
+
+
 @pytest.mark.parametrize("baseline", ["zoo", "untrained"])
 def test_epoch_zero_is_the_untrained_row_to_the_bit(trial_of, zoo, workplace, baseline):
     name = zoo("Embeddings") if baseline == "zoo" else baseline

@@ -106,7 +106,7 @@ def test_the_epoch_is_selected_on_held_out_classes_though_test_says_otherwise():
 
 
 def test_test_labels_are_not_scored_before_the_learner_is_done(monkeypatch):
-    learner = Learner(2.0, 1.0, 0.1)
+    learner = Learner(2.0, 0.1, 1.0)
     seen = []
 
     def spy(embeddings, labels, **options):
@@ -117,6 +117,29 @@ def test_test_labels_are_not_scored_before_the_learner_is_done(monkeypatch):
     retrieve(make_trial(class_fraction=0.5, min_classes=2), DATA, RECALL_AT, learner, ignore)
     assert [is_test for finished, is_test in seen if not finished] == [False] * 3
     assert [is_test for finished, is_test in seen if finished] == [True] * 2
+
+
+def test_a_learner_that_changes_is_asked_to_remember_the_epochs_that_may_count():
+    noise, asked = [0.0], []
+
+    def learn(items: Items) -> Iterator[State]:
+        def embed(some: Items) -> np.ndarray:
+            return blurred(noise[0])(some)
+
+        def remember() -> Callable[[Items], np.ndarray]:
+            asked.append(noise[0])
+            return blurred(noise[0])
+
+        for epoch, noise[0] in enumerate((3.0, 0.1, 1.0)):
+            yield State(epoch, None, embed, {}, remember)
+
+    trial = make_trial(class_fraction=0.5, min_classes=2)
+    found = retrieve(trial, DATA, RECALL_AT, learn, ignore)
+    assert asked == [3.0, 0.1]
+    assert found["selected_epoch"] == 1
+    test = DATA.splits["test"]
+    assert found["metrics"].items() >= metrics(blurred(0.1), test).items()
+    assert found["last_epoch_metrics"].items() >= metrics(blurred(1.0), test).items()
 
 
 def test_of_equal_epochs_the_first_is_selected():

@@ -66,21 +66,27 @@ class Workplace:
         return components, weights
 
 
+Embed = Callable[[Items], np.ndarray]
+"""From items to embeddings ``[N, E]`` float32; of length 1 if a network made them."""
+
+
 @dataclass(frozen=True)
 class State:
     """A learner after an epoch."""
 
     epoch: int
     loss: float | None
-    embed: Callable[[Items], np.ndarray]
-    """From items to embeddings ``[N, E]`` float32; of length 1 if a network made them."""
+    embed: Embed
+    """Valid until the next state is asked for."""
     details: dict[str, Any] = field(default_factory=dict)
+    remember: Callable[[], Embed] | None = None
+    """Returns what embeds as `embed` does now once the learner is done; None if `embed` does."""
 
 
 def learn(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
     """Learn from `items`; yield the state before training and after each epoch.
 
-    A baseline has one state. What a state embeds with is valid until the next one is asked for.
+    A baseline has one state.
     """
     if "baseline" in trial.parts:
         yield _fit_baseline(trial, workplace, items)
@@ -122,10 +128,21 @@ def _train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator
         ),
         "train_items": len(items),
     }
-    yield State(0, None, embed_items, details)
+    remember = partial(_remember, model, embed_items)
+    yield State(0, None, embed_items, details, remember)
     means = train(model, Recipe(objective, sampler, protocol, trial.seed), items, device)
     for epoch, mean_loss in enumerate(means, start=1):
-        yield State(epoch, mean_loss, embed_items, details)
+        yield State(epoch, mean_loss, embed_items, details, remember)
+
+
+def _remember(model: Embedder, embed_items: Embed) -> Embed:
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def embed_as_then(items: Items) -> np.ndarray:
+        model.load_state_dict(weights)
+        return embed_items(items)
+
+    return embed_as_then
 
 
 def _embed(model: Embedder, items: Items, **where: Any) -> np.ndarray:
@@ -143,7 +160,7 @@ def _fit_baseline(trial: Trial, workplace: Workplace, items: Items) -> State:
         chosen = np.sort(rng.choice(chosen, trial.protocol.baselines.fit_items, replace=False))
     seed_everything(trial.seed, FIT_STREAM)
     estimator = workplace.make("baseline", part, random_state=trial.seed)
-    represent: Callable[[Items], np.ndarray] = Items.flat
+    represent: Embed = Items.flat
     if getattr(estimator, "takes", "pixels") == "embeddings":
         network = _untrained_network(trial, workplace, items)
         represent = partial(
@@ -174,9 +191,7 @@ def _limit_components(
     estimator.set_params(n_components=most)
 
 
-def _transform(
-    estimator: Any, represent: Callable[[Items], np.ndarray], items: Items, part: Part
-) -> np.ndarray:
+def _transform(estimator: Any, represent: Embed, items: Items, part: Part) -> np.ndarray:
     parts = []
     for some in items.blocks():
         parts.append(np.asarray(estimator.transform(represent(some)), dtype=np.float32))

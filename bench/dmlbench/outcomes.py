@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dmlbench.data.items import Data, Items, hold_out_classes
-from dmlbench.learners import State
+from dmlbench.learners import Embed, State
 from dmlbench.records import Array, Distances, Epoch
 from dmlbench.retrieval import RetrievalResult, evaluate, mean_distances
 from dmlbench.training import SPLIT_STREAM
@@ -53,7 +53,7 @@ def retrieve(
     test = tested[0]
     watched = {"train": _sample(learning), "test": _sample(test)}
     epochs: list[Epoch] = []
-    best: tuple[float, int, list[np.ndarray]] | None = None
+    best: tuple[float, int, Embed] | None = None
     for state in learn(learning):
         embedded = {name: state.embed(some) for name, some in watched.items()}
         distances = {
@@ -64,19 +64,19 @@ def retrieve(
         if validation is not None:
             scores = _metrics(evaluate(state.embed(validation), validation.labels, recall_at=(1,)))
             if best is None or scores["map_at_r"] > best[0]:
-                whole = watched["test"] is test
-                found = [embedded["test"] if whole else state.embed(test)]
-                found += [state.embed(some) for some in tested[1:]]
-                best = (scores["map_at_r"], state.epoch, found)
+                embed_then = state.remember() if state.remember else state.embed
+                best = (scores["map_at_r"], state.epoch, embed_then)
         epochs.append(
             Epoch(epoch=state.epoch, loss=state.loss, distances=distances, validation=scores)
         )
         on_epoch(epochs[-1])
     embeddings = [state.embed(some) for some in tested]
-    last = _score(tested, embeddings, recall_at)
-    selected = _score(tested, best[2], recall_at) if best else last
+    last = selected = _score(tested, embeddings, recall_at)
+    if best and best[1] != state.epoch:
+        embeddings = [best[2](some) for some in tested]
+        selected = _score(tested, embeddings, recall_at)
     if keep:
-        keep(dict(zip(names, best[2] if best else embeddings, strict=True)))
+        keep(dict(zip(names, embeddings, strict=True)))
     return {
         "metrics": _metrics(selected),
         "last_epoch_metrics": _metrics(last),
