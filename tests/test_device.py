@@ -1,6 +1,8 @@
 """Devices, and what makes a trial repeat."""
 
+import platform
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 from dmlbench import ConfigError
-from dmlbench.device import autocast, describe, pick_device, repeatable, seed_everything
+from dmlbench.device import autocast, describe, pick_device, processor, repeatable, seed_everything
 
 CPU = torch.device("cpu")
 
@@ -53,6 +55,30 @@ def test_inside_all_is_repeatable_and_afterwards_as_before():
     assert expected.items() <= described.items()
     assert described["torch"] == torch.__version__
     assert described["cpu"]
+    assert described["processor"] == processor()
+
+
+X86 = "processor\t: 0\nvendor_id\t: A\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: EPYC: 7\n"
+ARM = "processor\t: 0\nBogoMIPS\t: 50\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{X86}\n{X86.replace('17', '18')}", "EPYC: 7, cpu family 25, model 17"),
+        (ARM, "CPU implementer 0x41, CPU part 0xd0c"),
+        ("", platform.processor()),
+        (None, platform.processor()),
+    ],
+)
+def test_the_processor_is_named_as_the_system_names_it(monkeypatch, text, expected):
+    def read(path: Path, encoding: str) -> str:
+        if text is None:
+            raise FileNotFoundError
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert processor() == expected
 
 
 def test_an_error_inside_leaves_nothing_changed():

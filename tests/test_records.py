@@ -1,5 +1,6 @@
 """Records: the journey to disk and back, and disks that let them down."""
 
+import base64
 import errno
 import json
 import os
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dmlbench import ConfigError, DataError
+from dmlbench import ConfigError, DataError, records
 from dmlbench.protocol import load_protocol
 from dmlbench.records import (
     Array,
@@ -132,6 +133,21 @@ def test_a_damaged_array_is_said(fields):
     packed = Array.pack(np.arange(3, dtype=np.int32))
     with pytest.raises(DataError, match="per-query array is damaged"):
         packed.model_copy(update=fields).unpack()
+
+
+def test_an_array_cut_off_or_larger_than_any_is_said_before_it_fills_the_memory(monkeypatch):
+    values = np.zeros(3000, dtype=np.int32)
+    packed = Array.pack(values)
+    whole = base64.b64decode(packed.data)
+    for length in (8, len(whole) - 1):
+        cut = packed.model_copy(update={"data": base64.b64encode(whole[:length]).decode()})
+        with pytest.raises(DataError, match="it is cut off"):
+            cut.unpack()
+    monkeypatch.setattr(records, "_MOST_BYTES", values.nbytes)
+    assert np.array_equal(packed.unpack(), values)
+    monkeypatch.setattr(records, "_MOST_BYTES", values.nbytes - 1)
+    with pytest.raises(DataError, match="it holds more than"):
+        packed.unpack()
 
 
 def test_versions_name_what_may_change_a_figure():

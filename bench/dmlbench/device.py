@@ -1,9 +1,11 @@
 """Where and how precisely a trial computes, and what makes it repeatable."""
 
 import os
+import platform
 import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +14,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from dmlbench.errors import ConfigError
+
+_MODEL = ("cpu family", "model", "CPU implementer", "CPU part")  # x86, ARM
 
 
 def pick_device(name: str) -> torch.device:
@@ -75,8 +79,26 @@ def describe(device: torch.device, precision: str) -> dict[str, Any]:
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "threads": torch.get_num_threads(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
+        "processor": processor(),
         "torch": torch.__version__,
     }
+
+
+def processor() -> str:
+    """Return the model of this machine's processor, as far as the system tells.
+
+    With one instruction set, libraries still choose other kernels for other models, and these sum
+    in another order. Of a virtual machine the name is often that of a whole line of models.
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor()
+    facts = {
+        name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
+    told = (facts.get("model name"), *(f"{name} {facts[name]}" for name in _MODEL if name in facts))
+    return ", ".join(fact for fact in told if fact) or platform.processor()
 
 
 def seed_everything(*key: int) -> None:

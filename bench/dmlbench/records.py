@@ -19,6 +19,9 @@ from dmlbench.errors import ConfigError, DataError, TrialError
 from dmlbench.protocol import Section
 from dmlbench.trial import Trial
 
+_MOST_BYTES = 1 << 28
+"""In an unpacked array: zlib makes a thousand times as much of a stranger's file."""
+
 
 class Array(Section):
     """A small array as text: zlib-compressed little-endian bytes in base64."""
@@ -40,7 +43,13 @@ class Array(Section):
             DataError: the text is damaged.
         """
         try:
-            raw = zlib.decompress(base64.b64decode(self.data, validate=True))
+            packed = base64.b64decode(self.data, validate=True)
+            unpacking = zlib.decompressobj()
+            raw = unpacking.decompress(packed, _MOST_BYTES)
+            if unpacking.unconsumed_tail:
+                raise ValueError(f"it holds more than {_MOST_BYTES >> 20} MiB")
+            if not unpacking.eof:
+                raise ValueError("it is cut off")
             return np.frombuffer(raw, dtype=np.dtype(self.dtype))
         except (ValueError, TypeError, zlib.error) as error:
             raise DataError(f"A per-query array is damaged: {error}") from error

@@ -93,6 +93,12 @@ def test_files_of_a_table_that_is_no_more_are_left_over(record, texts, folder):
     )
 
 
+def test_the_page_of_ranks_over_datasets_that_are_no_more_is_left_over(texts, folder):
+    (folder / "across.md").write_text(texts["README.md"].partition("\n")[0] + "\n\n# Across")
+    (folder / "mine.md").write_text("# Mine")
+    assert check(texts, folder).left_over == ("across.md",)
+
+
 def test_files_of_others_are_nobody_s_business(texts, folder):
     (folder / "glyphs" / "notes.md").write_text("# Mine")
     (folder / "glyphs" / "small.txt").write_text("mine too")

@@ -81,7 +81,8 @@ def _left_over(texts: Mapping[str, str], folder: Path) -> list[str]:
     Anything else in the folder may be anybody's.
     """
     mark = texts[INDEX].partition("\n")[0].encode()
-    beside = {str(path.relative_to(folder)): path for path in folder.glob("*/*") if path.is_file()}
+    paths = [*folder.glob("*.md"), *folder.glob("*/*")]
+    beside = {str(path.relative_to(folder)): path for path in paths if path.is_file()}
     pages = {
         name
         for name, path in beside.items()
