@@ -184,6 +184,13 @@ def test_the_page_says_what_was_held_equal(glyphs_records, tmp_path):
         assert fact in page, fact
 
 
+def test_a_setting_that_only_some_records_tell_is_not_said_of_all(record, tmp_path):
+    told = {**record().settings, "processor": "a new one"}
+    records = [record(), record(seed=1, settings=told), record(seed=2, settings={})]
+    page = published(records, tmp_path)["glyphs/small.md"]
+    assert "device: cpu; precision: float32; processor: a new one or not recorded; thr" in page
+
+
 def test_only_failed_trials_still_make_a_page(record, tmp_path):
     files = published([record(status="failed", reason="no memory")], tmp_path)
     names = [f"glyphs/small.{ending}" for ending in ("csv", "json", "md", "tex")]

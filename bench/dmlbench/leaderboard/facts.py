@@ -69,7 +69,12 @@ def _rarely_set(optimiser: Optimiser) -> Iterator[str]:
 def provenance(table: Table) -> dict[str, str]:
     """Return with what the figures were made: versions and settings, of each all that occur."""
     versions = _all_values(record.versions for record in table.records)
-    settings = _all_values(record.settings for record in table.records)
+    known = [record.settings for record in table.records if record.settings]
+    silent = {plain(name) for one in known for name in set().union(*known) - one.keys()}
+    settings = {
+        name: f"{values} or not recorded" if name in silent else values
+        for name, values in _all_values(known).items()
+    }
     return {
         "Versions": "; ".join(f"{name} {numbers}" for name, numbers in versions.items()),
         "Settings": "; ".join(f"{name}: {values}" for name, values in settings.items()),
