@@ -252,6 +252,18 @@ def test_a_collapsed_network_scores_zero_and_is_marked():
     assert found["epochs"][0].distances["test"].negative == pytest.approx(0, abs=1e-12)
 
 
+def test_a_network_that_collapses_after_the_epoch_that_counts_is_marked_too():
+    def learn(items: Items) -> Iterator[State]:
+        yield State(0, None, blurred(0.5))
+        yield State(1, 0.0, lambda some: np.ones((len(some), 4), dtype=np.float32))
+
+    trial = make_trial(class_fraction=0.5, min_classes=2)
+    found = retrieve(trial, DATA, RECALL_AT, learn, ignore)
+    assert found["selected_epoch"] == 0
+    assert found["metrics"]["map_at_r"] > 0
+    assert found["collapsed"]
+
+
 def test_details_tell_of_the_learner_and_of_test():
     lonely = Items(
         np.concatenate([DATA.splits["test"].inputs, np.ones((1, 8), np.float32)]),

@@ -152,7 +152,9 @@ def test_an_array_cut_off_or_larger_than_any_is_said_before_it_fills_the_memory(
 
 def test_versions_name_what_may_change_a_figure():
     found = versions({"dmlbench": "0.1.0", "elsewhere": "2.0", "": ""})
-    assert {"python", "torch", "numpy", "scikit-learn", "elsewhere"} <= set(found)
+    assert {"python", "torch", "numpy", "scipy", "scikit-learn", "pillow", "elsewhere"} <= set(
+        found
+    )
     assert "" not in found
     import torch
 
@@ -283,3 +285,13 @@ def test_a_folder_in_the_way_fails_the_record(store):
     store.folder.mkdir()
     (store.folder / "digits").write_text("in the way")
     assert store.keep(make_record()).status == "failed"
+
+
+def test_a_failed_record_does_not_take_the_place_of_a_finished_one(store):
+    finished, failed = make_record(), make_record(status="failed", reason="no memory")
+    for record in (failed, finished, failed):
+        assert store.keep(record) is record
+    assert store.read(finished.trial).to_json() == finished.to_json()
+    store.path(finished.trial).write_text("damaged")
+    store.keep(failed)
+    assert store.read(finished.trial).status == "failed"

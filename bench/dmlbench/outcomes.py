@@ -84,7 +84,7 @@ def retrieve(
         "selection": "best MAP@R on held-out classes" if best else "last epoch",
         "epochs": epochs,
         "per_query": _per_query(selected, test.labels),
-        "collapsed": selected.collapsed,
+        "collapsed": selected.collapsed or last.collapsed,
         "details": state.details
         | {
             "test_items": selected.queries,

@@ -95,7 +95,7 @@ class Record(Section):
     """By test item or query: ``class``, its place among the sorted classes; ``relevant``,
     ``best_rank``, ``hits``, ``average_precision``, or ``correct``."""
     collapsed: bool = False
-    """All test embeddings are as good as equal."""
+    """All test embeddings of the selected or of the last epoch are as good as equal."""
     details: dict[str, Any] = {}
     """Facts of the row: parameters, reducer, items a baseline was fitted on."""
     settings: dict[str, Any] = {}
@@ -144,13 +144,24 @@ class Store:
         return path
 
     def keep(self, record: Record) -> Record:
-        """Write `record` and return it; if that fails, return it as failed, with the reason."""
+        """Write `record` and return it; if that fails, return it as failed, with the reason.
+
+        A failed record does not take the place of a finished one.
+        """
         try:
-            self.write(record)
+            if record.status == "finished" or not self._is_finished(record.trial):
+                self.write(record)
         except OSError as error:
             reason = f"The record can't be written to {self.folder}: {error.strerror or error}."
             return record.model_copy(update={"status": "failed", "reason": reason})
         return record
+
+    def _is_finished(self, trial: Trial) -> bool:
+        try:
+            found = self.read(trial)
+        except DataError:
+            return False
+        return found is not None and found.status == "finished"
 
     def embeddings_path(self, trial: Trial) -> Path:
         """Return where the test embeddings of `trial` belong: beside its record."""
@@ -285,7 +296,7 @@ def versions(distributions: Mapping[str, str]) -> dict[str, str]:
     import platform
     from importlib.metadata import version
 
-    core = ("dmlbench", "torch", "numpy", "scikit-learn", "timm", "datasets")
+    core = ("dmlbench", "torch", "numpy", "scipy", "scikit-learn", "timm", "datasets", "pillow")
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in core},

@@ -21,7 +21,7 @@ seen to move is in docs/records.md."""
 
 _UNJUDGED = ("tied",)
 """Whether two similarities are equal within the error of float32 is decided by that error."""
-_COMPUTING = ("torch", "numpy", "scikit-learn", "timm")
+_COMPUTING = ("torch", "numpy", "scipy", "scikit-learn", "timm", "pillow")
 _MACHINE = ("machine", "system")
 
 
