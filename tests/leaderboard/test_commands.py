@@ -54,8 +54,12 @@ def test_the_command_of_a_table_sets_the_backbone_that_all_rows_share(record, pa
     other = {"loss": part("mine"), "backbone": part("linear")}
     (shared,) = make_tables([record(parts=parts)])
     (mixed,) = make_tables([record(parts=parts), record(parts=other)])
-    assert options(table_command(shared))["settings"] == {"backbone.weights": "w.pt"}
-    assert options(table_command(mixed))["settings"] == {}
+    found = options(table_command(shared))
+    assert (found["backbone"], found["settings"]) == ("linear", {"backbone.weights": "w.pt"})
+    found = options(table_command(mixed))
+    assert (found["backbone"], found["settings"]) == ("linear", {})
+    (usual,) = make_tables([record(parts={"loss": part("x"), "backbone": part("small-conv")})])
+    assert options(table_command(usual))["backbone"] is None
 
 
 def test_a_baseline_is_named_as_such(record):

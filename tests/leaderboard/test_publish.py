@@ -175,13 +175,31 @@ def test_the_page_says_what_was_held_equal(glyphs_records, tmp_path):
         "fingerprint ffffffffffffffff",
         "embedding size 64",
         "8 epochs x 40 steps",
-        "best MAP@R on held-out classes; never chosen on test",
+        "best MAP@R on held-out classes (25 % of those of training); never chosen on test",
         "**Distance:** cosine",
         "**Ties:** pessimistic",
         "torch 2.15.0",
         "dmlbench run --all --dataset glyphs --protocol small --seeds 3",
     ):
         assert fact in page, fact
+
+
+def test_the_page_says_how_training_images_are_changed_and_how_many_classes_held_out(
+    record, tmp_path
+):
+    protocol = load_protocol("resnet50-512").change("augmentation.hue", "0.1")
+    selection = "best MAP@R on held-out classes"
+    records = [record(protocol=protocol, selection=selection), record(baseline="pixels")]
+    pages = published(records, tmp_path)
+    (page,) = (text for path, text in pages.items() if "resnet50" in path and path.endswith(".md"))
+    assert "256 pixels on the short side, cut to squares of 224 (bicubic)" in page
+    assert (
+        "112 items by m-per-class, each cut to a random part (16 % of its area or more, sides up "
+        "to 1.33 to 1), half of them mirrored, colours changed (hue 0.1)"
+    ) in page
+    assert f"{selection} (25 % of those of training); never chosen on test" in page
+    (other,) = (text for path, text in pages.items() if path == "glyphs/small.md")
+    assert "no network was trained" in other
 
 
 def test_a_setting_that_only_some_records_tell_is_not_said_of_all(record, tmp_path):

@@ -15,9 +15,12 @@ def table_command(table: Table) -> str:
     """Return the command that runs everything that is installed on the table's data."""
     seeds = {record.trial.seed for record in table.records}
     words = ["dmlbench", "run", "--all", "--dataset", table.dataset.reference]
+    backbones = [row.trial.parts["backbone"] for row in table.rows if "backbone" in row.trial.parts]
+    references = {part.reference for part in backbones}
+    if len(references) == 1 and references != {table.protocol.backbone}:
+        words += ["--backbone", *references]
     words += [*_protocol(table.protocol), "--seeds", _seeds(seeds)]
     words += _settings("dataset", table.dataset)
-    backbones = [row.trial.parts["backbone"] for row in table.rows if "backbone" in row.trial.parts]
     if backbones and all(part.identity() == backbones[0].identity() for part in backbones):
         words += _settings("backbone", backbones[0])
     return shell(words)

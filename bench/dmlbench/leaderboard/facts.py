@@ -5,7 +5,7 @@ from typing import Any
 
 from dmlbench.leaderboard.escaping import plain
 from dmlbench.leaderboard.tables import Table
-from dmlbench.protocol import Length, Optimiser
+from dmlbench.protocol import Augmentation, Length, Optimiser
 
 _TIES = (
     "pessimistic: an item of another class that is as similar, within the error of float32, "
@@ -16,19 +16,17 @@ _TIES = (
 def facts(table: Table) -> dict[str, str]:
     """Return what was held equal for all rows, by topic."""
     protocol, optimiser = table.protocol, table.protocol.optimiser
-    length, augmentation = protocol.length, protocol.augmentation
     seeds = sorted({record.trial.seed for record in table.records})
-    share = f"{100 * augmentation.shift:g} % of its side"
-    moves = f", each moved by up to {share}" if augmentation.shift else ""
-    flips = ", half of them mirrored" if augmentation.flip else ""
     return {
         "Dataset": _dataset(table),
         "Network": f"{_names(table, 'backbone', protocol.backbone)}, embedding size "
         f"{protocol.embedding_dim}, {protocol.precision}"
         + (" (frozen: a linear head learns on its features)" if protocol.frozen else ""),
+        "Photos": f"where the data are photos, {protocol.short_side} pixels on the short side, cut "
+        f"to squares of {protocol.image_size} ({protocol.interpolation})",
         "Batches": f"{protocol.batch_size} items by {_names(table, 'sampler', protocol.sampler)}"
-        f"{moves}{flips}",
-        "Training": f"{_duration(length)}; "
+        + "".join(_augmented(protocol.augmentation)),
+        "Training": f"{_duration(protocol.length)}; "
         f"{optimiser.name}, learning rate {optimiser.lr:g} ({_schedule(optimiser)}, "
         f"{optimiser.warmup_steps} steps of warm-up), weight decay {optimiser.weight_decay:g}"
         + "".join(_rarely_set(optimiser)),
@@ -38,6 +36,22 @@ def facts(table: Table) -> dict[str, str]:
         "To be beaten": ", ".join(map(plain, protocol.baselines.floors)) or "nothing",
         "Protocol": f"{plain(protocol.name)}; source: {plain(protocol.source, 200)}",
     }
+
+
+def _augmented(choices: Augmentation) -> Iterator[str]:
+    if choices.crop == "random":
+        yield ", each cut at a random place"
+    if choices.crop == "random-resized":
+        yield f", each cut to a random part ({100 * choices.crop_scale:g} % of its area or more, "
+        yield f"sides up to {choices.crop_ratio:.3g} to 1)"
+    if choices.shift:
+        yield f", each moved by up to {100 * choices.shift:g} % of its side"
+    if choices.flip:
+        yield ", half of them mirrored"
+    colours = ("brightness", "contrast", "saturation", "hue")
+    changed = [f"{name} {getattr(choices, name):g}" for name in colours if getattr(choices, name)]
+    if changed:
+        yield f", colours changed ({', '.join(changed)})"
 
 
 def _duration(length: Length) -> str:
@@ -111,7 +125,11 @@ def _selection(table: Table) -> str:
         for record in row.finished
         if not row.is_baseline and record.selection
     }
-    return " or ".join(sorted(rules)) + ("; never chosen on test" if rules else "") or "unknown"
+    if not rules:
+        return "no network was trained"
+    share = f"{100 * table.protocol.validation.class_fraction:g} % of those of training"
+    held_out = any("held-out" in rule for rule in rules)
+    return " or ".join(sorted(rules)) + f" ({share})" * held_out + "; never chosen on test"
 
 
 def _names(table: Table, kind: str, planned: str) -> str:

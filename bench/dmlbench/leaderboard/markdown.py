@@ -32,8 +32,8 @@ _READING = (
 )
 _BELOW = (
     "*Below* names what a trained network must beat and did not, and on which metric the mean is "
-    "lower. Collapsed seeds, whose test embeddings are all alike, count in the mean; failed "
-    "ones have no figures and are listed."
+    "lower. Collapsed seeds, whose test embeddings are all alike at the epoch that counts or at "
+    "the last, count in the mean; failed ones have no figures and are listed."
 )
 _OVER = (
     "*Over* a row that must be beaten: the mean difference seed by seed, with the 95 % interval of "
