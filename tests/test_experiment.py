@@ -301,3 +301,23 @@ def test_settings_of_torch_are_as_before_a_trial_even_if_it_fails(trial_of, zoo,
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     run_trial(trial_of(losses=(zoo("Raising"),)), workplace)
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_a_baseline_larger_than_the_memory_is_refused_before_it_fills_it(
+    trial_of, zoo, workplace, monkeypatch
+):
+    trial = trial_of(baselines=(zoo("Embeddings"),))
+    bytes_needed = 24 * 4 * 4  # items, dimensions, float32
+    monkeypatch.setattr("dmlbench.learners.memory", lambda: 2 * bytes_needed - 1)
+    record = run_trial(trial, workplace)
+    assert record.status == "failed"
+    assert "makes 4 numbers of each of 24 items" in record.reason
+    assert "--baseline" in record.reason
+    monkeypatch.setattr("dmlbench.learners.memory", lambda: 2 * bytes_needed)
+    assert run_trial(trial, workplace).status == "finished"
+
+
+def test_a_baseline_that_loses_items_is_said(trial_of, zoo, workplace):
+    record = run_trial(trial_of(baselines=(zoo("Forgetful"),)), workplace)
+    assert record.status == "failed"
+    assert "Forgetful made embeddings of shape (1, 64), not [24, E]" in record.reason

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from dmlbench.composition import compose
 from dmlbench.contracts import Miner
 from dmlbench.data.items import Items, with_consecutive_labels
-from dmlbench.device import seed_everything
+from dmlbench.device import memory, seed_everything
 from dmlbench.discovery import Catalogue
 from dmlbench.embedder import Embedder, embed
 from dmlbench.errors import TrialError
@@ -192,14 +192,27 @@ def _limit_components(
 
 
 def _transform(estimator: Any, represent: Embed, items: Items, part: Part) -> np.ndarray:
-    parts = []
+    embeddings, done = np.empty((0, 0), dtype=np.float32), 0
     for some in items.blocks():
-        parts.append(np.asarray(estimator.transform(represent(some)), dtype=np.float32))
-        if parts[-1].ndim != 2 or len(parts[-1]) != len(some):
-            raise TrialError(
-                f"{part} made embeddings of shape {parts[-1].shape}, not [{len(some)}, E]."
-            )
-    embeddings = np.concatenate(parts)
+        rows = np.asarray(estimator.transform(represent(some)), dtype=np.float32)
+        if rows.ndim != 2 or len(rows) != len(some):
+            raise TrialError(f"{part} made embeddings of shape {rows.shape}, not [{len(some)}, E].")
+        if not done:
+            embeddings = _room(len(items), rows.shape[1], part)
+        embeddings[done : done + len(some)] = rows
+        done += len(some)
     if not np.isfinite(embeddings).all():
         raise TrialError(f"The embeddings of {part} are not finite.")
     return embeddings
+
+
+def _room(items: int, dimension: int, part: Part) -> np.ndarray:
+    """Return an array for embeddings, where this machine has twice the memory that they take."""
+    needed, there = 4 * items * dimension, memory()
+    if 2 * needed > there:
+        raise TrialError(
+            f"{part} makes {dimension:,} numbers of each of {items:,} items: {needed / 2**30:.1f} "
+            f"GiB, and this machine has {there / 2**30:.1f}. Leave it out (--baseline), or cut "
+            "the images smaller (--set protocol.image_size=N)."
+        )
+    return np.empty((items, dimension), dtype=np.float32)
