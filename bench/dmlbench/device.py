@@ -84,11 +84,6 @@ def describe(device: torch.device, precision: str) -> dict[str, Any]:
     }
 
 
-def memory() -> int:
-    """Return how many bytes of memory this machine has."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 def processor() -> str:
     """Return the model of this machine's processor, as far as the system tells.
 

@@ -3,8 +3,6 @@
 import json
 import os
 import platform
-import resource
-import sys
 import time
 import traceback
 from functools import lru_cache, partial
@@ -17,6 +15,7 @@ from dmlbench.device import describe, repeatable
 from dmlbench.errors import DataError, DmlbenchError
 from dmlbench.frozen import Extractor
 from dmlbench.learners import Workplace, learn
+from dmlbench.memory import peaks
 from dmlbench.outcomes import Keep, OnEpoch, cross_validate, retrieve
 from dmlbench.protocol import Protocol
 from dmlbench.records import Record, versions
@@ -38,7 +37,7 @@ def run_trial(
         keep: called with the test embeddings; cross-validation has none that belong together.
     """
     started = time.perf_counter()
-    with repeatable(workplace.device):
+    with repeatable(workplace.device), peaks(workplace.device) as most:
         settings = describe(workplace.device, trial.protocol.precision)
         try:
             outcome = {"status": "finished", **_measure(trial, workplace, on_epoch, keep)}
@@ -54,7 +53,7 @@ def run_trial(
         versions=versions(
             {p.distribution: p.version for p in (trial.dataset, *trial.parts.values())}
         ),
-        measurements=_measurements(time.perf_counter() - started),
+        measurements=_measurements(time.perf_counter() - started) | most,
         **outcome,
     )
 
@@ -128,10 +127,8 @@ def _storable(text: str) -> str:
 
 
 def _measurements(seconds: float) -> dict[str, Any]:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "seconds": round(seconds, 3),
-        "peak_memory_mib": round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1),
         "machine": platform.machine(),
         "system": platform.system(),
         "cores": os.cpu_count(),

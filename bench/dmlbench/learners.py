@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from dmlbench.composition import compose
 from dmlbench.contracts import Miner
 from dmlbench.data.items import Items, with_consecutive_labels
-from dmlbench.device import memory, seed_everything
+from dmlbench.device import seed_everything
 from dmlbench.discovery import Catalogue
 from dmlbench.embedder import Embedder, embed
 from dmlbench.errors import TrialError
 from dmlbench.frozen import FrozenFeatures
+from dmlbench.memory import installed
 from dmlbench.objective import combine
 from dmlbench.source import file_hashes
 from dmlbench.training import (
@@ -208,7 +209,7 @@ def _transform(estimator: Any, represent: Embed, items: Items, part: Part) -> np
 
 def _room(items: int, dimension: int, part: Part) -> np.ndarray:
     """Return an array for embeddings, where this machine has twice the memory that they take."""
-    needed, there = 4 * items * dimension, memory()
+    needed, there = 4 * items * dimension, installed()
     if 2 * needed > there:
         raise TrialError(
             f"{part} makes {dimension:,} numbers of each of {items:,} items: {needed / 2**30:.1f} "
