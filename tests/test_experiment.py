@@ -248,6 +248,20 @@ def test_odd_losses(trial_of, workplace, tmp_path, changes, reason):
         assert re.search(reason, record.reason), record.reason
 
 
+def test_a_sampler_that_writes_to_the_labels_fails_alone(trial_of, zoo, workplace):
+    sound = trial_of(losses=(zoo("Pull"),))
+    load_once.cache_clear()
+    alone = run_trial(sound, workplace)
+    load_once.cache_clear()
+    trial = trial_of(losses=(zoo("Pull"),), samplers=(zoo("Shuffling"),))
+    writing = run_trial(trial, workplace)
+    after = run_trial(sound, workplace)
+    assert load_once.cache_info().misses == 1  # all on the same arrays
+    assert writing.status == "failed"
+    assert "read-only" in writing.reason
+    assert without_measurements(after) == without_measurements(alone)
+
+
 def test_data_that_changed_since_the_plan_fail_the_trial(trial_of, zoo, workplace):
     trial = trial_of(losses=(zoo("Pull"),)).model_copy(update={"fingerprint": "0" * 16})
     record = run_trial(trial, workplace)

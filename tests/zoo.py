@@ -183,6 +183,15 @@ class Lazy(Sampler):
         yield rng.choice(len(labels), batch_size)
 
 
+class Shuffling(Sampler):
+    """A sampler that shuffles the labels that it is given, in place."""
+
+    def batches(self, labels, *, batch_size, steps, rng):
+        rng.shuffle(labels)
+        for _ in range(steps):
+            yield rng.choice(len(labels), batch_size)
+
+
 class InPlace(Backbone):
     """A network for vectors that works on its input in place."""
 

@@ -113,7 +113,7 @@ class Sampler(ABC):
         """Yield `steps` batches of item indices ``[batch_size]`` (int64), one epoch.
 
         Args:
-            labels: class ids of all training items ``[N]``.
+            labels: class ids of all training items ``[N]``; read-only, for trials share them.
             batch_size: items a batch.
             steps: batches an epoch.
             rng: the only source of randomness; its state depends on seed and epoch.

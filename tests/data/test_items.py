@@ -316,6 +316,18 @@ def test_super_classes_go_with_the_items_and_into_the_fingerprint():
     assert plain.fingerprint != found.fingerprint
 
 
+def test_labels_and_groups_can_not_be_written_to():
+    groups = {"train": grouped([0, 0, 1, 1], [5, 5, 7, 7]), "test": images([2, 2, 3, 3])}
+    loaded = load_data(Given(**groups), None, 8).splits["train"]
+    for items in (loaded, loaded[np.array([2, 0])], loaded[loaded.labels == 1], loaded[:2]):
+        for array in (items.labels, items.groups):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 3
+    labels = np.array([0, 0, 1])
+    Items(np.zeros((3, 1)), labels)
+    labels[0] = 1  # whoever made them may go on
+
+
 def test_a_missing_super_class_is_an_error():
     train = grouped([0, 0, 1, 1], [0, 0, -1, -1])
     with pytest.raises(DataError, match="without a group"):

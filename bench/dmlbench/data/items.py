@@ -31,7 +31,7 @@ BLOCK = 128
 
 @dataclass(frozen=True)
 class Items:
-    """Labelled items of one split.
+    """Labelled items of one split. Trials share them, so nobody may write to labels or groups.
 
     Attributes:
         inputs: images ``[N, C, H, W]`` uint8, stored photos that stand for such an array, or
@@ -43,6 +43,11 @@ class Items:
     inputs: Inputs
     labels: np.ndarray
     groups: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", _read_only(self.labels))
+        if self.groups is not None:
+            object.__setattr__(self, "groups", _read_only(self.groups))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -66,6 +71,13 @@ class Items:
             return
         for start in range(0, len(self), BLOCK):
             yield self[np.arange(start, min(start + BLOCK, len(self)))]
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view of `array` that can't be written to."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
 
 
 @dataclass(frozen=True)
