@@ -486,6 +486,39 @@ def test_a_sampler_must_make_the_batches_that_the_protocol_wants(sizes):
         fit(Sum(), sampler=Making(*sizes))
 
 
+class Repeating(Sampler):
+    """Makes one batch again and again."""
+
+    def __init__(self, batch: np.ndarray) -> None:
+        self.batch = batch
+
+    def batches(self, labels, *, batch_size, steps, rng):
+        return iter([self.batch] * steps)
+
+
+@pytest.mark.parametrize(
+    ("batch", "reason"),
+    [
+        (np.arange(8) - 1, "Repeating made batches of items -1 to 6; they are .* from 0 to 23"),
+        (np.arange(8) + 17, "Repeating made batches of items 17 to 24"),
+        (np.arange(8.0), "Repeating made batches of float64, not of integers"),
+        (np.ones(8, dtype=bool), "Repeating made batches of bool, not of integers"),
+        (np.zeros((8, 1), dtype=int), r"Repeating made 3 batches of \[8, 1\] items, not 3 of 8"),
+    ],
+)
+def test_a_sampler_must_name_items_that_are_there(batch, reason):
+    with pytest.raises(TrialError, match=reason):
+        fit(Sum(), sampler=Repeating(batch))
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint64, list])
+def test_a_batch_may_be_of_any_integers(kind):
+    plain, _ = fit(Sum(), sampler=Repeating(np.arange(8)))
+    batch = list(range(8)) if kind is list else np.arange(8).astype(kind)
+    model, _ = fit(Sum(), sampler=Repeating(batch))
+    assert all(map(torch.equal, model.inputs, plain.inputs))
+
+
 def test_an_endless_sampler_is_stopped():
     class Endless(Uniform):
         taken: ClassVar[int] = 0

@@ -77,8 +77,8 @@ def train(
                 weight.requires_grad_(not head_only)
         values = []
         batches = _batches(recipe, items, embeddings, epoch)
-        in_order = labels[torch.from_numpy(np.stack(batches)).to(device)]
-        with closing(feed.batches(epoch, batches)) as inputs:
+        in_order = labels[torch.from_numpy(batches).to(device)]
+        with closing(feed.batches(epoch, list(batches))) as inputs:
             for batch, batch_labels in zip(inputs, in_order, strict=True):
                 with autocast(device, recipe.protocol.precision):
                     made = model(batch)
@@ -138,10 +138,8 @@ def extras(
     return found
 
 
-def _batches(
-    recipe: Recipe, items: Items, embeddings: Tensor | None, epoch: int
-) -> list[np.ndarray]:
-    """Return the items of each batch of an epoch."""
+def _batches(recipe: Recipe, items: Items, embeddings: Tensor | None, epoch: int) -> np.ndarray:
+    """Return the items of each batch of an epoch ``[steps, B]`` int64."""
     rng = np.random.default_rng((recipe.seed, BATCH_STREAM, epoch))
     size = recipe.protocol.batch_size
     steps = recipe.protocol.length.steps(len(items), size)
@@ -153,12 +151,21 @@ def _batches(
     more = extras(recipe.sampler, items, unit_embeddings)
     batches = recipe.sampler.batches(items.labels, batch_size=size, steps=steps, rng=rng, **more)
     made = list(islice(batches, steps + 1))
-    if [len(index) for index in made] != [size] * steps:
+    name, shapes = type(recipe.sampler).__name__, {np.shape(index) for index in made}
+    if len(made) != steps or shapes != {(size,)}:
+        found = " and ".join(str(list(shape)) for shape in sorted(shapes))
         raise TrialError(
-            f"{type(recipe.sampler).__name__} made {len(made)} batches of "
-            f"{sorted({len(index) for index in made})} items, not {steps} of {size}."
+            f"{name} made {len(made)} batches of {found} items, not {steps} of {size}."
         )
-    return made
+    stacked = np.stack(made)
+    if stacked.dtype.kind not in "iu":
+        raise TrialError(f"{name} made batches of {stacked.dtype}, not of integers.")
+    if stacked.min() < 0 or stacked.max() >= len(items):
+        raise TrialError(
+            f"{name} made batches of items {stacked.min()} to {stacked.max()}; they are numbered "
+            f"from 0 to {len(items) - 1}."
+        )
+    return stacked.astype(np.int64, copy=False)
 
 
 def _feed(recipe: Recipe, items: Items, device: torch.device) -> Feed:
