@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dmlbench import ConfigError, Loss, Miner, PairMask, Pairs
+from dmlbench import ConfigError, Loss, Miner, PairMask, Pairs, PluginError, Triplets
 from dmlbench.objective import Objective, Summand, combine
 
 RAW = torch.tensor([[3.0, 4.0], [0.0, 2.0], [1.0, 0.0]])
@@ -80,6 +80,58 @@ def test_each_loss_that_selects_has_its_own_miner():
     assert [summand.miner for summand in made.summands] == [one, None, two]
     made = combine([first, labels_only, second], [1, 1, 1], [one])
     assert [summand.miner for summand in made.summands] == [one, None, one]
+
+
+class Choosing(Miner):
+    """Chooses what it is made with."""
+
+    makes = "pairs"
+
+    def __init__(self, selection: object) -> None:
+        self.selection = selection
+
+    def select(self, pairs):
+        return self.selection
+
+
+MASK, INDEX = torch.ones(3, 3, dtype=torch.bool), torch.tensor([0, 1])
+
+
+@pytest.mark.parametrize(
+    ("selection", "reason"),
+    [
+        (None, "Choosing returned NoneType, no PairMask or Triplets"),
+        ((MASK, MASK), "Choosing returned tuple"),
+        (
+            PairMask(MASK, MASK[:, :1]),
+            r"PairMask whose negative is torch.bool \[3, 1\]; .* \[3, 3\]",
+        ),
+        (PairMask(MASK[:2], MASK), r"positive is torch.bool \[2, 3\]"),
+        (
+            PairMask(MASK.float(), MASK),
+            r"positive is torch.float32 \[3, 3\]; it must be torch.bool",
+        ),
+        (PairMask(MASK, None), "negative is NoneType"),
+        (Triplets(INDEX, INDEX, INDEX[:1]), r"Triplets whose negative is torch.int64 \[1\]"),
+        (
+            Triplets(INDEX, INDEX.int(), INDEX),
+            r"positive is torch.int32 \[2\]; it must be torch.int64",
+        ),
+        (Triplets(*[INDEX[:, None]] * 3), r"anchor is torch.int64 \[2, 1\]; .* \[2\]"),
+        (Triplets([0], INDEX, INDEX), "Choosing returned Triplets"),
+    ],
+)
+def test_a_miner_must_return_a_selection_of_these_pairs(selection, reason):
+    objective = Objective([Summand(Noting(), miner=Choosing(selection))])
+    with pytest.raises(PluginError, match=reason):
+        objective(RAW.requires_grad_(), LABELS)
+
+
+@pytest.mark.parametrize("selection", [PairMask(MASK, MASK), Triplets(*[INDEX] * 3)])
+def test_a_loss_is_given_what_its_miner_chose(selection):
+    loss = Noting()
+    Objective([Summand(loss, miner=Choosing(selection))])(RAW.requires_grad_(), LABELS)
+    assert loss.given[0][1] is selection
 
 
 @pytest.mark.parametrize("miners", [[], [Every()] * 3])

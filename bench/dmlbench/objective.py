@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmlbench.contracts import Loss, Miner
-from dmlbench.errors import ConfigError, TrialError
-from dmlbench.pairs import Pairs
+from dmlbench.errors import ConfigError, PluginError, TrialError
+from dmlbench.pairs import PairMask, Pairs, Selection, Triplets
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Objective(nn.Module):
             labels: class ids ``[B]``.
 
         Raises:
+            PluginError: a miner returned something other than a selection of these pairs.
             TrialError: a loss returned something other than one number with a gradient.
         """
         plain: dict[bool, Pairs] = {}
@@ -76,7 +77,7 @@ class Objective(nn.Module):
             selection = None
             if summand.miner is not None:
                 with torch.no_grad():
-                    selection = summand.miner.select(pairs)
+                    selection = _checked(summand.miner.select(pairs), pairs, summand.miner)
             value = loss(pairs, selection)
             if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
                 raise TrialError(
@@ -100,6 +101,30 @@ class Objective(nn.Module):
                     "lr": lr * summand.loss.own_lr_multiple,
                     "weight_decay": summand.loss.own_weight_decay,
                 }
+
+
+def _checked(selection: object, pairs: Pairs, miner: Miner) -> Selection:
+    """Return `selection` if it has the form that it must have.
+
+    Values are not looked at: a GPU would have to be waited for at each step.
+    """
+    if isinstance(selection, PairMask):
+        dtype, shape = torch.bool, torch.Size((len(pairs), len(pairs.references)))
+    elif isinstance(selection, Triplets) and isinstance(selection.anchor, Tensor):
+        dtype, shape = torch.int64, selection.anchor.flatten().shape
+    else:
+        found = type(selection).__name__
+        raise PluginError(f"{type(miner).__name__} returned {found}, no PairMask or Triplets.")
+    for name, tensor in vars(selection).items():
+        if not isinstance(tensor, Tensor) or tensor.dtype != dtype or tensor.shape != shape:
+            found = type(tensor).__name__
+            if isinstance(tensor, Tensor):
+                found = f"{tensor.dtype} {[*tensor.shape]}"
+            raise PluginError(
+                f"{type(miner).__name__} returned a {type(selection).__name__} whose {name} is "
+                f"{found}; it must be {dtype} {[*shape]}."
+            )
+    return selection
 
 
 def combine(losses: Sequence[Loss], weights: Sequence[float], miners: Sequence[Miner]) -> Objective:
