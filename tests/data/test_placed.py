@@ -86,6 +86,20 @@ def test_crops_on_a_device_are_those_on_disk(pictures, kind):
     assert alike(found, expected, kind)
 
 
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    "boxes", [BOXES, BOXES // 2 + (0, 0, 7, 7), BOXES * (1, 1, 0, 0) + (0, 0, 14, 14)]
+)
+def test_crops_for_a_device_are_the_same_to_the_bit_wherever_the_photos_are(pictures, kind, boxes):
+    sent, there = place(pictures, CPU), resident(pictures)
+    sent.at_once = True  # as for a GPU
+    found, expected = sent.crops(INDEX, boxes, kind), there.crops(INDEX, boxes, kind)
+    assert torch.equal(found, expected)
+    assert found.stride() == expected.stride()
+    assert torch.equal(sent.plain(INDEX), there.plain(INDEX))
+    assert sent.plain(INDEX).stride() == there.plain(INDEX).stride()
+
+
 def test_photos_stay_on_disk_if_they_would_take_too_much_of_the_device(pictures, monkeypatch):
     class Cuda:
         type = "cuda"

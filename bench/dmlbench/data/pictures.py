@@ -82,3 +82,20 @@ class Pictures:
             region = self.store.photo(place)[top : top + height, left : left + width]
             square[:] = resized(region, size, interpolation)
         return squares.transpose(0, 3, 1, 2)
+
+    def regions(self, index: np.ndarray | slice, boxes: np.ndarray) -> np.ndarray:
+        """Return regions of some photos as they are ``[B, H, W, C]`` uint8.
+
+        H and W are those of the largest; smaller ones are in the upper left corner, 0 beside them.
+
+        Args:
+            index: of the images.
+            boxes: top, left, height and width ``[B, 4]``, inside the photo.
+        """
+        largest = boxes[:, 2:].max(axis=0)
+        regions = np.zeros((len(boxes), *largest, self.store.channels), dtype=np.uint8)
+        for region, place, box in zip(regions, self.places[index], boxes.tolist(), strict=True):
+            top, left, height, width = box
+            photo = self.store.photo(place)
+            region[:height, :width] = photo[top : top + height, left : left + width]
+        return regions

@@ -94,18 +94,25 @@ class _Arrays(Placed):
 
 
 class _Pictures(Placed):
-    """Photos that are cut on the CPU, each time they are wanted."""
+    """Photos that are cut on the CPU, each time they are wanted; a GPU resizes them itself.
+
+    So crops are the same to the bit whether or not the photos found room on the GPU.
+    """
 
     def __init__(self, inputs: Pictures, device: torch.device) -> None:
         self.inputs, self.device = inputs, device
         self.sizes, self.seen = inputs.sizes, (inputs.side, inputs.side)
-        self.threads = _THREADS if device.type == "cuda" else 0
+        self.at_once = device.type == "cuda"
+        self.threads = _THREADS if self.at_once else 0
 
     def plain(self, index: np.ndarray) -> Tensor:
         return to_device(self.inputs.centre(index), self.device)
 
     def crops(self, index: np.ndarray, boxes: np.ndarray, interpolation: Interpolation) -> Tensor:
-        return to_device(self.inputs.crops(index, boxes, interpolation), self.device)
+        if self.at_once:
+            regions = to_device(self.inputs.regions(index, boxes), self.device)
+            return resized_regions(regions, boxes, self.seen, interpolation)
+        return torch.from_numpy(self.inputs.crops(index, boxes, interpolation))
 
 
 class _ResidentPictures(Placed):
