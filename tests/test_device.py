@@ -17,6 +17,7 @@ from dmlbench.device import (
     processor,
     repeatable,
     seed_everything,
+    still_works,
 )
 
 CPU = torch.device("cpu")
@@ -43,6 +44,17 @@ def test_the_device_is_the_gpu_where_there_is_one():
 def test_a_device_that_is_not_there_is_said(name):
     with pytest.raises(ConfigError, match=f"no device '{name}' on this machine"):
         pick_device(name)
+
+
+@pytest.mark.parametrize("error", [None, torch.AcceleratorError, RuntimeError])
+def test_a_gpu_works_no_more_if_it_fails_when_nothing_is_asked_of_it(monkeypatch, error):
+    def synchronize(device: torch.device) -> None:
+        if error:
+            raise error("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    assert still_works(torch.device("cuda:0")) == (error is None)
+    assert still_works(CPU)
 
 
 def test_inside_all_is_repeatable_and_afterwards_as_before():

@@ -143,6 +143,17 @@ class Killed(Pull):
         return super().forward(pairs, selection)
 
 
+class BreakingTheDevice(Pull):
+    """A loss after which the device does nothing for its process, as a GPU after an assertion."""
+
+    def forward(self, pairs: Pairs, selection: Selection | None) -> Tensor:
+        from dmlbench import device
+
+        device.still_works = lambda device: False
+        Pull.forward = BreakingTheDevice.forward
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+
 class DyingAtTheEnd(Pull):
     """A loss whose process dies when the record is written, before anyone is told."""
 

@@ -34,6 +34,16 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def still_works(device: torch.device) -> bool:
+    """Return whether `device` can go on; after some errors a GPU computes no more for a process."""
+    if device.type == "cuda":
+        try:
+            torch.cuda.synchronize(device)  # waits, and raises what went wrong until now
+        except RuntimeError:
+            return False
+    return True
+
+
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
     """Make everything inside deterministic, in full float32, on one CPU thread; then undo it.

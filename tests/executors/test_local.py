@@ -89,6 +89,17 @@ def test_a_worker_that_dies_between_trials_is_replaced(plan_of, zoo, tmp_path):
     assert statuses == ["finished", "finished"]
 
 
+def test_a_worker_whose_device_works_no_more_is_replaced(plan_of, zoo, tmp_path):
+    trials = plan_of(losses=(zoo("BreakingTheDevice"), zoo("Pull")), seeds=(0, 1)).trials
+    found = outcomes(run_local(trials, site(tmp_path), jobs=1))
+    records = [found[trial.id] for trial in trials]
+    assert [record.status for record in records] == ["failed"] * 2 + ["finished"] * 2
+    for trial, record in zip(trials, records, strict=True):
+        assert ("device-side assert" in record.reason) == (record.status == "failed")
+        assert Store(tmp_path / "runs").read(trial).to_json() == record.to_json()
+    assert multiprocessing.active_children() == []
+
+
 def test_workers_end_when_nobody_listens_any_more(plan_of, zoo, tmp_path):
     events = run_local(plan_of(losses=(zoo("Pull"),), seeds=range(6)).trials, site(tmp_path), 2)
     assert next(events).kind == "started"

@@ -36,9 +36,10 @@ def run_local(trials: Sequence[Trial], site: Site, jobs: int) -> Generator[Event
     workers = [_Worker(site) for _ in range(min(jobs, len(trials)))]
     try:
         while waiting or any(worker.trial for worker in workers):
-            workers = [
-                _Worker(site) if waiting and worker.is_dead() else worker for worker in workers
-            ]
+            for place, worker in enumerate(workers):
+                if waiting and worker.is_dead():
+                    worker.stop()
+                    workers[place] = _Worker(site)
             for worker in workers:
                 if worker.trial is None and waiting:
                     worker.start(waiting.popleft())
@@ -58,7 +59,7 @@ class _Worker:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.trial: Trial | None = None
-        self.died = False
+        self.ended = False
         self.pipe, theirs = _SPAWN.Pipe()
         self.process: SpawnProcess = _SPAWN.Process(target=_work, args=(theirs, site), daemon=True)
         with _one_thread():
@@ -67,7 +68,7 @@ class _Worker:
 
     def is_dead(self) -> bool:
         """Return whether it must be replaced; one that died at a trial first has its last words."""
-        return self.died or (self.trial is None and not self.process.is_alive())
+        return self.ended or (self.trial is None and not self.process.is_alive())
 
     def start(self, trial: Trial) -> None:
         self.trial = trial
@@ -77,10 +78,11 @@ class _Worker:
     def next_event(self) -> Event:
         assert self.trial is not None
         try:
-            event: Event = self.pipe.recv()
+            event: Event
+            event, self.ended = self.pipe.recv()
         except (EOFError, OSError):
             event = Event("finished", self.trial, record=self._last_words(self.trial))
-            self.died = True
+            self.ended = True
         if event.kind == "finished":
             self.trial = None
         return event
@@ -109,22 +111,25 @@ class _Worker:
 
 
 def _work(pipe: "Connection[Any, Any]", site: Site) -> None:
-    """Run the trials that come through `pipe` until it closes."""
+    """Run the trials that come through `pipe` until it closes, or the device works no more.
+
+    What happens goes back through it, each time with whether it was the last.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent acts
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    from dmlbench.device import pick_device
+    from dmlbench import device
     from dmlbench.discovery import Catalogue
     from dmlbench.experiment import run_trial
     from dmlbench.learners import Workplace
 
-    def tell(event: Event) -> None:
+    def tell(event: Event, *, last: bool = False) -> None:
         try:
-            pipe.send(event)
+            pipe.send((event, last))
         except OSError:  # nobody listens any more
             os._exit(1)
 
     workplace = Workplace(
-        Catalogue.discover(), site.data_dir, pick_device(site.device), site.cache_dir
+        Catalogue.discover(), site.data_dir, device.pick_device(site.device), site.cache_dir
     )
     store = Store(site.records)
     while True:
@@ -135,7 +140,10 @@ def _work(pipe: "Connection[Any, Any]", site: Site) -> None:
         tell(Event("started", trial))
         keep = partial(store.write_embeddings, trial) if site.keep_embeddings else None
         record = run_trial(trial, workplace, partial(_tell_epoch, tell, trial), keep)
-        tell(Event("finished", trial, record=store.keep(record)))
+        last = record.status == "failed" and not device.still_works(workplace.device)
+        tell(Event("finished", trial, record=store.keep(record)), last=last)
+        if last:
+            os._exit(1)  # what else runs when a process ends may wait for the device
 
 
 def _tell_epoch(tell: Callable[[Event], None], trial: Trial, epoch: Epoch) -> None:
