@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_info
 from dmlbench import ConfigError
 from dmlbench.device import (
     autocast,
+    constant,
     describe,
     pick_device,
     processor,
@@ -55,6 +56,13 @@ def test_a_gpu_works_no_more_if_it_fails_when_nothing_is_asked_of_it(monkeypatch
     monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
     assert still_works(torch.device("cuda:0")) == (error is None)
     assert still_works(CPU)
+
+
+def test_a_constant_is_made_once():
+    found = constant((0.5, 1.0), CPU)
+    assert found.tolist() == [0.5, 1.0]
+    assert found.dtype == torch.float32
+    assert constant((0.5, 1.0), CPU) is found
 
 
 def test_inside_all_is_repeatable_and_afterwards_as_before():

@@ -95,6 +95,15 @@ def test_the_layout_and_the_memory_make_no_difference(layout, wanted):
     assert torch.equal(found, expected.flip(0))
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_mean_and_deviation_are_brought_to_a_device_once(layout, monkeypatch):
+    images = torch.from_numpy(COLOUR.inputs).to(memory_format=layout)
+    asked = ImageFormat(None, None, (0.125, 0.25, 0.75), (0.5, 1.5, 2.5))
+    first = formatted(images, asked)
+    monkeypatch.setattr(torch, "tensor", None)
+    assert torch.equal(formatted(images, asked), first)
+
+
 def test_memory_serves_again_in_training_alone():
     class Flattening(Asking):
         def build(self, shape: tuple[int, ...]) -> nn.Module:

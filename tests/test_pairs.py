@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dmlbench import (
     PairMask,
@@ -67,6 +68,27 @@ def test_similarities_distances_and_masks_agree_with_loops(seed, batch, memory, 
             assert pairs.distance[i, j].item() == pytest.approx(max(distance, 1e-6), abs=2e-6)
             assert pairs.positive[i, j].item() == (same and not own)
             assert pairs.negative[i, j].item() == (not same)
+
+
+@pytest.mark.parametrize("memory", [0, 5])
+def test_masks_need_no_list_whose_length_a_gpu_must_be_waited_for(memory):
+    class Noting(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            called.add(func.overloadpacket.__name__)
+            return func(*args, **(kwargs or {}))
+
+    called: set[str] = set()
+    pairs = make_pairs(0, 6, memory, True)
+    with Noting():
+        assert pairs.positive.shape == pairs.negative.shape
+    assert "ne" in called
+    assert not called & {"nonzero", "index", "index_put_", "_local_scalar_dense"}
+
+
+def test_an_empty_memory_has_no_pairs():
+    nothing, nowhere = torch.zeros(0, 3), torch.full((2,), -1)
+    pairs = Pairs(torch.eye(3)[:2], torch.tensor([0, 1]), nothing, torch.zeros(0), nowhere)
+    assert pairs.positive.shape == pairs.negative.shape == (2, 0)
 
 
 @settings(deadline=None, max_examples=60)

@@ -5,6 +5,7 @@ import platform
 import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +43,15 @@ def still_works(device: torch.device) -> bool:
         except RuntimeError:
             return False
     return True
+
+
+@lru_cache(maxsize=32)
+def constant(numbers: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Return a vector ``[len(numbers)]`` that all share, so nobody may write to it.
+
+    It is copied to `device` once: a GPU that has more to do is waited for at every such copy.
+    """
+    return torch.tensor(numbers, device=device)
 
 
 @contextmanager

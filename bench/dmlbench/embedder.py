@@ -11,7 +11,7 @@ from dmlbench.contracts import Backbone, ImageFormat
 from dmlbench.data.ahead import made_ahead
 from dmlbench.data.items import Items
 from dmlbench.data.placed import place
-from dmlbench.device import autocast
+from dmlbench.device import autocast, constant
 from dmlbench.errors import ConfigError, PluginError
 
 _EVALUATION_BATCH = 256
@@ -112,7 +112,7 @@ def formatted(images: Tensor, wanted: ImageFormat, room: Tensor | None = None) -
 
 def _spread(numbers: tuple[float, ...], images: Tensor, layout: torch.memory_format) -> Tensor:
     """Return a number for each channel, in the shape of a channel or of a row of `images`."""
-    spread = torch.tensor(numbers, device=images.device)
+    spread = constant(numbers, images.device)
     if layout == torch.contiguous_format or len(numbers) == 1:
         return spread.view(-1, 1, 1)
     return spread.repeat(images.shape[3])

@@ -43,6 +43,7 @@ class Pairs:
         *,
         normalized: bool = True,
     ) -> None:
+        self._among_themselves = references is None
         if references is None:
             references, reference_labels = anchors, labels
             self_index = torch.arange(len(anchors), device=anchors.device)
@@ -85,8 +86,14 @@ class Pairs:
     def positive(self) -> Tensor:
         """Boolean ``[B, M]``: the same class, but not the anchor itself."""
         same = ~self.negative
-        own = self.self_index >= 0
-        same[own.nonzero(as_tuple=True)[0], self.self_index[own]] = False
+        if self._among_themselves:
+            return same.fill_diagonal_(False)
+        if not len(self.references):
+            return same
+        # By a place for every anchor, the first if it has none: no list to wait for on a GPU.
+        kept = same[:, 0] & (self.self_index < 0)
+        same.scatter_(1, self.self_index.clamp_min(0)[:, None], False)
+        same[:, 0] |= kept
         return same
 
     @cached_property

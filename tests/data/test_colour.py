@@ -40,6 +40,14 @@ def test_each_change_is_torchvisions_with_a_factor_an_image(way, images):
         torch.testing.assert_close(image, theirs(given, factor), atol=2e-6, rtol=0)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_numbers_are_brought_to_a_device_once(way, monkeypatch):
+    adjust, factors = getattr(colour, f"adjust_{way}"), torch.tensor(TURNS)
+    first = adjust(COLOURED, factors)
+    monkeypatch.setattr(torch, "tensor", None)
+    assert torch.equal(adjust(COLOURED, factors), first)
+
+
 def test_the_changes_come_in_an_order_and_with_factors_of_each_image():
     most = choices(brightness=0.4, contrast=0.3, saturation=0.2, hue=0.1)
     images = (COLOURED * 255).round().to(torch.uint8)

@@ -7,6 +7,7 @@ from torch import Tensor
 from dmlbench.data.boxes import RESIZED_DRAWS, random_boxes, resized_boxes
 from dmlbench.data.colour import DRAWS, jitter, jitters
 from dmlbench.data.draws import Change, Draws
+from dmlbench.data.resampling import to_device
 from dmlbench.protocol import Augmentation
 
 _LARGE = 4096  # values of an image
@@ -45,12 +46,10 @@ def augment(images: Tensor, choices: Augmentation, draws: Draws) -> Tensor:
     _, _, height, width = images.shape
     if choices.shift:
         moves = draws.uniform(Change.SHIFT, 2)
-        rows = _shifted(height, choices.shift, moves[:, :1])
-        columns = _shifted(width, choices.shift, moves[:, 1:])
-        index = torch.arange(len(images))[:, None, None]
-        places = (index, rows[:, :, None], columns[:, None, :])
-        index, rows, columns = (place.to(images.device) for place in places)
-        images = images[index, :, rows, columns].permute(0, 3, 1, 2)
+        rows = to_device(_shifted(height, choices.shift, moves[:, :1]), images.device)
+        columns = to_device(_shifted(width, choices.shift, moves[:, 1:]), images.device)
+        index = torch.arange(len(images), device=images.device)[:, None, None]
+        images = images[index, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     if choices.flip:
         images = _mirrored(images, draws.uniform(Change.FLIP, 1)[:, 0] < 0.5)
     if jitters(choices):
@@ -60,7 +59,7 @@ def augment(images: Tensor, choices: Augmentation, draws: Draws) -> Tensor:
 
 def _mirrored(images: Tensor, chosen: np.ndarray) -> Tensor:
     if images.is_cuda or images[0].numel() < _LARGE:
-        mirrored = torch.from_numpy(chosen).to(images.device)[:, None, None, None]
+        mirrored = to_device(chosen, images.device)[:, None, None, None]
         return torch.where(mirrored, images.flip(3), images)
     # On a CPU large ones by turns and in place: 8 times as fast, and new memory costs most of all.
     for place in np.flatnonzero(chosen):
@@ -68,8 +67,9 @@ def _mirrored(images: Tensor, chosen: np.ndarray) -> Tensor:
     return images
 
 
-def _shifted(side: int, share: float, draws: np.ndarray) -> Tensor:
+def _shifted(side: int, share: float, draws: np.ndarray) -> np.ndarray:
     """Return for each image where its pixels come from along one side ``[B, side]``."""
     most = round(share * side)
-    moves = torch.from_numpy(np.floor(draws * (2 * most + 1))).long() - most
-    return (torch.arange(side) + moves).clamp(0, side - 1)
+    moves = np.floor(draws * (2 * most + 1)).astype(np.int64) - most
+    places: np.ndarray = (np.arange(side) + moves).clip(0, side - 1)
+    return places

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dmlbench.data.resampling import to_device
+from dmlbench.device import constant
 from dmlbench.errors import ConfigError
 from dmlbench.protocol import Augmentation
 
@@ -56,8 +58,8 @@ def jitter(images: Tensor, choices: Augmentation, draws: np.ndarray) -> Tensor:
             if most and len(chosen):
                 low, high = max(middle - most, 0.0 if middle else -most), middle + most
                 factors = low + (high - low) * draws[chosen, 4 + way]
-                index = torch.from_numpy(chosen).to(images.device)
-                given = torch.from_numpy(factors).to(images.device, torch.float32)
+                index = to_device(chosen, images.device)
+                given = to_device(factors.astype(np.float32), images.device)
                 changed[index] = adjust(changed[index], given)
     return (changed * 255).round_().to(torch.uint8)
 
@@ -93,7 +95,7 @@ def adjust_hue(images: Tensor, factors: Tensor) -> Tensor:
     hue = torch.where(spread == 0, 0.0, hue)
     hue = (hue / 6 + 1 + factors[:, None, None]) % 1
     # Each colour is `top` less a share of `spread`: a trapezoid over the wheel, shifted by thirds.
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device)[:, None, None]
+    offsets = constant((5.0, 3.0, 1.0), images.device)[:, None, None]
     turned = (offsets + 6 * hue[:, None]) % 6
     share = torch.minimum(turned, 4 - turned).clamp(0, 1)
     return top[:, None] - spread[:, None] * share
@@ -107,5 +109,5 @@ def _blend(images: Tensor, others: Tensor, factors: Tensor) -> Tensor:
 def _grey(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
-    weights = torch.tensor(_GREY, device=images.device)[:, None, None]
+    weights = constant(_GREY, images.device)[:, None, None]
     return (images * weights).sum(dim=1, keepdim=True)
