@@ -12,6 +12,7 @@ from dmlbench.data.items import load_data
 from dmlbench.discovery import Catalogue
 from dmlbench.experiment import load_once, run_trial
 from dmlbench.learners import Workplace, learn
+from dmlbench.outcomes import retrieve
 from dmlbench.records import Epoch, Record
 from dmlbench.trial import Trial
 
@@ -167,6 +168,17 @@ def test_a_network_that_works_in_place_leaves_the_data_alone(trial_of, zoo, work
     for state in learn(trial, workplace, items):
         state.embed(items)
     assert np.array_equal(items.inputs, before)
+
+
+def test_metrics_are_computed_on_the_device_of_the_workplace(trial_of, zoo, workplace, monkeypatch):
+    def spy(*given):
+        told.append(given[-1])
+        return retrieve(*given)
+
+    told = []
+    monkeypatch.setattr("dmlbench.experiment.retrieve", spy)
+    assert run_trial(trial_of(losses=(zoo("Pull"),)), workplace).status == "finished"
+    assert told == [workplace.device]
 
 
 def test_data_are_loaded_once_for_many_trials(trial_of, zoo, workplace):

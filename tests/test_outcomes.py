@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_iris
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -117,6 +118,24 @@ def test_test_labels_are_not_scored_before_the_learner_is_done(monkeypatch):
     retrieve(make_trial(class_fraction=0.5, min_classes=2), DATA, RECALL_AT, learner, ignore)
     assert [is_test for finished, is_test in seen if not finished] == [False] * 3
     assert [is_test for finished, is_test in seen if finished] == [True] * 2
+
+
+@pytest.mark.parametrize("gallery", [False, True])
+@pytest.mark.parametrize("name", ["cuda:1", "cpu", None])
+def test_metrics_are_computed_on_the_gpu_of_the_trial(monkeypatch, name, gallery):
+    asked = []
+
+    def spy(*given, device=None, **options):
+        asked.append(device)
+        return evaluate(*given, **options)
+
+    monkeypatch.setattr(outcomes, "evaluate", spy)
+    parts = {"query": clouds(6, 8, 0.5, 2), "gallery": clouds(6, 8, 0.5, 3)}
+    splits = {"train": DATA.splits["train"], **parts} if gallery else DATA.splits
+    trial, device = make_trial(class_fraction=0.5, min_classes=2), name and torch.device(name)
+    learner = Learner(2.0, 0.1, 1.0)
+    retrieve(trial, Data(splits, (), ""), RECALL_AT, learner, ignore, device=device)
+    assert asked == [device if name == "cuda:1" else None] * 5
 
 
 def test_a_learner_that_changes_is_asked_to_remember_the_epochs_that_may_count():

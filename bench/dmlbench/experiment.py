@@ -112,7 +112,8 @@ def _measure(
     learn_items = partial(learn, trial, workplace)
     if dataset.evaluation == "cross-validation":
         return cross_validate(trial, data, learn_items, on_epoch)
-    return retrieve(trial, data, dataset.recall_at, learn_items, on_epoch, keep)
+    recall_at, device = dataset.recall_at, workplace.device
+    return retrieve(trial, data, recall_at, learn_items, on_epoch, keep, device)
 
 
 def _reason(error: Exception | SystemExit) -> str:

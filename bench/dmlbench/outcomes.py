@@ -1,9 +1,11 @@
 """From a learner to the figures of a record: retrieval, or cross-validated neighbours."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from dmlbench.data.items import Data, Items, hold_out_classes
 from dmlbench.learners import Embed, State
@@ -20,6 +22,7 @@ NEIGHBOURS = 5
 
 Learn = Callable[[Items], Iterator[State]]
 OnEpoch = Callable[[Epoch], None]
+Evaluate = Callable[..., RetrievalResult]
 Keep = Callable[[dict[str, np.ndarray]], None]
 
 
@@ -30,17 +33,22 @@ def retrieve(
     learn: Learn,
     on_epoch: OnEpoch,
     keep: Keep | None = None,
+    device: torch.device | None = None,
 ) -> dict[str, Any]:
     """Learn on the training classes and retrieve among the test items, or in a gallery.
 
     The epoch is selected by MAP@R on held-out training classes where the protocol holds some out
     and there are enough; else the last one counts. Test items never have a say. Where there is a
     gallery, "test" in the curves is the queries. `keep` gets the selected epoch's embeddings
-    ``[N, E]`` of the test items, or of queries and gallery, by split.
+    ``[N, E]`` of the test items, or of queries and gallery, by split. Metrics are computed on
+    `device` if it is a GPU.
 
     Returns:
         The fields of the record that hold figures.
     """
+    measure = evaluate
+    if device is not None and device.type == "cuda":
+        measure = partial(evaluate, device=device)
     choices = trial.protocol.validation
     learning, validation = data.splits["train"], None
     if "baseline" not in trial.parts:
@@ -62,7 +70,7 @@ def retrieve(
         }
         scores = {}
         if validation is not None:
-            scores = _metrics(evaluate(state.embed(validation), validation.labels, recall_at=(1,)))
+            scores = _metrics(measure(state.embed(validation), validation.labels, recall_at=(1,)))
             if best is None or scores["map_at_r"] > best[0]:
                 embed_then = state.remember() if state.remember else state.embed
                 best = (scores["map_at_r"], state.epoch, embed_then)
@@ -71,10 +79,10 @@ def retrieve(
         )
         on_epoch(epochs[-1])
     embeddings = [state.embed(some) for some in tested]
-    last = selected = _score(tested, embeddings, recall_at)
+    last = selected = _score(measure, tested, embeddings, recall_at)
     if best and best[1] != state.epoch:
         embeddings = [best[2](some) for some in tested]
-        selected = _score(tested, embeddings, recall_at)
+        selected = _score(measure, tested, embeddings, recall_at)
     if keep:
         keep(dict(zip(names, embeddings, strict=True)))
     return {
@@ -136,13 +144,16 @@ def cross_validate(trial: Trial, data: Data, learn: Learn, on_epoch: OnEpoch) ->
 
 
 def _score(
-    tested: list[Items], embeddings: list[np.ndarray], recall_at: tuple[int, ...]
+    measure: Evaluate,
+    tested: list[Items],
+    embeddings: list[np.ndarray],
+    recall_at: tuple[int, ...],
 ) -> RetrievalResult:
     """Return the metrics of test items among themselves, or of queries in a gallery."""
     if len(tested) == 1:
-        return evaluate(embeddings[0], tested[0].labels, recall_at=recall_at)
+        return measure(embeddings[0], tested[0].labels, recall_at=recall_at)
     (queries, gallery), labels = embeddings, [items.labels for items in tested]
-    return evaluate(queries, labels[0], gallery, labels[1], recall_at=recall_at)
+    return measure(queries, labels[0], gallery, labels[1], recall_at=recall_at)
 
 
 def _sample(items: Items) -> Items:
