@@ -38,8 +38,9 @@ class NearestHalf(Miner):
     makes = "pairs"
 
     def select(self, pairs):
-        median = pairs.similarity.median(dim=1, keepdim=True).values
-        return PairMask(pairs.positive, pairs.negative & (pairs.similarity >= median))
+        ranked = pairs.similarity.sort(dim=1).values
+        middle = ranked[:, ranked.shape[1] // 2, None]
+        return PairMask(pairs.positive, pairs.negative & (pairs.similarity >= middle))
 
 
 class Flat(Backbone):
