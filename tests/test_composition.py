@@ -37,11 +37,24 @@ def catalogue(install):
         ("2*triplet", [(2, "triplet")]),
         ("a+1e-3*xbm/b+3.5E-2*pkg:c", [(1, "a"), (0.001, "xbm/b"), (0.035, "pkg:c")]),
         ("./my file.py:Loss+0.1*b", [(1, "./my file.py:Loss"), (0.1, "b")]),
+        ("0.1234567*a+1.0000001*b", [(0.1234567, "a"), (1.0000001, "b")]),
+        ("2000000*a+1e22*b", [(2e6, "a"), (1e22, "b")]),
     ],
 )
 def test_a_sum_is_read_term_by_term_and_spelt_again(text, terms):
     assert parse(text) == tuple(Term(*term) for term in terms)
     assert parse(spell(parse(text))) == parse(text)
+
+
+def test_weights_that_differ_in_any_digit_are_spelt_differently(catalogue):
+    one, other = (
+        compose(catalogue, "loss", f"triplet+{weight}*contrastive")
+        for weight in ("0.1234567", "0.1234568")
+    )
+    assert one.name == "triplet+0.1234567*contrastive"
+    assert other.name == "triplet+0.1234568*contrastive"
+    assert spell(parse("a+0.03125*b")) == "a+0.03125*b"
+    assert spell(parse("a+5e-3*b")) == "a+0.005*b"
 
 
 @pytest.mark.parametrize("text", ["", "+a", "a+", "a++b", "0*a", "1.2.3*a", "1e999*a"])

@@ -64,8 +64,15 @@ def terms(kind: str, reference: str) -> tuple[Term, ...]:
 def spell(summands: Iterable[Term]) -> str:
     """Return the reference that `parse` reads as `summands`."""
     return "+".join(
-        reference if weight == 1 else f"{weight:g}*{reference}" for weight, reference in summands
+        reference if weight == 1 else f"{_written(weight)}*{reference}"
+        for weight, reference in summands
     )
+
+
+def _written(weight: float) -> str:
+    """Return the shortest text of a weight that is read as the same number, without a plus."""
+    short = f"{weight:g}"
+    return (short if float(short) == weight else repr(weight)).replace("e+", "e")
 
 
 def meant(catalogue: Catalogue, kind: str, reference: str, home: str) -> str:
