@@ -27,7 +27,8 @@ and gradient, and against pytorch-metric-learning where it has the same.
 ## Sums and memories
 
 - `--loss triplet+0.5*center` is a weighted sum. Each term has the miner that its source uses;
-  `--miner` names one for all, or one for each as `semi-hard+all-pairs`.
+  `--miner` names one for all, or one for each as `semi-hard+all-pairs`; settings of
+  one that is named twice hold for both places.
 - `--loss xbm/contrastive` is a cross-batch memory around any loss that takes pairs or triplets.
 - `--set loss.triplet.margin=0.1` reaches a term of a sum, `--set loss.contrastive.neg_margin=0.8`
   the loss inside a memory, `--set loss.size=512` the memory.

@@ -149,6 +149,25 @@ def test_a_loss_named_twice_is_refused(catalogue):
         compose(catalogue, "loss", "triplet+0.5*triplet")
 
 
+def test_a_miner_named_twice_has_the_same_settings_in_both_places(catalogue):
+    made = compose(catalogue, "miner", "pair-margin+semi-hard+pair-margin")
+    values = made.resolve("miner", {"pair-margin.neg_margin": "0.3"})
+    assert values["pair-margin.neg_margin"] == 0.3
+    first, _, last = made.make("miner", values)
+    assert (first.neg_margin, last.neg_margin) == (0.3, 0.3)
+    for wrong in ("pair-margin.neg_margn", "neg_margin"):
+        with pytest.raises(ConfigError, match=wrong):
+            made.resolve("miner", {wrong: "0.3"})
+
+
+def test_miners_of_two_packages_with_one_name_are_refused(install):
+    source = "from dmlbench import Miner\nclass Other(Miner):\n makes = 'pairs'\n"
+    source += " def select(self, pairs): raise NotImplementedError\n"
+    install("mine", source, {"dmlbench.miners": {"all-pairs": "mine:Other"}})
+    with pytest.raises(ConfigError, match="names all-pairs twice; they are two"):
+        compose(Catalogue.discover(), "miner", "dmlbench:all-pairs+mine:all-pairs")
+
+
 def test_an_unknown_term_is_refused(catalogue):
     with pytest.raises(ConfigError, match="Did you mean 'contrastive'"):
         compose(catalogue, "loss", "triplet+contrastiv")

@@ -4,7 +4,8 @@
   hyper-parameter of one term.
 - ``xbm/contrastive``: a loss around another one. ``loss.size`` sets one of its own,
   ``loss.contrastive.neg_margin`` one of the loss inside.
-- ``semi-hard+all-pairs``: one miner for each term of a sum that takes one.
+- ``semi-hard+all-pairs``: one miner for each term of a sum that takes one. A miner named twice has
+  the same settings in both places.
 """
 
 import re
@@ -227,8 +228,8 @@ class Composition:
         self, settings: Mapping[str, Any]
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         rest, of_term = dict(settings), {}
-        for each in self.ingredients:
-            rest, of_term[each.key] = _apart(rest, [each.key])
+        for key in dict.fromkeys(each.key for each in self.ingredients):
+            rest, of_term[key] = _apart(rest, [key])
         return rest, of_term
 
     def _all(self) -> list[Ingredient]:
@@ -239,14 +240,19 @@ def compose(catalogue: Catalogue, kind: str, reference: str) -> Composition:
     """Import what `reference` names.
 
     Raises:
-        ConfigError: an unknown name, a family without its argument, a component named twice.
+        ConfigError: an unknown name, a family without its argument, a loss named twice, or two
+            miners whose settings could not be told apart.
         PluginError: a component can't be imported.
     """
     found = tuple(_ingredient(catalogue, kind, *term) for term in terms(kind, reference))
     keys = [each.key for each in found]
+    mend = "give it one weight"
+    if kind == "miner":  # one and the same may stand at several terms
+        keys = list({each.entry: each.key for each in found}.values())
+        mend = "they are two miners, whose settings could not be told apart"
     twice = [key for key in keys if keys.count(key) > 1]
-    if twice and kind == "loss":
-        raise ConfigError(f"{reference!r} names {twice[0]} twice; give it one weight.")
+    if twice:
+        raise ConfigError(f"{reference!r} names {twice[0]} twice; {mend}.")
     return Composition(found)
 
 
