@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from importlib.metadata import distributions
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,6 @@ from dmlbench import ConfigError, PluginError
 from dmlbench.discovery import Catalogue
 from dmlbench.entry_points import KINDS, Entry
 from dmlbench.loading import load_entry
-from dmlbench.source import source_hash
 
 LOSS = '''
 from dmlbench import Loss
@@ -317,73 +315,3 @@ def test_all_that_is_installed_with_dmlbench_keeps_its_contract():
 def test_a_hook_plugin_may_be_a_whole_module():
     module = load_entry(Entry("hooks", "some", "elsewhere", "1.0", "os.path"))
     assert module is sys.modules["os.path"]
-
-
-# The hash of the source
-
-
-class Sources:
-    """A folder with a package ``plug`` in which files can be edited."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        self.write("__init__", "")
-        self.write("entry", "from plug.near import f\nfrom .base import Base\nclass C(Base): pass")
-        self.write("near", "from . import far\ndef f(): return far")
-        self.write("far", "x = 1")
-        self.write("base", "class Base: pass")
-        self.write("unrelated", "x = 1")
-
-    def write(self, name: str, text: str) -> None:
-        (self.folder / f"{name}.py").write_text(text)
-
-    def hash(self) -> str:
-        """Return the hash in a new import of the package."""
-        for name in [name for name in sys.modules if name.split(".")[0] == "plug"]:
-            del sys.modules[name]
-        sys.path.insert(0, str(self.folder.parent))
-        try:
-            from plug.entry import C  # type: ignore[import-not-found]
-        finally:
-            sys.path.pop(0)
-        return source_hash(C)
-
-
-@pytest.fixture
-def sources(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    (tmp_path / "one").mkdir()
-    yield Sources(tmp_path / "one" / "plug")
-    for name in [name for name in sys.modules if name.split(".")[0] == "plug"]:
-        del sys.modules[name]
-
-
-@pytest.mark.parametrize("name", ["entry", "near", "far", "base"])
-def test_an_edit_to_what_a_component_is_made_of_changes_its_hash(sources, name):
-    before = sources.hash()
-    path = sources.folder / f"{name}.py"
-    path.write_text(path.read_text() + "\n# another comment")
-    assert sources.hash() != before
-
-
-def test_an_edit_to_a_file_it_does_not_use_leaves_the_hash(sources):
-    before = sources.hash()
-    sources.write("unrelated", "x = 2")
-    sources.write("new", "x = 2")
-    assert sources.hash() == before
-
-
-def test_the_same_source_in_another_folder_has_the_same_hash(sources, tmp_path):
-    (tmp_path / "two").mkdir()
-    assert Sources(tmp_path / "two" / "plug").hash() == sources.hash()
-
-
-def test_a_compiled_class_has_a_hash_too():
-    from array import array
-
-    class Derived(array):
-        pass
-
-    assert len(source_hash(array)) == 64
-    assert source_hash(Derived) != source_hash(array)

@@ -7,6 +7,7 @@ import torch
 
 from dmlbench import ConfigError, DataError, PluginError, TrialError
 from dmlbench.discovery import Catalogue
+from dmlbench.experiment import run_trial
 from dmlbench.learners import Workplace
 from dmlbench.plan import Planner
 from dmlbench.suite import default_suite
@@ -305,6 +306,19 @@ def test_a_broken_component_keeps_its_trials(install, plan_of):
     asked = plan_of(losses=("broken",), settings={"loss.x": "1"}).trials[0]
     assert asked.parts["loss"].settings == {"x": "1"}
     assert asked.id != plan.trials[0].id
+
+
+def test_a_component_with_an_import_that_is_no_python_fails_its_trials_alone(install, plan_of):
+    source = LOSS.format(annotation="float").replace("return", "import lazy_part; return")
+    folder = install("lazy", source, {"dmlbench.losses": {"lazy": "lazy:Some"}})
+    (folder / "lazy_part.py").write_text("class :")
+    lazy, sound = plan_of(losses=("lazy", "triplet")).trials
+    assert sound.parts["loss"].source
+    record = run_trial(lazy, Workplace(Catalogue.discover(), None, torch.device("cpu")))
+    assert record.status == "failed"
+    assert "lazy_part.py can't be read as Python: invalid syntax (lazy_part.py, line 1)" in (
+        record.reason
+    )
 
 
 def test_a_signature_that_can_not_be_read_breaks_a_component(install, plan_of):

@@ -66,6 +66,7 @@ class KnownComponents:
             return set()
         try:
             composition = compose(self.catalogue, kind, part.reference)
+            source = composition.source()
         except (ConfigError, PluginError):
             return set()
         names = trial.protocol.baselines.names if kind == "baseline" else {}
@@ -75,7 +76,7 @@ class KnownComponents:
                 f"its {kind} {part.name!r} of {part.distribution} is loaded as "
                 f"{part.reference!r}, which is {name!r} of {composition.distribution}"
             )
-        return {composition.source()}
+        return {source}
 
     def _entries(self, kind: str, reference: str) -> list[Entry]:
         """Return all that a reference names, without importing it; nothing if a part is unknown.

@@ -58,7 +58,8 @@ class Workplace:
             ConfigError, PluginError, TrialError: see `make`.
         """
         composition = compose(self.catalogue, kind, part.reference)
-        if part.source and part.source != composition.source():
+        source = composition.source()  # a file that can't be read fails the trial
+        if part.source and part.source != source:
             raise TrialError(f"The source of the {kind} {part} changed after the run was planned.")
         weights = [ingredient.weight for ingredient in composition.ingredients]
         components = composition.make(kind, part.settings, **available)

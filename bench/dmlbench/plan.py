@@ -175,7 +175,7 @@ class Planner:
         try:
             composition = compose(self.catalogue, kind, reference)
             values, defaults = (composition.resolve(kind, some) for some in (given, {}))
-            files = self._files(kind, reference, values)
+            files, source = self._files(kind, reference, values), composition.source()
         except PluginError:
             found = self.catalogue.find(kind, terms(kind, reference)[0].reference)
             entry = found.entry
@@ -194,7 +194,7 @@ class Planner:
             name=composition.name,
             distribution=composition.distribution,
             version=composition.version,
-            source=composition.source(),
+            source=source,
             settings=values,
             changed={key: value for key, value in values.items() if value != defaults[key]},
             files=files,

@@ -146,12 +146,12 @@ def _changes(kind: str, part: Part, workplace: Workplace) -> list[str]:
         return [f"the {kind} {part.name!r} could not be loaded even when the record was made"]
     try:
         composition = compose(workplace.catalogue, kind, part.reference)
+        source = composition.source()
     except (ConfigError, PluginError) as error:
         return [str(error).removesuffix(".")]
     if composition.distribution != part.distribution:
         ours, theirs = (each.distribution or "no package" for each in (composition, part))
         return [f"the {kind} {part.name!r} is of {ours}, the record's of {theirs}"]
-    source = composition.source()
     if source != part.source:
         return [
             f"the {kind} {part.name!r} is another source than the record's ({source[:7]}, not "

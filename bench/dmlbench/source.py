@@ -1,36 +1,54 @@
 """The source code of a component, and the files that its settings name: part of its identity."""
 
 import ast
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from dmlbench.errors import DataError
+from dmlbench.errors import DataError, PluginError
+
+_LIBRARY = "sklearn"
+"""Its classes are baselines as they stand, told by its version: other folders aren't followed."""
 
 
 def source_hash(component: Any) -> str:
     """Return a hash of the source code that a component class is made of.
 
-    It covers the file of the class and the files beside it that it imports, directly or not, and
-    those of its bases in the same folder: an edited file is another component, an unchanged one
-    in a new release is the same.
+    It covers the file of the class, those of its bases, and the files that these import, directly
+    or not, as far as they are beside the class or in its top-level package: an edited file is
+    another component, an unchanged one in a new release is the same. Modules that are imported by
+    a name made up at run time, and the ``__init__.py`` of packages that only lie on the way, are
+    not seen.
+
+    Raises:
+        PluginError: one of the files is no Python.
     """
     folder = _file_of(component).parent
+    package = component.__module__.partition(".")[0]
+    roots = [Path(root) for root in getattr(sys.modules.get(package), "__path__", ())]
+    if package == _LIBRARY:
+        roots = []
     files: set[Path] = set()
     waiting = [_file_of(base) for base in component.__mro__]
     while waiting:
         path = waiting.pop()
-        if path in files or path.parent != folder or not path.is_file():
+        own = path.parent == folder or any(path.is_relative_to(root) for root in roots)
+        if path in files or not own or not path.is_file():
             continue
         files.add(path)
         if path.suffix == ".py":
-            waiting += [folder / f"{name}.py" for name in _imported_names(path)]
+            imports = list(_imports(path))
+            waiting += [file for name in imports for file in _files_of(name, path, package, roots)]
+            if path.parent == folder:
+                parts = {part for name in imports for part in name.split(".") if part}
+                waiting += [folder / f"{part}.py" for part in parts]
     digest = sha256()
-    for path in sorted(files):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for name, path in sorted((os.path.relpath(path, folder), path) for path in files):
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -60,12 +78,35 @@ def _file_of(component: Any) -> Path:
     return Path(getattr(sys.modules.get(component.__module__), "__file__", None) or "")
 
 
-def _imported_names(path: Path) -> set[str]:
-    """Return every part of every module name that a file imports."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names.update(part for alias in node.names for part in alias.name.split("."))
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names.update(node.module.split("."))
-    return names
+def _imports(path: Path) -> Iterator[str]:
+    """Yield the dotted name of everything that a file imports, with dots before a relative one.
+
+    Raises:
+        PluginError: it is no Python.
+    """
+    try:
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+    except (SyntaxError, ValueError) as error:
+        raise PluginError(f"{path} can't be read as Python: {error}.") from error
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = "." * node.level + (f"{node.module}." if node.module else "")
+            yield from (start + alias.name for alias in node.names)
+
+
+def _files_of(name: str, path: Path, package: str, roots: list[Path]) -> Iterator[Path]:
+    """Yield the file of the module that `path` imports as `name`, or takes its last part from."""
+    first, *parts = name.lstrip(".").split(".")
+    if name.startswith("."):
+        level = len(name) - len(name.lstrip("."))
+        roots, parts = [Path(os.path.normpath(path / ("../" * level)))], [first, *parts]
+    elif first != package:
+        return
+    for root in roots:
+        for place in (root.joinpath(*parts), root.joinpath(*parts[:-1])):
+            found = [f for f in (place / "__init__.py", Path(f"{place}.py")) if f.is_file()]
+            if found:
+                yield found[0]
+                break
