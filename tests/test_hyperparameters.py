@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import pytest
@@ -38,6 +40,11 @@ class Postponed:
         name: str = "",
         limit: int | None = None,
         gamma: float | str = "scale",
+        weights: list[float] = [1.0],  # noqa: B006
+        size: tuple[int, int] | None = None,
+        names: Sequence[Literal["a", "b"]] = [],
+        powers: dict[str, int] | str = "all",
+        anything: Any = 1,
         random_state: int | None = None,
     ) -> None: ...
 
@@ -87,6 +94,14 @@ def test_defaults_are_the_settings_without_any():
         ("limit", "7", 7),
         ("gamma", "0.5", 0.5),
         ("gamma", "auto", "auto"),
+        ("weights", "[1, 2.5]", [1.0, 2.5]),
+        ("weights", "[]", []),
+        ("size", "[3,4]", (3, 4)),
+        ("size", "none", None),
+        ("names", '["a", "b"]', ["a", "b"]),
+        ("powers", '{"x": 2}', {"x": 2}),
+        ("powers", "{x", "{x"),
+        ("anything", "x", "x"),
     ],
 )
 def test_texts_become_values_of_the_type(name, text, value):
@@ -118,6 +133,18 @@ def test_texts_become_values_of_the_type(name, text, value):
         ("limit", "1.5", r"not of type int \| None"),
         ("gamma", "inf", "can't be kept in a record"),
         ("gamma", "nan", "can't be kept in a record"),
+        ("weights", "abc", r"weights='abc' is not of type list\[float\]"),
+        ("weights", "3", "not of type list"),
+        ("weights", "[1, ", "not of type list"),
+        ("weights", '["1"]', "not of type list"),
+        ("weights", [True], "not of type list"),
+        ("weights", {"a": 1}, "not of type list"),
+        ("weights", "[NaN]", "can't be kept in a record"),
+        ("size", "xx", r"not of type tuple\[int, int\] \| None"),
+        ("size", "[1, 2, 3]", "not of type tuple"),
+        ("size", "[1, 2.5]", "not of type tuple"),
+        ("names", '["c"]', "not of type .*Sequence"),
+        ("powers", '{"x": 2.5}', "not of type dict"),
     ],
 )
 def test_wrong_values_are_refused(name, value, reason):
@@ -154,8 +181,10 @@ def test_what_the_harness_passes_can_not_be_set():
 
 
 def test_settings_survive_a_second_resolution():
-    once = resolve(Postponed, "loss", {"gamma": "0.5", "name": "true", "scale": "3"})
+    given = {"gamma": "0.5", "name": "true", "scale": "3", "weights": "[1]", "size": "[1, 2]"}
+    once = resolve(Postponed, "loss", given)
     assert resolve(Postponed, "loss", once) == once
+    assert resolve(Postponed, "loss", json.loads(json.dumps(once))) == once
 
 
 # scikit-learn's estimators, which have no types
@@ -197,6 +226,18 @@ def test_an_annotation_that_can_not_be_resolved_is_an_error_of_the_plugin():
 
     with pytest.raises(PluginError, match=r"Unresolvable can't be read: name 'Unknown'"):
         hyperparameters(Unresolvable)
+
+
+def test_an_annotation_that_no_value_can_be_compared_with_is_an_error_of_the_plugin():
+    class Stranger:
+        pass
+
+    class Odd:
+        def __init__(self, *, parts=()) -> None: ...
+
+    Odd.__init__.__annotations__["parts"] = list[Stranger]
+    with pytest.raises(PluginError, match=r"list\[.*Stranger\] can't be checked"):
+        set_one("parts", "[1]", Odd)
 
 
 def test_a_default_that_no_record_can_hold_is_an_error_of_the_plugin():

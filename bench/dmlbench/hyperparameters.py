@@ -4,11 +4,12 @@ import inspect
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from dmlbench.errors import ConfigError, PluginError, nearest
 from dmlbench.search_space import Choice, IntUniform, SearchSpace, Uniform
@@ -35,7 +36,7 @@ class Hyperparameter:
         return self.check(_convert(text, self.type, self.default))
 
     def check(self, value: Any) -> Any:
-        """Return `value`, a whole number as float where a float is wanted.
+        """Return `value`, a whole number as float where a float is wanted, a list as tuple.
 
         Raises:
             ConfigError: of another type, outside the search space, or not a finite number.
@@ -43,8 +44,12 @@ class Hyperparameter:
         options = _options(self.type, self.default)
         if type(value) is int and float in options and int not in options:
             value = float(value)
-        if self.type is not None and not _is_a(value, self.type):
-            raise ConfigError(f"{self.name}={value!r} is not of type {_type_name(self.type)}.")
+        if self.type is not None:
+            try:
+                value = _as_a(self.type, value)
+            except ValueError:
+                kind = _type_name(self.type)
+                raise ConfigError(f"{self.name}={value!r} is not of type {kind}.") from None
         if self.space is not None and value is not None and value not in self.space:
             raise ConfigError(f"{self.name}={value!r} is outside {self.space!r}.")
         if not _is_plain(value):
@@ -151,7 +156,7 @@ def injections(component: type, available: Mapping[str, Any]) -> dict[str, Any]:
 
 def _split(hint: Any) -> tuple[Any, SearchSpace | None]:
     """Return the type in an annotation, and the search space, also of ``Annotated[…] | None``."""
-    if get_origin(hint) is typing.Annotated:
+    if get_origin(hint) is Annotated:
         hint, *extras = get_args(hint)
         spaces = [e for e in extras if isinstance(e, Uniform | IntUniform | Choice)]
         return hint, spaces[0] if spaces else None
@@ -168,7 +173,7 @@ def _options(hint: Any, default: Any) -> list[Any]:
         return [type(default)]
     if get_origin(hint) in (Union, types.UnionType):
         return list(get_args(hint))
-    if get_origin(hint) is typing.Literal:
+    if get_origin(hint) is Literal:
         return [type(option) for option in get_args(hint)]
     return [hint]
 
@@ -186,17 +191,45 @@ def _convert(text: str, hint: Any, default: Any) -> Any:
                 return number(text)
             except ValueError:
                 continue
+    if text[:1] in ("[", "{") and (anything or any(map(_has_elements, wanted))):
+        with suppress(ValueError):
+            return json.loads(text)
     return text
 
 
-def _is_a(value: Any, hint: Any) -> bool:
+def _has_elements(hint: Any) -> bool:
+    kind = get_origin(hint)
+    return hint in (list, tuple, dict) or (isinstance(kind, type) and issubclass(kind, Iterable))
+
+
+def _as_a(hint: Any, value: Any) -> Any:
+    """Return `value` as a `hint`: a list, which is what JSON has, as the tuple that is wanted.
+
+    Raises:
+        ValueError: it is none.
+        PluginError: there is no telling what a `hint` is.
+    """
     if get_origin(hint) in (Union, types.UnionType):
-        return any(_is_a(value, option) for option in get_args(hint))
-    if get_origin(hint) is typing.Literal:
-        return value in get_args(hint)
-    if hint in (int, float) and isinstance(value, bool):
-        return False
-    return isinstance(value, hint) if isinstance(hint, type) else True
+        for option in get_args(hint):
+            with suppress(ValueError):
+                return _as_a(option, value)
+    elif get_origin(hint) is Literal:
+        if value in get_args(hint):
+            return value
+    elif _has_elements(hint) and _is_plain(value):
+        from pydantic import PydanticUserError, TypeAdapter
+
+        try:
+            return TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
+        except PydanticUserError as error:
+            raise PluginError(f"The annotation {hint} can't be checked: {error}") from error
+    elif (
+        hint is Any
+        or not isinstance(hint, type)
+        or (isinstance(value, hint) and not (hint in (int, float) and isinstance(value, bool)))
+    ):
+        return value
+    raise ValueError
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,10 +1,12 @@
 """The commands on the pages: read back by a shell's rules and by the command line itself."""
 
 import shlex
+from collections.abc import Sequence
 
 import pytest
 
 from dmlbench.cli.run import command as run_command
+from dmlbench.hyperparameters import resolve
 from dmlbench.leaderboard.commands import row_command, table_command
 from dmlbench.leaderboard.tables import make_tables
 from dmlbench.protocol import load_protocol
@@ -47,6 +49,19 @@ def test_the_command_line_understands_a_rows_command(record, part):
         "loss.soft": "true",
         "backbone.pretrained": "false",
     }
+
+
+def test_a_list_is_set_as_it_was(record, part):
+    class Weighted:
+        def __init__(
+            self, *, weights: Sequence[float] = (1.0,), names: tuple[str, ...] | None = None
+        ): ...
+
+    changed = {"weights": [1.0, 2.5], "names": ["it's", 'b"', "true"]}
+    row = row_of(record(parts={"loss": part("mine", changed=changed)}))
+    found = options(row_command(row))["settings"]
+    given = {key.removeprefix("loss."): text for key, text in found.items()}
+    assert resolve(Weighted, "loss", given) == changed | {"names": tuple(changed["names"])}
 
 
 def test_the_command_of_a_table_sets_the_backbone_that_all_rows_share(record, part):

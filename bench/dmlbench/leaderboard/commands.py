@@ -1,5 +1,6 @@
 """The commands that make a table or a row again."""
 
+import json
 from collections.abc import Collection
 from functools import lru_cache, reduce
 from typing import Any
@@ -87,4 +88,6 @@ def _value(protocol: Protocol, field: str) -> Any:
 def _spelt(value: Any) -> str:
     if value is None:
         return "none"
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
