@@ -153,6 +153,33 @@ def test_a_name_that_others_offer_too_still_means_its_own_at_home(install):
     assert catalogue.load("loss", "contrastive")[0].entry.distribution == "dmlbench"
 
 
+def test_a_member_of_a_family_still_means_its_own_at_home(install):
+    install("stranger", MINER, {"dmlbench.backbones": {"timm": "stranger:Other"}})
+    catalogue = Catalogue.discover()
+    own = "dmlbench:timm/resnet50.a1_in1k"
+    assert catalogue.meant("backbone", "timm/resnet50.a1_in1k", "dmlbench") == own
+    assert catalogue.meant("backbone", own, "dmlbench") == own
+    assert catalogue.meant("backbone", "timm/resnet50", "elsewhere") == "timm/resnet50"
+    assert catalogue.meant("backbone", "small-conv", "dmlbench") == "small-conv"
+    assert catalogue.meant("backbone", "./net.py:Net", "dmlbench") == "./net.py:Net"
+
+
+@pytest.mark.parametrize(
+    ("reference", "other", "same"),
+    [
+        ("timm/resnet50", "dmlbench:timm/resnet50", True),
+        ("timm/resnet50", "timm/resnet18", False),
+        ("small-conv", "dmlbench:small-conv", True),
+        ("small-conv", "linear", False),
+        ("nowhere", "small-conv", False),
+    ],
+)
+def test_references_are_compared_by_what_they_name(reference, other, same):
+    catalogue = Catalogue.discover()
+    assert catalogue.is_same("backbone", reference, other) is same
+    assert catalogue.is_same("backbone", other, reference) is same
+
+
 def test_a_typo_is_answered_by_the_nearest_name():
     with pytest.raises(ConfigError, match=r"no loss named 'tripplet'. Did you mean 'triplet'\?"):
         Catalogue.discover().find("loss", "tripplet")

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from dmlbench import ConfigError
+from dmlbench.discovery import Catalogue
 from dmlbench.protocol import Protocol, load_protocol, protocol_names
 
 SMALL = Path(__file__).parents[1] / "bench" / "dmlbench" / "protocols" / "small.toml"
@@ -228,6 +229,58 @@ def test_a_backbone_of_ones_own_has_none_of_the_settings_that_a_protocol_names(p
         settings={"protocol.batch_size": "8"},
     )
     assert set(plan.trials[0].parts["backbone"].settings) == {"width"}
+
+
+BATCH = {"protocol.batch_size": "8"}
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        {"backbone": "dmlbench:timm/resnet50.tv_in1k"},
+        {"samplers": ("dmlbench:m-per-class",)},
+        {"settings": BATCH | {"protocol.backbone": "dmlbench:timm/resnet50.tv_in1k"}},
+    ],
+)
+def test_a_component_spelt_differently_keeps_the_protocols_settings_and_the_id(plan_of, spelt):
+    plain = {"protocol": "roth2020", "losses": ("contrastive",), "settings": BATCH}
+    (trial,), (same,) = plan_of(**plain).trials, plan_of(**(plain | spelt)).trials
+    assert same == trial
+    assert trial.parts["backbone"].settings["batch_norm"] == "frozen-statistics"
+    assert trial.parts["sampler"].settings["m"] == 2
+
+
+def test_a_family_of_the_same_name_elsewhere_changes_no_protocol_that_ships(install, plan_of):
+    suite = {"protocol": "roth2020", "losses": ("contrastive",), "settings": BATCH}
+    (before,) = plan_of(**suite).trials
+    entry = Catalogue.discover().find("backbone", "timm/x").entry
+    install("second-family", "", {"dmlbench.backbones": {"timm": entry.value}})
+    for asked in (None, "timm/resnet50.tv_in1k", "dmlbench:timm/resnet50.tv_in1k"):
+        (trial,) = plan_of(backbone=asked, **suite).trials
+        assert trial.id == before.id
+    (other,) = plan_of(backbone="second-family:timm/resnet50.tv_in1k", **suite).trials
+    assert other.parts["backbone"].distribution == "second-family"
+    assert other.parts["backbone"].settings["batch_norm"] == "trained"
+    with pytest.raises(ConfigError, match="dmlbench:timm or second-family:timm"):
+        plan_of(backbone="timm/resnet18", **suite)
+
+
+def test_changes_in_any_order_are_one_protocol_with_one_name(trial_of, zoo):
+    changes = {
+        "protocol.length.epochs": "2",
+        "protocol.optimiser.lr": "0.02",
+        "protocol.image_size": "8",
+        "protocol.short_side": "9",
+    }
+    losses = (zoo("Pull"),)
+    small = {"protocol": "small", "losses": losses}
+    one = trial_of(settings=changes, **small)
+    other = trial_of(settings=dict(reversed(changes.items())), **small)
+    assert one == other
+    assert one.protocol.name == "small+short_side=9+image_size=8+lr=0.02+epochs=2"
+    sampler = {"protocol.length.epochs": "2", "protocol.sampler": "random"}
+    last = trial_of(settings={"protocol.length.epochs": "2"}, samplers=("random",), **small)
+    assert trial_of(settings=sampler, **small) == last
 
 
 def test_a_setting_given_is_stronger_than_the_protocols(plan_of):

@@ -57,9 +57,10 @@ class Combinations:
         """Return the backbone asked for, or the protocol's with the settings that it names."""
         given = settings.get("backbone", {})
         own = self.catalogue.meant("backbone", protocol.backbone, HOME)
-        if suite.backbone in (None, own, protocol.backbone):
+        asked = suite.backbone
+        if asked in (None, protocol.backbone) or self.catalogue.is_same("backbone", asked, own):
             return own, {**protocol.backbone_settings, **given}
-        return suite.backbone, given
+        return asked, given
 
     def _sampler(self, protocol: Protocol, loss: str, settings: Settings) -> Chosen:
         """Return the protocol's sampler, or the one that the source of `loss` uses."""

@@ -78,8 +78,20 @@ class Catalogue:
         So what a loss calls its default miner, or a file that ships its backbone, stays the same
         when another package offers something of that name.
         """
-        own = f"{home}:{name}"
-        return own if name not in (known := self.references(kind)) and own in known else name
+        known = self.references(kind)
+        for family, _ in _readings(name):
+            if family in known:
+                return name
+            if f"{home}:{family}" in known:
+                return f"{home}:{name}"
+        return name
+
+    def is_same(self, kind: str, reference: str, other: str) -> bool:
+        """Return whether two references name one component, however they are spelt."""
+        try:
+            return reference == other or self.find(kind, reference) == self.find(kind, other)
+        except ConfigError:
+            return False
 
     def load(self, kind: str, reference: str) -> tuple[Found, Any]:
         """Return what `reference` names and the imported class.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dmlbench.combinations import Combinations, Settings
+from dmlbench.combinations import HOME, Combinations, Settings
 from dmlbench.composition import compose, terms
 from dmlbench.contracts import Dataset, Sampler
 from dmlbench.data.decoding import PhotoFormat
@@ -142,10 +142,20 @@ class Planner:
         return {"partial": True} if "partial" in known else {}
 
     def _protocol(self, name: str, sampler: str | None, settings: Settings) -> Protocol:
+        """Return the protocol with its changes, in the order of its fields: one name for each."""
         protocol = load_protocol(name)
-        for key, value in settings.get("protocol", {}).items():
-            protocol = protocol.change(key, str(value))
-        return protocol if sampler is None else protocol.change("sampler", sampler)
+        changes = dict(settings.get("protocol", {}))
+        if sampler is not None:
+            changes["sampler"] = sampler
+        order = protocol.fields()
+        for key in sorted(changes, key=lambda key: order.index(key) if key in order else 0):
+            text = str(changes[key])
+            if key in ("backbone", "sampler"):
+                own = getattr(protocol, key)
+                if self.catalogue.is_same(key, text, self.catalogue.meant(key, own, HOME)):
+                    continue  # spelt in another way
+            protocol = protocol.change(key, text)
+        return protocol
 
     def _rehearse(self, kind: str, part: Part, protocol: Protocol, data: Data) -> None:
         """Make a sampler or a backbone, to find out whether it fits the data.
