@@ -61,6 +61,15 @@ def test_settings_are_read_however_toml_nests_them(suite_of, text):
         ('datasets = ["digits"]\nseeds = [0.5]', "seeds.0"),
         ('datasets = ["digits"]\nseeds = 3', "seeds"),
         ('datasets = ["digits"]\nsettings = 3', "settings"),
+        (
+            'datasets = ["digits"]\nsettings.loss.neg_margin = nan',
+            r"settings: .*loss.neg_margin = nan can't be kept in a record",
+        ),
+        (
+            'datasets = ["digits"]\n[settings]\n"loss.born" = 1979-05-27',
+            r"settings: .*loss.born = 1979-05-27 can't be kept",
+        ),
+        ('datasets = ["digits"]\nsettings.protocol.optimiser.lr = [inf]', "optimiser.lr = "),
         ("datasets = [", "is not a TOML file"),
     ],
 )

@@ -52,7 +52,7 @@ class Hyperparameter:
                 raise ConfigError(f"{self.name}={value!r} is not of type {kind}.") from None
         if self.space is not None and value is not None and value not in self.space:
             raise ConfigError(f"{self.name}={value!r} is outside {self.space!r}.")
-        if not _is_plain(value):
+        if not is_plain(value):
             raise ConfigError(f"{self.name}={value!r} can't be kept in a record.")
         return value
 
@@ -79,7 +79,7 @@ def hyperparameters(component: type) -> dict[str, Hyperparameter]:
         if name in INJECTED:
             continue
         if default is not parameter.empty:
-            if not _is_plain(default):
+            if not is_plain(default):
                 raise PluginError(
                     f"The default {name}={default!r} of {where} can't be kept in a record: a "
                     "hyper-parameter is a finite number, a text, true, false, None, or a list."
@@ -154,6 +154,15 @@ def injections(component: type, available: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in available.items() if name in parameters}
 
 
+def is_plain(value: Any) -> bool:
+    """Return whether `value` is the same after a journey through JSON, tuples being lists."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _split(hint: Any) -> tuple[Any, SearchSpace | None]:
     """Return the type in an annotation, and the search space, also of ``Annotated[…] | None``."""
     if get_origin(hint) is Annotated:
@@ -216,7 +225,7 @@ def _as_a(hint: Any, value: Any) -> Any:
     elif get_origin(hint) is Literal:
         if value in get_args(hint):
             return value
-    elif _has_elements(hint) and _is_plain(value):
+    elif _has_elements(hint) and is_plain(value):
         from pydantic import PydanticUserError, TypeAdapter
 
         try:
@@ -230,15 +239,6 @@ def _as_a(hint: Any, value: Any) -> Any:
     ):
         return value
     raise ValueError
-
-
-def _is_plain(value: Any) -> bool:
-    """Return whether `value` is the same after a journey through JSON, tuples being lists."""
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _type_name(hint: Any) -> str:

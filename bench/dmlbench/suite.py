@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from dmlbench.hyperparameters import is_plain
 from dmlbench.protocol import Section, read_toml
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -40,7 +41,16 @@ class Suite(Section):
     @classmethod
     def _dotted(cls, settings: Any) -> Any:
         """Read TOML's ``loss.margin = 0.3``, which is a table in a table, as one key."""
-        return dict(_flat(settings)) if isinstance(settings, dict) else settings
+        if not isinstance(settings, dict):
+            return settings
+        found = dict(_flat(settings))
+        for name, value in found.items():
+            if not is_plain(value):
+                raise ValueError(
+                    f"{name} = {value} can't be kept in a record; a setting is a finite number, a "
+                    "text, true, false, or a list of these"
+                )
+        return found
 
 
 def load_suite(path: Path) -> Suite:
