@@ -316,6 +316,33 @@ def test_a_plugin_that_fails_to_import_is_named_and_hides_no_other(install, sour
             "class Some:\n def fit(self, X, y): return self",
             "has no method 'transform'",
         ),
+        (
+            "loss",
+            LOSS.replace("takes", "own_lr_mutliple = 100; takes"),
+            "states 'own_lr_mutliple', which nobody reads. Did you mean 'own_lr_multiple'?",
+        ),
+        ("loss", LOSS.replace("takes", "normalise = False; takes"), "Did you mean 'normalize'?"),
+        (
+            "loss",
+            LOSS.replace("forward", "extends(self, pairs): return pairs\n\n    def forward"),
+            "Did you mean 'extend'?",
+        ),
+        (
+            "loss",
+            LOSS.replace("Some", "Base") + "class Some(Base):\n starts_epoch = True",
+            "Did you mean 'starts_epochs'?",
+        ),
+        (
+            "loss",
+            LOSS.replace("forward", "start_epoch(self, embeddings, labels): ...\n    def forward"),
+            "start_epoch that is never called. State starts_epochs = True.",
+        ),
+        (
+            "dataset",
+            "from dmlbench import Dataset\nclass Some(Dataset):\n"
+            " license = 'MIT'\n def load(self, data_dir): return {}",
+            "Did you mean 'licence'?",
+        ),
     ],
 )
 def test_a_class_that_breaks_its_contract_is_refused(install, kind, source, reason):
@@ -324,6 +351,14 @@ def test_a_class_that_breaks_its_contract_is_refused(install, kind, source, reas
         Catalogue.discover().load(kind, "some")
     assert reason in str(refused.value)
     assert "of faulty 1.0" in str(refused.value)
+
+
+def test_names_of_ones_own_may_be_like_those_that_are_stated_or_of_another_sort(install):
+    source = LOSS.replace("takes", "views = 2; view = 1; _normalise = True; takes")
+    methods = "reduce(self): ...\n\n    def forwards(self): ...\n\n    def forward"
+    source = source.replace("forward", methods)
+    install("own-names", source, {"dmlbench.losses": {"own": "own_names:Some"}})
+    assert Catalogue.discover().load("loss", "own")[1].view == 1
 
 
 def test_an_estimator_of_scikit_learn_is_a_baseline_as_it_stands():

@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import os
 import sys
+from difflib import get_close_matches
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 
 from dmlbench.entry_points import Entry
 from dmlbench.errors import PluginError
+
+_VERY_NEAR = 0.85
+"""How alike, for difflib, a name is to one of the contract that must be meant."""
 
 # What a component must say of itself before it can be put together with others.
 _STATED: dict[str, dict[str, tuple[str, ...]]] = {
@@ -84,7 +88,7 @@ def check_kind(entry: Entry, component: Any) -> None:
     """Check that a class is a component of the entry's kind and states what it must.
 
     Raises:
-        PluginError: saying what it lacks.
+        PluginError: saying what it lacks, or misspells.
     """
     if not inspect.isclass(component):
         raise PluginError(f"{entry.value} {entry.origin} is no class but {component!r}.")
@@ -118,3 +122,46 @@ def check_kind(entry: Entry, component: Any) -> None:
     unmined = getattr(component, "takes", "labels") == "labels"
     if not unmined and getattr(component, "default_miner", None) is None:
         raise PluginError(f"The loss {entry.name!r} {entry.origin} names no default_miner.")
+    _check_names(entry, component, base)
+    if entry.kind == "loss":
+        _check_starts_epochs(entry, component)
+
+
+def _check_names(entry: Entry, component: Any, base: type) -> None:
+    """Check that a class misspells nothing that the contract leaves to its choice.
+
+    Raises:
+        PluginError: a name of it is none of the contract's, but very near to one.
+    """
+    contract = {name for name in {**vars(base), **inspect.get_annotations(base)} if name[0] != "_"}
+    own = [each for each in component.__mro__ if issubclass(each, base) and each is not base]
+    stated = {name: value for each in own for name, value in vars(each).items()}
+    for name in sorted(stated.keys() - contract):
+        alike = [
+            one
+            for one in contract - stated.keys()
+            if callable(getattr(base, one, None)) == callable(stated[name])
+        ]
+        near = get_close_matches(name, alike, n=1, cutoff=_VERY_NEAR)
+        if near and not hasattr(base, name):
+            raise PluginError(
+                f"The {entry.kind} {entry.name!r} {entry.origin} states {name!r}, which nobody "
+                f"reads. Did you mean {near[0]!r}? If not, choose a name less like it."
+            )
+
+
+def _check_starts_epochs(entry: Entry, component: Any) -> None:
+    """Check that a loss's `start_epoch` is announced; one around another asks that one.
+
+    Raises:
+        PluginError: it isn't, and would never be called.
+    """
+    from dmlbench.contracts import Loss
+    from dmlbench.hyperparameters import family_argument
+
+    overridden = component.start_epoch is not Loss.start_epoch
+    if overridden and not component.starts_epochs and family_argument(component) != "loss":
+        raise PluginError(
+            f"The loss {entry.name!r} {entry.origin} has a method start_epoch that is never "
+            "called. State starts_epochs = True."
+        )

@@ -131,9 +131,23 @@ class UnknownPartner(Sound):
     trained_as = "tripled+0.5*contrastive"
 
 
-@found_by("it_announces_that_it_starts_epochs")
+@found_by("it_is_a_component_of_its_kind")
 class SilentEpochs(Sound):
     """Waits for epochs that nobody announces."""
 
     def start_epoch(self, embeddings, labels):
         self.started = True
+
+
+@found_by("it_announces_that_it_starts_epochs")
+class IdleEpochs(Sound):
+    """Asks for a pass over the training items, and does nothing with it."""
+
+    starts_epochs = True
+
+
+@found_by("it_is_a_component_of_its_kind")
+class Misspelt(Sound):
+    """States a fact under a name that nobody reads."""
+
+    own_weight_deacy = 1e-4
