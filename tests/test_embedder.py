@@ -1,5 +1,7 @@
 """From raw inputs to embeddings: the format that a backbone asks for, against plain arithmetic."""
 
+from hashlib import sha256
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 
 from dmlbench import Backbone, ConfigError, ImageFormat, PluginError
 from dmlbench.data.items import Items
-from dmlbench.embedder import Embedder, embed, formatted
+from dmlbench.embedder import Embedder, embed, formatted, weights_hash
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
@@ -202,3 +204,19 @@ def test_embeddings_do_not_depend_on_the_rest_of_the_batch():
 def test_half_precision_gives_single_precision_embeddings():
     embeddings = embed(Embedder(ForVectors(), VECTORS, 4), VECTORS, CPU, "bfloat16")
     assert embeddings.dtype == torch.float32
+
+
+# Which weights they are
+
+
+def test_the_hash_of_weights_is_that_of_their_bytes_by_name():
+    network = nn.Linear(3, 2)
+    tensors = {name: value.detach().numpy() for name, value in network.named_parameters()}
+    digest = sha256(b"biastorch.float32(2,)" + tensors["bias"].tobytes())
+    digest.update(b"weighttorch.float32(2, 3)" + tensors["weight"].tobytes())
+    assert weights_hash(network) == digest.hexdigest()
+    before = weights_hash(nn.BatchNorm1d(2))
+    assert weights_hash(nn.BatchNorm1d(2)) == before
+    changed = nn.BatchNorm1d(2)
+    changed(torch.ones(4, 2))  # the running statistics belong to the state
+    assert weights_hash(changed) != before

@@ -137,6 +137,42 @@ def test_an_untrained_network_that_validation_selects_has_the_figures_of_the_unt
     assert trained.per_query == untrained.per_query
 
 
+HUB = """
+from pathlib import Path
+import torch
+from dmlbench import Backbone
+
+class FromHub(Backbone):
+    "Its weights come from a place that can hold others tomorrow."
+
+    def build(self, shape):
+        network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(4, bias=False))
+        network(torch.zeros(1, *shape))
+        network[1].weight.data.fill_(float(Path(__file__).with_name("hub").read_text()))
+        network.num_features = 4
+        return network
+"""
+
+
+def test_other_weights_under_one_name_are_told_by_the_record(trial_of, zoo, workplace, tmp_path):
+    (tmp_path / "own.py").write_text(HUB)
+    backbone = f"{tmp_path}/own.py:FromHub"
+    losses, baselines = (zoo("Pull"),), (zoo("Embeddings"),)
+    found = []
+    for weight in ("0.5", "0.25", "0.5"):
+        (tmp_path / "hub").write_text(weight)
+        trials = [trial_of(losses=losses, backbone=backbone, seeds=(seed,)) for seed in (0, 1)]
+        trials.append(trial_of(baselines=baselines, backbone=backbone))
+        records = [run_trial(trial, workplace) for trial in trials]
+        assert [record.reason for record in records] == ["", "", ""]
+        (hashed,) = {record.details["initial_weights"] for record in records}
+        found.append(([trial.id for trial in trials], hashed))
+    assert found[0] == found[2]
+    assert found[0][0] == found[1][0]
+    assert found[0][1] != found[1][1]
+    assert len(found[0][1]) == 16
+
+
 def test_a_baseline_is_fitted_on_no_more_items_than_the_protocol_allows(trial_of, workplace):
     record = run_trial(trial_of(baselines=("pca",)), workplace)
     assert record.status == "finished", record.reason

@@ -195,6 +195,8 @@ def test_losses_and_baselines_of_all_seeds_share_the_features(plan_of, frozen_su
     assert raw.trial.parts["baseline"].reference == "pixels"
     assert raw.metrics != by_row["untrained"].metrics
     trained = by_row["contrastive + all-pairs"]
+    weights = {record.details["initial_weights"] for record in records}
+    assert len(weights) == 1  # one frozen network, whatever the row and the seed
     # 256 features of small-conv to 4 dimensions, and the bias: all that learns
     assert trained.details["parameters"] == 256 * 4 + 4
 

@@ -1,5 +1,6 @@
 """The network that is trained: a backbone, and a linear head to the embedding."""
 
+from hashlib import sha256
 from typing import Literal
 
 import numpy as np
@@ -56,6 +57,16 @@ class Embedder(nn.Module):
         batch that was written over.
         """
         return self._room if self.training and inputs.device.type == "cpu" else None
+
+
+def weights_hash(network: nn.Module) -> str:
+    """Return a hash of all tensors of a network's state, in the order of their names."""
+    digest = sha256()
+    tensors = {k: v for k, v in network.state_dict().items() if isinstance(v, Tensor)}
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def check_input(backbone: Backbone, items: Items) -> tuple[int, ...]:

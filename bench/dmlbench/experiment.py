@@ -111,9 +111,13 @@ def _measure(
         data = features_once(workplace, asked, backbone, trial.protocol)
     learn_items = partial(learn, trial, workplace)
     if dataset.evaluation == "cross-validation":
-        return cross_validate(trial, data, learn_items, on_epoch)
-    recall_at, device = dataset.recall_at, workplace.device
-    return retrieve(trial, data, recall_at, learn_items, on_epoch, keep, device)
+        outcome = cross_validate(trial, data, learn_items, on_epoch)
+    else:
+        recall_at, device = dataset.recall_at, workplace.device
+        outcome = retrieve(trial, data, recall_at, learn_items, on_epoch, keep, device)
+    if data.initial_weights:
+        outcome["details"]["initial_weights"] = data.initial_weights[:16]
+    return outcome
 
 
 def _reason(error: Exception | SystemExit) -> str:

@@ -24,7 +24,7 @@ from dmlbench.data.decoding import PhotoFormat
 from dmlbench.data.folders import cache_folder, made_once
 from dmlbench.data.items import Data, Items
 from dmlbench.device import describe, seed_everything
-from dmlbench.embedder import Embedder, embed
+from dmlbench.embedder import Embedder, embed, weights_hash
 from dmlbench.errors import TrialError
 from dmlbench.protocol import Protocol
 from dmlbench.trial import Part, canonical_json
@@ -80,27 +80,24 @@ class Extractor:
         network = Embedder(self.backbone, next(iter(data.splits.values())), 1).to(self.device)
         width = network.head.in_features
         network.head = nn.Identity()  # type: ignore[assignment]
-        key = self._key(network, data.fingerprint)
+        weights = weights_hash(network.backbone)
+        key = self._key(network, weights, data.fingerprint)
         splits = {}
         for name, items in data.splits.items():
             path = folder / f"{sha256(f'{key}/{name}'.encode()).hexdigest()[:32]}.npy"
             shape = (len(items), width)
             write = partial(self._write, network, items, shape)
             splits[name] = replace(items, inputs=made_once(path, partial(_read, shape), write))
-        return replace(data, splits=splits)
+        return replace(data, splits=splits, initial_weights=weights)
 
-    def _key(self, network: nn.Module, fingerprint: str) -> str:
-        weights = sha256()
-        for name, value in network.state_dict().items():
-            weights.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
-            weights.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    def _key(self, network: nn.Module, weights: str, fingerprint: str) -> str:
         photos = PhotoFormat.of(self.protocol)
         parts: Mapping[str, Any] = {
             "version": [VERSION, DECODING],
             "data": fingerprint,
             "photos": [photos.short_side, photos.image_size, photos.interpolation],
             "backbone": self.part.identity(),
-            "weights": weights.hexdigest(),
+            "weights": weights,
             "packages": _packages(network),
             "settings": describe(self.device, self.protocol.precision),
         }

@@ -15,7 +15,7 @@ from dmlbench.contracts import Miner
 from dmlbench.data.items import Items, with_consecutive_labels
 from dmlbench.device import seed_everything
 from dmlbench.discovery import Catalogue
-from dmlbench.embedder import Embedder, embed
+from dmlbench.embedder import Embedder, embed, weights_hash
 from dmlbench.errors import TrialError
 from dmlbench.frozen import FrozenFeatures
 from dmlbench.memory import installed
@@ -103,6 +103,11 @@ def _untrained_network(trial: Trial, workplace: Workplace, items: Items) -> Embe
     return Embedder(backbone, items, trial.protocol.embedding_dim).to(workplace.device)
 
 
+def _initial_weights(model: Embedder) -> dict[str, str]:
+    """Return what tells apart two states of the pretrained weights that one name has."""
+    return {"initial_weights": weights_hash(model.backbone)[:16]}
+
+
 def _train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
     protocol, device = trial.protocol, workplace.device
     model = _untrained_network(trial, workplace, items)
@@ -129,6 +134,7 @@ def _train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator
             rate for rate, loss in zip(rates, losses, strict=True) if list(loss.parameters())
         ),
         "train_items": len(items),
+        **_initial_weights(model),
     }
     remember = partial(_remember, model, embed_items)
     yield State(0, None, embed_items, details, remember)
@@ -163,8 +169,10 @@ def _fit_baseline(trial: Trial, workplace: Workplace, items: Items) -> State:
     seed_everything(trial.seed, FIT_STREAM)
     estimator = workplace.make("baseline", part, random_state=trial.seed)
     represent: Embed = Items.flat
+    weights = {}
     if getattr(estimator, "takes", "pixels") == "embeddings":
         network = _untrained_network(trial, workplace, items)
+        weights = _initial_weights(network)
         represent = partial(
             _embed, network, device=workplace.device, precision=trial.protocol.precision
         )
@@ -173,7 +181,7 @@ def _fit_baseline(trial: Trial, workplace: Workplace, items: Items) -> State:
     _limit_components(estimator, part, rows, fitted.labels, trial.protocol.embedding_dim)
     estimator.fit(rows, fitted.labels)
     learns = not hasattr(estimator, "__sklearn_tags__") or estimator.__sklearn_tags__().requires_fit
-    details = {"fit_items": len(fitted) if learns else 0, "train_items": len(items)}
+    details = {"fit_items": len(fitted) if learns else 0, "train_items": len(items), **weights}
     return State(0, None, lambda some: _transform(estimator, represent, some, part), details)
 
 

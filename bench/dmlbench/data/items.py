@@ -87,6 +87,8 @@ class Data:
     splits: Mapping[str, Items]
     class_names: tuple[str, ...]
     fingerprint: str
+    initial_weights: str = ""
+    """Hash of the weights of the frozen backbone whose features they are; empty if they are not."""
 
 
 def load_data(
