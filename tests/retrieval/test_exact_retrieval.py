@@ -27,6 +27,7 @@ class Case:
     columns: int
     listed: int
     products: str
+    precision_at: tuple[int, ...]
 
 
 @st.composite
@@ -46,6 +47,9 @@ def cases(draw) -> Case:
     if draw(st.booleans()):
         gallery[:] = gallery[0]
     gallery_labels = rng.integers(0, classes, items) * 7 - 3
+    lone = draw(st.integers(0, items))  # in a row: whole tiles and blocks without a positive
+    alone = draw(st.sampled_from([-1, 1])) * np.arange(1000, 1000 + lone)
+    gallery_labels[rng.permutation(items)[:lone]] = alone
     self_retrieval = draw(st.booleans())
     if self_retrieval:
         queries, labels, own = gallery, gallery_labels, np.arange(items)
@@ -68,6 +72,7 @@ def cases(draw) -> Case:
         columns=draw(st.sampled_from([60, 16, 5])),
         listed=draw(st.sampled_from([32, 2**24, 2**27])),
         products=draw(st.sampled_from(["numpy", "torch"])),
+        precision_at=draw(st.sampled_from([(), (1, 3)])),
     )
 
 
@@ -79,7 +84,7 @@ def check(case: Case, engine: str, forced, inner_product, oracle, assert_matches
         for symmetric in {True, not case.self_retrieval}:
             arguments = {
                 "self_index": None if case.self_retrieval else case.own,
-                "precision_at": (1, 3),
+                "precision_at": case.precision_at,
                 "mean_average_precision": engine != "tiles",
                 "distance": inner_product(symmetric),
                 "tolerance": case.tolerance,
@@ -101,7 +106,10 @@ def check(case: Case, engine: str, forced, inner_product, oracle, assert_matches
         (result.r_precision, np.mean([q.hits / q.relevant for q in scored])),
         (result.map_at_r, np.mean([q.average_precision for q in scored])),
         (result.mean_reciprocal_rank, np.mean([1 / q.best_rank for q in scored])),
-        (result.precision_at[3], np.mean([sum(r <= 3 for r in q.ranks) / 3 for q in scored])),
+        *(
+            (value, np.mean([sum(r <= k for r in q.ranks) / k for q in scored]))
+            for k, value in result.precision_at.items()
+        ),
         (result.tied, np.mean([q.ties > 0 for q in scored])),
     ):
         assert value == pytest.approx(wanted, abs=1e-12)

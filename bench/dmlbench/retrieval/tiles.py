@@ -140,7 +140,7 @@ def _product(task: Task, tile: Tile, workspace: _Workspace) -> np.ndarray:
 def _start_queries(task: Task, candidates: Candidates, tile: Tile, similarity: np.ndarray) -> None:
     """Set the bounds of queries by the tile of their positives, and leave negatives alone in it."""
     layout, queries = task.layout, slice(tile.top, tile.bottom)
-    depth = int(task.depth[queries].max())
+    depth = max(1, int(task.depth[queries].max()))  # 0 where all queries are lone
     number = layout.query_class[queries]
     size = layout.class_size[number]
     row = np.repeat(np.arange(len(number)), size)
