@@ -10,6 +10,8 @@ from PIL import Image
 
 from dmlbench.data.items import Data, Items
 from dmlbench.errors import DataError
+from dmlbench.records import Array
+from dmlbench.retrieval import nearest_neighbours
 from dmlbench.site.embedded import Embedded, embedded
 from dmlbench.site.gallery import NEIGHBOURS, QUERIES, gallery
 from dmlbench.site.maps import CLASSES, POINTS, neighbour_map, principal_map
@@ -18,7 +20,18 @@ from dmlbench.site.maps import CLASSES, POINTS, neighbour_map, principal_map
 @pytest.fixture
 def found(pictures, embeddings) -> Embedded:
     test = pictures.splits["test"]
-    return Embedded(embeddings, test, embeddings, test, pictures.class_names, True)
+    ranks = best_ranks(embeddings, test.labels)
+    return Embedded(embeddings, test, embeddings, test, pictures.class_names, True, ranks)
+
+
+def best_ranks(embeddings: np.ndarray, labels: np.ndarray, step: int = 1) -> np.ndarray:
+    """Return the rank of each item's nearest of its class, 0 for none; `step` 2: among odd ones."""
+    ranks = []
+    for query, label in enumerate(labels):
+        order = [item for item in by_distance(query, embeddings) if (item + 1) % step == 0]
+        right = [rank for rank, item in enumerate(order, 1) if labels[item] == label]
+        ranks.append(right[0] if right else 0)
+    return np.array(ranks, np.int32)
 
 
 def pixels(picture) -> np.ndarray:
@@ -56,6 +69,25 @@ def test_half_of_the_queries_are_right_and_half_wrong_where_there_are_enough(fou
     assert shown.count(False) > 0
 
 
+def test_only_the_queries_shown_search_for_neighbours(found, monkeypatch):
+    searched = []
+
+    def search(queries, *arguments, **options):
+        searched.append(len(queries))
+        return nearest_neighbours(queries, *arguments, **options)
+
+    monkeypatch.setattr("dmlbench.site.gallery.nearest_neighbours", search)
+    shown = gallery(found)
+    assert searched == [len(shown)]
+
+
+def test_a_query_whose_first_place_is_shared_with_another_class_is_among_the_wrong(found):
+    """Metrics put the other class first, so the record has rank 2 and only the pictures a tie."""
+    alike = replace(found, queries=np.ones((40, 5), np.float32))
+    alike = replace(alike, gallery=alike.queries, best_rank=np.where(found.best_rank > 0, 27, 0))
+    assert len(gallery(alike)) == QUERIES // 2
+
+
 def test_a_query_without_anything_to_find_is_not_shown(found):
     assert "j" not in [each.query.class_name for each in gallery(found)]
 
@@ -63,10 +95,12 @@ def test_a_query_without_anything_to_find_is_not_shown(found):
 def test_queries_search_their_gallery_where_there_is_one(pictures, embeddings):
     items = pictures.splits["test"]
     queries, others = np.arange(0, 39, 2), np.arange(1, 39, 2)
+    ranks = best_ranks(embeddings, items.labels, step=2)[queries]
     apart = Embedded(
         *(embeddings[queries], items[queries], embeddings[others], items[others]),
-        *(pictures.class_names, False),
+        *(pictures.class_names, False, ranks),
     )
+    assert len(gallery(apart)) == min((ranks == 1).sum(), 6) + min((ranks > 1).sum(), 6)
     for each in gallery(apart):
         (query,) = (i for i in queries if (items.inputs[i, 0] == pixels(each.query)).all())
         nearest = [item for item in by_distance(query, embeddings) if item % 2 == 1]
@@ -119,7 +153,7 @@ def test_maps_of_many_items_are_thinned_and_of_many_classes_named_in_part():
     items = Items(np.zeros((3000, 1)), labels)
     rows = np.random.default_rng(0).normal(size=(3000, 6)).astype(np.float32)
     names = tuple(map(str, range(50)))
-    made = principal_map(Embedded(rows, items, rows, items, names, True))
+    made = principal_map(Embedded(rows, items, rows, items, names, True, np.ones(3000, int)))
     assert len(made["points"]) == POINTS
     assert made["of"] == 3000
     assert made["named"] == CLASSES
@@ -132,8 +166,9 @@ def test_collapsed_embeddings_still_have_a_map(method, found):
     assert "all are alike" in made["method"]
 
 
-def test_the_pages_show_what_was_kept(record, build, pictures, embeddings):
-    records = [record(seed=seed, per_query={}) for seed in range(3)]
+def test_the_pages_show_what_was_kept(record, build, pictures, embeddings, found):
+    ranks = {"best_rank": Array.pack(found.best_rank)}
+    records = [record(seed=seed, per_query=ranks) for seed in range(3)]
     pages = build(
         records,
         embeddings=lambda trial: {"test": embeddings} if trial.seed == 1 else None,
@@ -152,6 +187,20 @@ def test_the_pages_show_what_was_kept(record, build, pictures, embeddings):
     other = pages[f"trials/{records[0].trial.id}.html"]
     assert not other.all("img")
     assert "--keep-embeddings" in other.all("main")[0].text
+
+
+@pytest.mark.parametrize(
+    "per_query",
+    [
+        {},
+        {"best_rank": Array.pack(np.ones(39, np.int32))},
+        {"best_rank": Array.pack(np.zeros(40, np.int32))},
+        {"best_rank": Array.pack(np.ones(40))},
+    ],
+)
+def test_a_record_without_the_rank_of_each_query_is_told(record, pictures, embeddings, per_query):
+    told = reason(record(per_query=per_query), {"test": embeddings}, pictures)
+    assert "does not say how each of its 40 queries fared" in told
 
 
 def reason(record, kept, data) -> str:

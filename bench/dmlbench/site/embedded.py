@@ -31,6 +31,8 @@ class Embedded:
     gallery_items: Items
     class_names: tuple[str, ...]
     self_retrieval: bool
+    best_rank: np.ndarray
+    """Rank of each query's nearest item of its class, as the record has it ``[Q]``; 0 for none."""
 
 
 def embedded(record: Record, embeddings: ReadEmbeddings, data: ReadData) -> Embedded | str:
@@ -68,7 +70,21 @@ def _with_items(record: Record, kept: Mapping[str, np.ndarray], data: Data | Non
         gallery_items=data.splits[gallery],
         class_names=data.class_names,
         self_retrieval=queries == gallery,
+        best_rank=_best_rank(record, len(data.splits[queries])),
     )
+
+
+def _best_rank(record: Record, queries: int) -> np.ndarray:
+    """Return the rank of each query's nearest item of its class ``[Q]``; 0 for none.
+
+    Raises:
+        DataError: the record does not have them.
+    """
+    array = record.per_query.get("best_rank")
+    rank = np.empty(0, np.int32) if array is None else array.unpack()
+    if rank.dtype.kind != "i" or rank.shape != (queries,) or not rank.any():
+        raise DataError(f"The record does not say how each of its {queries} queries fared.")
+    return rank
 
 
 def _check(name: str, kept: Mapping[str, np.ndarray], data: Data) -> None:

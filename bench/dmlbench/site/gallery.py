@@ -40,19 +40,17 @@ class Retrieved:
 
 
 def gallery(embedded: Embedded) -> list[Retrieved]:
-    """Return the chosen queries with their exact nearest neighbours by cosine.
+    """Return a few queries with their exact nearest neighbours by cosine.
 
-    Queries whose class has nothing to find are left out. Vectors have no pictures: none are shown.
+    Which are right at the first place the record says: only those shown search the gallery. Queries
+    whose class has nothing to find are left out. Vectors have no pictures: none are shown.
     """
     if embedded.query_items.inputs.ndim != 4:
         return []
     labels, targets = embedded.query_items.labels, embedded.gallery_items.labels
-    known = np.isin(labels, _findable(targets, at_least=2 if embedded.self_retrieval else 1))
-    scored = np.flatnonzero(known)
-    index, similarity = _nearest(embedded, scored, 1)
-    right = targets[index[:, 0]] == labels[scored]
-    chosen = np.sort(np.concatenate([_spread(scored[part]) for part in (right, ~right)]))
-    index, similarity = _nearest(embedded, chosen, NEIGHBOURS)
+    sides = (embedded.best_rank == 1, embedded.best_rank > 1)
+    chosen = np.sort(np.concatenate([_spread(np.flatnonzero(side)) for side in sides]))
+    index, similarity = _nearest(embedded, chosen)
     queries = _pictures(embedded.query_items, chosen)
     found = _pictures(embedded.gallery_items, index.ravel())
     names = embedded.class_names
@@ -73,21 +71,15 @@ def gallery(embedded: Embedded) -> list[Retrieved]:
     ]
 
 
-def _nearest(embedded: Embedded, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(embedded: Embedded, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     own = queries if embedded.self_retrieval else np.full(len(queries), -1)
     found = nearest_neighbours(
         embedded.queries[queries],
         embedded.gallery,
-        k=min(k, len(embedded.gallery) - embedded.self_retrieval),
+        k=min(NEIGHBOURS, len(embedded.gallery) - embedded.self_retrieval),
         self_index=own,
     )
     return found.index, found.similarity
-
-
-def _findable(targets: np.ndarray, at_least: int) -> np.ndarray:
-    classes, counts = np.unique(targets, return_counts=True)
-    found: np.ndarray = classes[counts >= at_least]
-    return found
 
 
 def _spread(queries: np.ndarray) -> np.ndarray:
