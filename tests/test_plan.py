@@ -272,8 +272,12 @@ def zoo_source(body: str) -> str:
 
 def test_all_data_are_those_that_are_ready_and_the_rest_is_told_why(install, plan_of):
     points = {"absent": "Absent", "failing": "Failing", "ready": "Patterns", "unmade": "Unmade"}
+    points |= {"unasked": "Unasked", "odd": "Odd"}
     source = zoo_source(
         "class Unmade(Patterns):\n    def __init__(self):\n        raise KeyError('oops')\n"
+        "class Unasked(Patterns):\n    def missing(self, data_dir):\n"
+        "        from dmlbench import DataError\n        raise DataError('its index is damaged')\n"
+        "class Odd(Patterns):\n    def missing(self, data_dir):\n        return [1]\n"
     )
     install(
         "all-data", source, {"dmlbench.datasets": {k: f"all_data:{v}" for k, v in points.items()}}
@@ -282,12 +286,14 @@ def test_all_data_are_those_that_are_ready_and_the_rest_is_told_why(install, pla
     plan = plan_of(datasets=("all",), losses=("contrastive",), protocol=None)
     names = {trial.dataset.name for trial in plan.trials}
     assert {"ready", "digits", "digits-closed"} <= names
-    assert not names & {"absent", "failing", "unmade", "broken", "folder"}
+    assert not names & {"absent", "failing", "unmade", "unasked", "odd", "broken", "folder"}
     left_out = "\n".join(plan.left_out)
     for words in (
         "absent: put the patterns into --data-dir.",
         "failing: Loading Failing failed: KeyError",
-        "'unmade' failed: KeyError: 'oops'",
+        "'unmade' of all-data 1.0 failed: KeyError: 'oops'",
+        "'unasked' of all-data 1.0 failed: DataError: its index is damaged",
+        "'odd' of all-data 1.0 failed: its missing() returned [1]",
         "'broken' of no-data 1.0 can't be loaded: ZeroDivisionError",
         "folder: name your own data, as --dataset folder:PATH.",
     ):

@@ -13,6 +13,7 @@ from dmlbench.composition import compose, terms
 from dmlbench.contracts import Dataset, Sampler
 from dmlbench.data.decoding import PhotoFormat
 from dmlbench.data.items import Data, load_data
+from dmlbench.data.overview import how_to_get
 from dmlbench.data.store import OnProgress
 from dmlbench.discovery import Catalogue
 from dmlbench.embedder import check_input
@@ -105,17 +106,16 @@ class Planner:
         ready: list[str] = []
         reasons: dict[str, list[str]] = {}
         for reference in self.catalogue.references("dataset"):
+            missing: str | None
             try:
-                _, component = self.catalogue.load("dataset", reference)
-                with guarded(f"The dataset {reference!r}"):
-                    family = family_argument(component)
-                    settings = {} if family else self._partial(component)
-                    missing = None if family else component(**settings).missing(self.data_dir)
+                found, component = self.catalogue.load("dataset", reference)
+                if family_argument(component):
+                    missing = f"name your own data, as --dataset {reference}:PATH."
+                else:
+                    settings = self._partial(component)
+                    missing = how_to_get(found.entry, component, self.data_dir, **settings)
             except PluginError as error:
-                reasons.setdefault(str(error), []).append(reference)
-                continue
-            if family:
-                missing = f"name your own data, as --dataset {reference}:PATH."
+                missing = str(error)
             if missing:
                 reasons.setdefault(missing, []).append(reference)
             else:

@@ -51,6 +51,61 @@ def test_doctor_reports_versions_devices_and_data(dmlbench):
         assert word in result.out
 
 
+@pytest.fixture
+def broken_datasets(install) -> dict[str, str]:
+    """Install datasets that break when they are asked for their data; return what is told of each.
+
+    Their names are the first and the last of all.
+    """
+    source = (
+        "from dmlbench import DataError, Dataset\n"
+        "class Damaged(Dataset):\n"
+        "    modality, evaluation = 'image', 'retrieval'\n"
+        "    def load(self, data_dir): ...\n"
+        "    def missing(self, data_dir): raise DataError('its index is damaged')\n"
+        "class Buggy(Damaged):\n"
+        "    def missing(self, data_dir): raise KeyError('index')\n"
+        "class Boastful(Damaged):\n"
+        "    expected = None\n"
+        "    def missing(self, data_dir): return 7\n"
+    )
+    points = {"aa-damaged": "Damaged", "aa-buggy": "Buggy", "zz-boastful": "Boastful"}
+    entries = {name: f"broken_data:{value}" for name, value in points.items()}
+    install("broken-data", source, {"dmlbench.datasets": entries})
+    return {
+        "aa-damaged": "'aa-damaged' of broken-data 1.0 failed: DataError: its index is damaged",
+        "aa-buggy": "'aa-buggy' of broken-data 1.0 failed: KeyError: 'index'",
+        "zz-boastful": "'zz-boastful' of broken-data 1.0 failed: ",
+    }
+
+
+def test_doctor_names_broken_datasets_beside_the_others(dmlbench, broken_datasets):
+    result = dmlbench("doctor")
+    assert result.code == 1
+    broken = [line for line in result.out.splitlines() if "BROKEN" in line]
+    assert len(broken) == len(broken_datasets)
+    for word in (*broken_datasets.values(), "glyphs: ready", "omniglot:"):
+        assert word in result.out
+
+
+def test_data_list_names_broken_datasets_beside_the_others(dmlbench, broken_datasets):
+    result = dmlbench("data", "list")
+    assert result.code == 0
+    states = dict(line.split(maxsplit=1) for line in result.out.splitlines() if line[0] != " ")
+    assert states["glyphs"] == "ready"
+    for name, reason in broken_datasets.items():
+        assert states[name].startswith("BROKEN: ")
+        assert reason in states[name]
+
+
+def test_run_all_leaves_broken_datasets_out_with_the_reason(dmlbench, broken_datasets):
+    result = dmlbench("run", "--all", "--dry-run", "--seeds", 1)
+    assert result.code == 0, result.err
+    lines = [line for line in result.out.splitlines() if line.startswith("Left out: ")]
+    for name, reason in broken_datasets.items():
+        assert any(line.startswith(f"Left out: {name}: ") and reason in line for line in lines)
+
+
 def test_help_names_every_verb_and_version_is_the_distribution_s(dmlbench):
     from importlib.metadata import version
 

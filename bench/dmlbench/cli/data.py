@@ -60,7 +60,7 @@ def list_datasets(data_dir: Path | None) -> None:
     for reference in references:
         try:
             found, component = catalogue.load("dataset", reference)
-            about = overview(found.entry.name, component, data_dir)
+            about = overview(found.entry, component, data_dir)
         except PluginError as error:
             click.echo(f"{reference:<{width}}  BROKEN: {error}")
             continue

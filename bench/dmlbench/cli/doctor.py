@@ -15,6 +15,7 @@ def command(data_dir: Path | None) -> None:
     """Say what this machine has and what is broken; exit with 1 if a plugin is."""
     import torch
 
+    from dmlbench.data.overview import how_to_get
     from dmlbench.errors import PluginError
     from dmlbench.hyperparameters import family_argument
     from dmlbench.loading import load_entry
@@ -34,8 +35,8 @@ def command(data_dir: Path | None) -> None:
         try:
             component = load_entry(entry)
             if entry.kind == "dataset" and not family_argument(component):
-                missing = component().missing(data_dir)
-                click.echo(f"  {entry.name}: {missing or 'ready'}")
+                reason = how_to_get(entry, component, data_dir)
+                click.echo(f"  {entry.name}: {reason or 'ready'}")
         except PluginError as error:
             broken.append(str(error))
     click.echo("\nPlugins")
