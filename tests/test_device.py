@@ -41,7 +41,7 @@ def test_the_device_is_the_gpu_where_there_is_one():
     assert pick_device("cpu") == CPU
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "gpu", "", "cpu:x"])
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", "", "cpu:x", "meta", "hpu"])
 def test_a_device_that_is_not_there_is_said(name):
     with pytest.raises(ConfigError, match=f"no device '{name}' on this machine"):
         pick_device(name)

@@ -29,8 +29,8 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(0, device=device).cpu()  # from "meta" nothing comes back
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ConfigError(f"There is no device {name!r} on this machine: {error}") from error
     return device
 

@@ -115,3 +115,12 @@ def test_wrong_content_is_told(dmlbench, tmp_path, items):
     assert "'cosine'" in dmlbench("score", "good.npz", "--distance", "cosin").err
     assert dmlbench("score", "good.npz", "--recall-at", "one").code == 2
     assert dmlbench("score", "good.npz", "--recall-at", "0").code == 2
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99", "meta", ""])
+def test_a_device_that_is_not_there_is_said(dmlbench, tmp_path, items, device):
+    embeddings, labels = items
+    np.savez(tmp_path / "good.npz", embeddings=embeddings, labels=labels)
+    result = dmlbench("score", "good.npz", "--device", device)
+    assert result.code == 2
+    assert f"no device '{device}' on this machine" in result.err

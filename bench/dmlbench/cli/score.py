@@ -50,6 +50,10 @@ def command(
     from dmlbench.data.embedding_files import read_embeddings
     from dmlbench.retrieval import evaluate
 
+    if device != "cpu":  # torch takes a second to load, and NumPy does for the CPU
+        from dmlbench.device import pick_device
+
+        device = str(pick_device(device))
     embeddings, classes = read_embeddings(file, labels)
     others: tuple[Any, Any] = (None, None)
     if gallery is not None:
