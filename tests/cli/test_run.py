@@ -140,6 +140,22 @@ def test_a_failing_loss_costs_only_its_own_trials(dmlbench, tiny, tmp_path):
     assert "Broken" in (tmp_path / "leaderboards" / "digits-closed" / "tiny.md").read_text()
 
 
+def test_tables_that_can_not_be_written_leave_the_records_and_the_way_to_them(
+    dmlbench, tiny, tmp_path
+):
+    page = tmp_path / "leaderboards" / "digits-closed" / "tiny.md"
+    page.mkdir(parents=True)
+    result = dmlbench("run", *DIGITS, "--baseline", "pixels", "--protocol", tiny, "--seeds", 1)
+    assert result.code == 1
+    assert [record["status"] for record in records(tmp_path / "runs")] == ["finished"]
+    assert "tiny.md can't be written" in result.err
+    command = "dmlbench publish --runs runs --output leaderboards"
+    assert f"The records are kept. Make their leaderboards by: {command}" in result.err
+    page.rmdir()
+    assert dmlbench(*command.split()[1:]).code == 0
+    assert "pixels" in page.read_text()
+
+
 def test_own_images_in_a_folder(dmlbench, tiny, tmp_path):
     import numpy as np
     from PIL import Image

@@ -1,5 +1,6 @@
 """``dmlbench run``: plan, show the plan, run, and write the leaderboards."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,8 +10,10 @@ import click
 from dmlbench.cli.options import cache_dir_option, data_dir_option, output_option
 
 if TYPE_CHECKING:
+    from pluggy import PluginManager
+
     from dmlbench.plan import Plan, Planner
-    from dmlbench.records import Record
+    from dmlbench.records import Record, Store
     from dmlbench.suite import Suite
     from dmlbench.trial import Trial
 
@@ -119,7 +122,6 @@ def command(
     from dmlbench.discovery import Catalogue
     from dmlbench.executors import Site
     from dmlbench.hooks import plugin_manager
-    from dmlbench.leaderboard.publish import publish
     from dmlbench.leaderboard.terminal import print_tables
     from dmlbench.plan import Planner
     from dmlbench.records import Store
@@ -147,11 +149,8 @@ def command(
     site = Site(store.folder, data_dir, device, cache_dir, keep_embeddings)
     records = run(plan, site, hooks, jobs)
     print_tables(records)
-    found, damaged = store.read_all()
-    for error in damaged:
-        click.echo(f"dmlbench: left out: {error}", err=True)
-    paths = publish(found, output / "leaderboards", columns=hooks)
-    _close(records, paths)
+    published = _publish(store, output / "leaderboards", hooks)
+    _close(records, published)
 
 
 def _suite(path: Path | None, asked: dict[str, Any]) -> "Suite":
@@ -236,12 +235,31 @@ def _wrapped(rows: list[str]) -> str:
     )
 
 
-def _close(records: "list[Record]", paths: list[Path]) -> None:
+def _publish(store: "Store", folder: Path, hooks: "PluginManager") -> bool:
+    """Write the tables of all records; return whether that went well: what ran, ran."""
+    from dmlbench.errors import DmlbenchError
+    from dmlbench.leaderboard.publish import publish
+
+    found, damaged = store.read_all()
+    for error in damaged:
+        click.echo(f"dmlbench: left out: {error}", err=True)
+    try:
+        paths = publish(found, folder, columns=hooks)
+    except DmlbenchError as error:
+        words = ("dmlbench", "publish", "--runs", str(store.folder), "--output", str(folder))
+        again = f"The records are kept. Make their leaderboards by: {shlex.join(words)}"
+        click.echo(f"dmlbench: {error}\n{again}", err=True)
+        return False
+    tables = [path for path in paths if path.suffix == ".md"]
+    click.echo("Leaderboards: " + ", ".join(map(str, tables)))
+    return True
+
+
+def _close(records: "list[Record]", published: bool) -> None:
     failed = [record for record in records if record.status == "failed"]
     for reason in dict.fromkeys(f"{record.trial.label}: {record.reason}" for record in failed):
         click.echo(f"Failed: {reason}", err=True)
-    tables = [path for path in paths if path.suffix == ".md"]
-    click.echo("Leaderboards: " + ", ".join(map(str, tables)))
     if failed:
         click.echo(f"{len(failed)} of {len(records)} trials failed.", err=True)
+    if failed or not published:
         raise SystemExit(1)
