@@ -234,7 +234,7 @@ def test_an_empty_plan_is_a_run_too(store, hooks, listener):
     assert listener.heard == [("run started", 0), ("run finished", [])]
 
 
-def test_a_gpu_gets_one_worker_and_each_core_one():
+def test_a_run_on_a_gpu_has_one_worker_and_on_the_cpu_one_a_core():
     import os
 
     assert default_jobs("cuda:1") == 1

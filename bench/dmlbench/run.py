@@ -80,7 +80,7 @@ def run(plan: Plan, site: Site, hooks: pluggy.PluginManager, jobs: int) -> list[
 
 
 def default_jobs(device: str) -> int:
-    """Return how many worker processes suit `device`: one a CPU core, one a GPU."""
+    """Return how many worker processes suit `device`: one a CPU core; else one, as all share it."""
     if device == "auto":
         import torch
 

@@ -26,6 +26,7 @@ class Site:
     """Folder that finished records are written to."""
     data_dir: Path | None = None
     device: str = "auto"
+    """The one device of all workers, however many GPUs there are."""
     cache_dir: Path | None = None
     keep_embeddings: bool = False
     """Whether the test embeddings are written beside each record."""
