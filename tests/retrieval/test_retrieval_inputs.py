@@ -48,6 +48,12 @@ def test_a_value_that_is_not_finite_is_named_by_its_row(bad):
         retrieval.evaluate(embeddings, np.zeros(9000, int))
 
 
+# Where long doubles are wider than doubles, their values may leave float64.
+WIDE = [(EMBEDDINGS.astype(np.longdouble), LABELS, "64 bits at most")] * (
+    np.dtype(np.longdouble).itemsize > 8
+)
+
+
 @pytest.mark.parametrize(
     ("embeddings", "labels", "message"),
     [
@@ -61,6 +67,7 @@ def test_a_value_that_is_not_finite_is_named_by_its_row(bad):
         (EMBEDDINGS, ["a", "a", "b", "b"], "integers"),
         (EMBEDDINGS + 0j, LABELS, "real numbers"),
         (EMBEDDINGS.astype(str), LABELS, "real numbers"),
+        *WIDE,
         ([[1.0, 2.0], [3.0]], [0, 0], "array"),
         (EMBEDDINGS, np.arange(4), "nothing to retrieve"),
         (EMBEDDINGS[:1], LABELS[:1], "nothing to retrieve"),
@@ -100,6 +107,7 @@ def test_a_wrong_gallery_is_an_error_that_says_what(arguments, message):
     [
         ({"recall_at": (0, 1)}, "recall_at"),
         ({"precision_at": (-1,)}, "precision_at"),
+        ({"precision_at": (10**23,)}, "precision_at must name ranks from 1 to 2147483647"),
         ({"tolerance": -1e-6}, "tolerance"),
         ({"tolerance": np.nan}, "tolerance"),
         ({"memory_budget": 0}, "memory_budget"),
@@ -131,3 +139,8 @@ def test_every_public_name_can_be_loaded_and_no_other():
         assert getattr(retrieval, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'evaluat'"):
         retrieval.evaluat  # noqa: B018
+
+
+def test_embeddings_whose_squares_leave_float64_are_an_error_without_a_warning():
+    with pytest.raises(DataError, match="too large"):
+        retrieval.evaluate(EMBEDDINGS * 1e300, LABELS, distance="euclidean")

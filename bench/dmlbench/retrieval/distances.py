@@ -223,12 +223,13 @@ def _euclidean_maps(queries: np.ndarray, gallery: np.ndarray, transform: Map) ->
     def exact(rows: np.ndarray) -> np.ndarray:
         return transform(rows.astype(np.float64))
 
-    centre = sum(exact(rows).sum(axis=0) for rows in _parts(gallery)) / len(gallery)
     longest = spread = 0.0
-    for part in (*_parts(gallery), *(_parts(queries) if queries is not gallery else ())):
-        rows = exact(part)
-        longest = max(longest, float(np.linalg.norm(rows, axis=1).max()))
-        spread = max(spread, float(np.linalg.norm(rows - centre, axis=1).max()))
+    with np.errstate(over="ignore", invalid="ignore"):  # told below
+        centre = sum(exact(rows).sum(axis=0) for rows in _parts(gallery)) / len(gallery)
+        for part in (*_parts(gallery), *(_parts(queries) if queries is not gallery else ())):
+            rows = exact(part)
+            longest = max(longest, float(np.linalg.norm(rows, axis=1).max()))
+            spread = max(spread, float(np.linalg.norm(rows - centre, axis=1).max()))
     if not np.isfinite(spread):
         raise DataError("The embeddings are too large: their squares leave the range of float64.")
     scale = max(spread, _SMALLEST_SPREAD * longest) or 1.0

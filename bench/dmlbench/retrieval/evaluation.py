@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dmlbench.retrieval.inputs import Embeddings, Labels
 
 _SMALLEST_BUDGET = 2**16
+_LAST_RANK = 2**31 - 1
 Precision = Literal["float32", "float64"]
 
 
@@ -69,8 +70,8 @@ def evaluate(
         ConfigError: an argument is out of range.
     """
     for name, ranks in (("recall_at", recall_at), ("precision_at", precision_at)):
-        if any(k < 1 for k in ranks):
-            raise ConfigError(f"{name} must name ranks of 1 or more, not {list(ranks)}.")
+        if not all(1 <= k <= _LAST_RANK for k in ranks):
+            raise ConfigError(f"{name} must name ranks from 1 to {_LAST_RANK}, not {list(ranks)}.")
     if not 0 <= tolerance < np.inf:
         raise ConfigError(f"tolerance must be 0 or more, not {tolerance}.")
     if memory_budget < _SMALLEST_BUDGET:

@@ -76,15 +76,16 @@ def read_embeddings(embeddings: "Embeddings", name: str) -> np.ndarray:
     """Return `embeddings` as a real array ``[N, D]`` on the CPU, copied only if it must be.
 
     Raises:
-        DataError: not two-dimensional, empty, not real numbers, or a row has NaN or infinity.
+        DataError: not two-dimensional, empty, not real numbers of 64 bits at most, or a row has
+            NaN or infinity.
     """
     array = _as_array(embeddings, name)
     if array.ndim != 2:
         raise DataError(f"{name} must have the shape [N, D], not {list(array.shape)}.")
     if array.size == 0:
         raise DataError(f"{name} is empty: its shape is {list(array.shape)}.")
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"{name} must hold real numbers, not {array.dtype}.")
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        raise DataError(f"{name} must hold real numbers of 64 bits at most, not {array.dtype}.")
     if array.dtype.kind == "f":
         for start in range(0, len(array), _ROWS_CHECKED_AT_ONCE):
             finite = np.isfinite(array[start : start + _ROWS_CHECKED_AT_ONCE]).all(axis=1)
