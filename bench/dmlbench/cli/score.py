@@ -84,13 +84,22 @@ def command(
 
 
 def _numbered(classes: Any, others: Any) -> tuple[Any, Any]:
-    """Return classes as numbers that mean the same in both arrays; names may be texts."""
+    """Return classes as numbers that mean the same in both arrays; names may be texts.
+
+    Raises:
+        DataError: they are of types that can't be compared.
+    """
     import numpy as np
+
+    from dmlbench.errors import DataError
 
     if all(part is None or np.asarray(part).dtype.kind in "iu" for part in (classes, others)):
         return classes, others
-    both = classes if others is None else np.concatenate([classes, others])
-    numbers = np.unique(both, return_inverse=True)[1]
+    try:
+        both = classes if others is None else np.concatenate([classes, others])
+        numbers = np.unique(both, return_inverse=True)[1]
+    except TypeError as error:
+        raise DataError(f"The labels can't be compared with each other: {error}.") from error
     return numbers[: len(classes)], None if others is None else numbers[len(classes) :]
 
 

@@ -22,15 +22,35 @@ def read_embeddings(path: Path, labels: Path | None = None) -> tuple[np.ndarray,
 
     Raises:
         ConfigError: a file of another type, or labels that are in neither file.
-        DataError: a file that can't be read, or without the arrays.
+        DataError: a file that can't be read, or without the arrays, or not a label for each row.
     """
     arrays = _read(path)
     embeddings = _named(arrays, "embeddings", path)
     if labels is not None:
-        return embeddings, np.asarray(_named(_read(labels), "embeddings", labels))
+        return embeddings, _checked(_named(_read(labels), "embeddings", labels), embeddings, labels)
     if path.suffix == ".npy":
         raise ConfigError(f"{path} holds embeddings alone: give their classes with --labels.")
-    return embeddings, _named(arrays, "labels", path)
+    return embeddings, _checked(_named(arrays, "labels", path), embeddings, path)
+
+
+def _checked(labels: np.ndarray, embeddings: np.ndarray, path: Path) -> np.ndarray:
+    """Return `labels`, of any type.
+
+    Raises:
+        DataError: there is not one for each embedding.
+    """
+    if labels.ndim != 1 or labels.shape != embeddings.shape[:1]:
+        raise DataError(
+            f"{path}: labels must have one entry for each embedding; their shape is "
+            f"{list(labels.shape)}, that of the embeddings {list(embeddings.shape)}."
+        )
+    if labels.dtype.kind not in "iu":
+        from pandas import isna
+
+        empty = np.flatnonzero(isna(labels))
+        if len(empty):
+            raise DataError(f"{path}: labels has an empty entry, first in row {empty[0]}.")
+    return labels
 
 
 def _read(path: Path) -> Arrays:
@@ -38,11 +58,21 @@ def _read(path: Path) -> Arrays:
         known = ", ".join(_READERS)
         raise ConfigError(f"{path}: embeddings are read from {known}, not {path.suffix or 'this'}.")
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe may never end
+            raise DataError(f"{path} is no regular file.")
         return _READERS[path.suffix](path)
     except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror or error}.") from error
+        raise DataError(f"{path} can't be read: {error.strerror or _line(error)}.") from error
+    except MemoryError as error:
+        raise DataError(f"{path} does not fit into memory: {_line(error)}") from error
     except (ValueError, BadZipFile, EOFError, KeyError, RuntimeError) as error:
-        raise DataError(f"{path} is damaged or holds objects, not numbers: {error}") from error
+        raise DataError(
+            f"{path} is damaged or holds objects, not numbers: {_line(error)}"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _named(arrays: Arrays, name: str, path: Path) -> np.ndarray:
@@ -68,24 +98,29 @@ def _safetensors(path: Path) -> Arrays:
         return load_file(path)
     except SafetensorError as error:
         raise ValueError(error) from error
+    except (TypeError, AttributeError) as error:  # how it says bfloat16 and float8
+        raise DataError(f"{path} has numbers that NumPy lacks; save them as float32.") from error
 
 
 def _parquet(path: Path) -> Arrays:
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     try:
         table = pq.read_table(path)
     except pa.ArrowInvalid as error:
         raise ValueError(error) from error
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     arrays: dict[str, Any] = {}
     for name in table.column_names:
         column = table.column(name).combine_chunks()
-        if pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
-            values = column.flatten().to_numpy(zero_copy_only=False)
-            if not len(column) or len(values) % len(column):
+        if any(is_list(column.type) for is_list in lists):
+            lengths = pc.list_value_length(column).unique().to_pylist() or [0]
+            if len(lengths) > 1 or lengths[0] is None:
                 raise ValueError(f"the lists of {name!r} differ in length")
-            arrays[name] = values.reshape(len(column), -1)
+            values = column.flatten().to_numpy(zero_copy_only=False)
+            arrays[name] = values.reshape(len(column), lengths[0])
         else:
             arrays[name] = column.to_numpy(zero_copy_only=False)
     return arrays
