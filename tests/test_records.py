@@ -185,6 +185,8 @@ def test_a_file_that_is_no_record_is_reported(store, content):
         ({"more": 1}, "more"),
         ({"metrics": {"map_at_r": "high"}}, "map_at_r"),
         ({"metrics": {"map_at_r": float("nan")}}, "map_at_r"),
+        ({"metrics": {"map_at_r": 1e308}}, "map_at_r"),  # its square is no number
+        ({"last_epoch_metrics": {"map_at_r": -1e308}}, "map_at_r"),
         ({"id": "0123456789abcdef"}, "its id 0123456789abcdef does not fit"),
     ],
 )
@@ -220,6 +222,16 @@ def test_a_folder_in_the_place_of_a_record_is_reported(store):
     readable, damaged = store.read_all()
     assert readable == []
     assert "Is a directory" in str(damaged[0])
+
+
+def test_a_pipe_in_the_place_of_a_record_is_reported_before_anybody_waits_for_it(store):
+    path = store.write(make_record())
+    os.mkfifo(path.with_name("pipe.json"))
+    readable, damaged = store.read_all()
+    assert [record.id for record in readable] == [make_trial().id]
+    assert [str(error) for error in damaged] == [
+        f"{path.with_name('pipe.json')} is no regular file."
+    ]
 
 
 # Disks

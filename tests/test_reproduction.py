@@ -108,6 +108,11 @@ def test_differences_of_epochs_and_queries_are_counted(record):
         "epochs": "1 of 3 differ, from 2 on",
         "per_query.hits": "2 of 24 items differ",
     }
+    damaged = Array(dtype="<i4", data="!")
+    broken = changed(record, per_query={**record.per_query, "hits": damaged})
+    assert [(one.field, one.second) for one in differences(record, broken)] == [
+        ("per_query.hits", "differs, and one is damaged")
+    ]
     fewer = changed(record, epochs=record.epochs[:1])
     assert [one.second for one in differences(record, fewer)] == ["1 epochs"]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dmlbench.errors import DataError
 from dmlbench.records import Array, Epoch, Record
 
 ABSENT = "–"
@@ -72,7 +73,11 @@ def _arrays(first: Mapping[str, Array], second: Mapping[str, Array]) -> Iterator
         if ABSENT in (before, after):
             sides = [ABSENT if side is ABSENT else "an array" for side in (before, after)]
         else:
-            one, other = before.unpack(), after.unpack()
+            try:
+                one, other = before.unpack(), after.unpack()
+            except DataError:
+                yield Difference(f"per_query.{name}", "", "differs, and one is damaged")
+                continue
             if one.dtype == other.dtype and np.array_equal(one, other):
                 continue  # compressed in another way
             sides = [f"{len(one)} items", f"{len(other)} items"]

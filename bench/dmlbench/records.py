@@ -10,10 +10,10 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from dmlbench.errors import ConfigError, DataError, TrialError
 from dmlbench.protocol import Section
@@ -21,6 +21,10 @@ from dmlbench.trial import Trial
 
 _MOST_BYTES = 1 << 28
 """In an unpacked array: zlib makes a thousand times as much of a stranger's file."""
+
+
+Metric = Annotated[float, Field(ge=-1e100, le=1e100)]
+"""No metric comes near the bounds; the squares of such numbers are numbers too."""
 
 
 class Array(Section):
@@ -84,9 +88,9 @@ class Record(Section):
     status: Literal["finished", "failed"]
     reason: str = ""
     """Why it failed."""
-    metrics: dict[str, float] = {}
+    metrics: dict[str, Metric] = {}
     """Test metrics of the selected epoch."""
-    last_epoch_metrics: dict[str, float] = {}
+    last_epoch_metrics: dict[str, Metric] = {}
     selected_epoch: int | None = None
     selection: str = ""
     """How the epoch was selected."""
@@ -239,6 +243,8 @@ def read_record(path: Path) -> Record:
         DataError: it can't be read or is no record of this schema.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe may never end
+            raise DataError(f"{path} is no regular file.")
         record = Record.model_validate_json(path.read_bytes())
         fits = record.id == record.trial.id
     except OSError as error:
