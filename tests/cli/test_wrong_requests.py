@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import datasets
 import pytest
 
 RUN = ("run", "--dataset", "digits", "--jobs", "0")
@@ -65,8 +66,8 @@ def photos(folder: Path, classes: dict[str, int]) -> Path:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_wrong_request_is_one_paragraph(dmlbench, tmp_path, monkeypatch, arguments, words):
-    monkeypatch.setenv("HF_HOME", str(tmp_path.parent / "empty_cache"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path.parent / "empty_cache")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     result = dmlbench(*arguments)
     assert result.code == 2, result
     for word in words:
