@@ -206,6 +206,24 @@ def test_a_changed_trial_no_longer_fits_its_id(store):
     assert read_record(path).id == make_trial().id
 
 
+def test_a_folder_that_can_not_be_entered_is_told(store, monkeypatch):
+    kept = make_record()
+    store.write(kept)
+    closed = store.folder / "closed"
+    closed.mkdir()
+    scandir = os.scandir
+
+    def guarded(path):
+        if str(path) == str(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    readable, damaged = store.read_all()
+    assert [record.id for record in readable] == [kept.id]
+    assert [str(error) for error in damaged] == [f"{closed} can't be read: Permission denied."]
+
+
 def test_one_damaged_file_hides_no_other(store):
     records = [make_record(seed) for seed in range(3)]
     paths = [store.write(record) for record in records]

@@ -119,8 +119,8 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def check_writable(self) -> None:
-        """Make the folder.
+    def check_writable(self, option: str = "--output") -> None:
+        """Make the folder, which the user chose by `option`.
 
         Raises:
             ConfigError: nothing can be written there.
@@ -132,7 +132,7 @@ class Store:
         except OSError as error:
             raise ConfigError(
                 f"Nothing can be written to {self.folder}: {error.strerror}. "
-                "Choose another folder with --output."
+                f"Choose another folder with {option}."
             ) from error
 
     def path(self, trial: Trial) -> Path:
@@ -210,13 +210,27 @@ class Store:
             DataError: there is one, but it is damaged.
         """
         path = self.path(trial)
-        return read_record(path) if path.is_file() else None
+        try:
+            there = path.is_file()
+        except OSError as error:  # such as a name that is too long
+            raise DataError(f"{path} can't be read: {error.strerror}.") from error
+        return read_record(path) if there else None
 
     def read_all(self) -> tuple[list[Record], list[DataError]]:
-        """Return all readable records, sorted by path, and an error for each damaged one."""
-        records, damaged = [], []
+        """Return all readable records, sorted by path, and an error for each that is not."""
+        records: list[Record] = []
+        damaged: list[DataError] = []
+
+        def unreadable(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):
+                damaged.append(DataError(f"{error.filename} can't be read: {error.strerror}."))
+
+        tree = list(os.walk(self.folder, onerror=unreadable))
+        paths = [Path(folder, name) for folder, folders, files in tree for name in folders + files]
         with _without_collecting():
-            for path in sorted(self.folder.rglob("*.json"), key=lambda path: path.parts):
+            for path in sorted(paths, key=lambda path: path.parts):
+                if path.suffix != ".json":
+                    continue
                 try:
                     records.append(read_record(path))
                 except DataError as error:

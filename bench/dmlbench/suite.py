@@ -22,7 +22,7 @@ class Suite(Section):
     protocol: str | None = None
     """None: the protocol that each dataset names."""
     losses: tuple[str, ...] | Literal["all"] = ()
-    miners: tuple[str, ...] | Literal["default", "all"] = "default"
+    miners: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["default", "all"] = "default"
     """``default``: each loss with its own. ``all``: besides, every other miner with the first of
     the `probes` that takes what it makes."""
     probes: tuple[str, ...] = ()

@@ -62,6 +62,13 @@ def photos(folder: Path, classes: dict[str, int]) -> Path:
         (("show", "los", "triplet"), ("'loss'",)),
         (("show", "protocol", "smal"), ("'small'",)),
         (("publish",), ("runs", "dmlbench run")),
+        (("run", "--dataset", "iris", "--loss", ""), ("--loss", "names nothing")),
+        (("run", "--dataset", "iris", "--loss", "triplet,"), ("--loss", "names nothing")),
+        (("run", "--dataset", "", "--loss", "triplet"), ("--dataset", "names nothing")),
+        (("run", "--dataset", "iris", "--backbone", " "), ("--backbone", "names nothing")),
+        (("run", "--dataset", "iris", "--seeds", "1000000000"), ("more than 10,000",)),
+        (("run", "--dataset", "folder:", "--loss", "triplet"), ("folder:PATH",)),
+        ((*RUN, "--baseline", "pixels", "--output", "x" * 300), ("File name too long", "--output")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

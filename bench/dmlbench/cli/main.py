@@ -1,6 +1,5 @@
 """The command ``dmlbench``: finds the verb, turns errors into a paragraph and an exit code."""
 
-import os
 import sys
 from importlib import import_module
 
@@ -87,7 +86,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("dmlbench: stopped. The same command goes on where it was.", err=True)
         code = 130
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+    except OSError as error:  # such as a full disk that our output goes to
+        if "--traceback" in sys.argv:
+            raise
+        click.echo(f"dmlbench: {error}", err=True)
+        code = 1
     sys.exit(code or 0)

@@ -52,7 +52,7 @@ def command(
     judge = Judge(store, Catalogue.discover(), data_dir, cache_dir, allow_other_data)
     findings = judge.findings(folder)
     if not dry_run and any(found.record and not found.is_there for found in findings):
-        store.check_writable()
+        store.check_writable("--into")
         findings = take(findings, store)
     _report(findings, into, dry_run)
     if any(found.refused for found in findings):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dmlbench.trial import Trial
 
 _ALL = "all"
+_MOST_SEEDS = 10_000
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -28,13 +29,26 @@ def _several(name: str, plural: str, help_text: str) -> Callable[[_Function], _F
         plural,
         multiple=True,
         metavar="NAME",
-        callback=lambda context, option, values: tuple(_split(values)),
+        callback=_names,
         help=help_text,
     )
 
 
-def _split(values: tuple[str, ...]) -> list[str]:
-    return [part for value in values for part in value.split(",") if part]
+def _names(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    return tuple(_named(part) for value in values for part in value.split(","))
+
+
+def _name(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    return value if value is None else _named(value)
+
+
+def _named(text: str) -> str:
+    """Return `text`; a variable of the shell that is not set must not mean everything there is."""
+    if not text.strip():
+        raise click.BadParameter("it names nothing.")
+    return text.strip()
 
 
 def _seeds(context: click.Context, option: click.Parameter, value: str | None) -> Any:
@@ -46,6 +60,8 @@ def _seeds(context: click.Context, option: click.Parameter, value: str | None) -
     except ValueError:
         numbers = []
     if numbers and "," not in value:
+        if numbers[0] > _MOST_SEEDS:
+            raise click.BadParameter(f"{value} seeds are more than {_MOST_SEEDS:,}.")
         numbers = list(range(numbers[0]))
     if not numbers or min(numbers) < 0:
         raise click.BadParameter(f"{value!r} is neither a number of seeds nor a list such as 3,7.")
@@ -70,8 +86,12 @@ def _settings(
 @_several("miner", "miners", "Miner for each loss, in place of its own.")
 @_several("baseline", "baselines", "Baseline, 'all', or 'none'.")
 @_several("sampler", "samplers", "Sampler, in place of the protocol's; 'paper': each loss's own.")
-@click.option("--backbone", metavar="NAME", help="Backbone, in place of the protocol's.")
-@click.option("--protocol", metavar="NAME", help="Protocol, or the path of a TOML file.")
+@click.option(
+    "--backbone", callback=_name, metavar="NAME", help="Backbone, in place of the protocol's."
+)
+@click.option(
+    "--protocol", callback=_name, metavar="NAME", help="Protocol, or the path of a TOML file."
+)
 @click.option("--seeds", callback=_seeds, metavar="N", help="How many seeds, or which: 3,7.")
 @click.option(
     "--set",

@@ -57,7 +57,7 @@ class Preparation:
         lock = self.data_dir / f".{self.name}.lock"
         with exclusive(lock, lambda owner: self.say(f"Waiting for {owner or 'another process'}.")):
             if self._is_ready():
-                self.say(f"{self.name} is ready in {self.data_dir}.")
+                self.say(f"{self.name} is ready in {target}.")
                 return target
             if target.exists() and not (target.is_dir() and not any(target.iterdir())):
                 self._check(target, f"{target} is there already; take it away, or mend it. ")

@@ -197,7 +197,8 @@ def as_distance(distance: str | Distance) -> Distance:
         return distance
     if distance == Mahalanobis.name:
         raise ConfigError(
-            "The Mahalanobis distance needs a covariance: pass Mahalanobis.of(train_embeddings)."
+            "The Mahalanobis distance needs a covariance: in Python, pass "
+            "Mahalanobis.of(train_embeddings)."
         )
     if distance not in DISTANCES:
         raise ConfigError(f"There is no distance {distance!r}.{nearest(distance, DISTANCES)}")

@@ -54,7 +54,7 @@ def build_site(
     if not tables:
         raise ConfigError("There are no records to publish. Make some with `dmlbench run`.")
     site = contents(tables)
-    Store(folder).check_writable()
+    Store(folder).check_writable("--html")
     made = []
     for path, content in _files(site, embeddings, data):
         write_asked(folder / path, content, "--html")
