@@ -54,6 +54,7 @@ def test_settings_are_read_however_toml_nests_them(suite_of, text):
         ('datasets = ["digits"]\nlosss = []', r"losss: .* Did you mean 'losses'\?"),
         ('datasets = ["digits"]\nlosses = "some"', "losses"),
         ('datasets = ["digits"]\nminers = "every"', "miners"),
+        ('datasets = ["digits"]\nminers = []', "miners"),
         ('datasets = ["digits"]\nbaselines = "none"', "baselines"),
         ('datasets = ["digits"]\nseeds = []', "seeds"),
         ('datasets = ["digits"]\nseeds = [-1]', "seeds.0"),

@@ -49,6 +49,7 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
         (ROOT / "docs" / "plugins.md", 0),
         (ROOT / "docs" / "retrieval.md", 0),
         (ROOT / "docs" / "records.md", 0),
+        (ROOT / "docs" / "suites.md", 0),
         (ROOT / "README.md", 2),
     ],
     ids=lambda value: getattr(value, "name", ""),
@@ -66,7 +67,7 @@ def test_the_code_of_a_page_runs(page, elsewhere, tmp_path):
 
 
 def test_no_code_block_escapes_the_tests():
-    ran = {"docs/plugins.md", "docs/retrieval.md", "docs/records.md"}
+    ran = {f"docs/{name}.md" for name in ("plugins", "retrieval", "records", "suites")}
     for page in PAGES:
         if str(page.relative_to(ROOT)) not in ran:
             assert not blocks(page), f"{page} has code that no test runs"
