@@ -225,12 +225,14 @@ class Store:
             if not isinstance(error, FileNotFoundError):
                 damaged.append(DataError(f"{error.filename} can't be read: {error.strerror}."))
 
-        tree = list(os.walk(self.folder, onerror=unreadable))
-        paths = [Path(folder, name) for folder, folders, files in tree for name in folders + files]
+        paths = [
+            Path(folder, name)
+            for folder, folders, files in os.walk(self.folder, onerror=unreadable)
+            for name in (*folders, *files)
+            if name.endswith(".json")
+        ]
         with _without_collecting():
             for path in sorted(paths, key=lambda path: path.parts):
-                if path.suffix != ".json":
-                    continue
                 try:
                     records.append(read_record(path))
                 except DataError as error:

@@ -112,7 +112,7 @@ def test_the_untrained_network_is_a_floor_for_its_own_backbone_only(record, part
     assert row_named(records, "contrastive + random").below
     assert not row_named(records, "triplet + random").below
     notes = only(records).notes
-    assert "untrained is not here: no row of linear can be marked below it." in notes
+    assert "untrained has no finished trial here: no row of linear can be marked below it." in notes
 
 
 def test_backbones_are_ranked_in_lanes_of_their_own(record, part):
@@ -124,8 +124,8 @@ def test_backbones_are_ranked_in_lanes_of_their_own(record, part):
 
 def test_a_floor_that_has_not_run_is_said(record):
     assert only([record()]).notes == (
-        "pixels is not here: no row can be marked below it.",
-        "untrained is not here: no row can be marked below it.",
+        "pixels has no finished trial here: no row can be marked below it.",
+        "untrained has no finished trial here: no row can be marked below it.",
     )
 
 

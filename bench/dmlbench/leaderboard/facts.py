@@ -128,8 +128,8 @@ def _selection(table: Table) -> str:
     if not rules:
         return "no network was trained"
     share = f"{100 * table.protocol.validation.class_fraction:g} % of those of training"
-    held_out = any("held-out" in rule for rule in rules)
-    return " or ".join(sorted(rules)) + f" ({share})" * held_out + "; never chosen on test"
+    told = [f"{rule} ({share})" if "held-out" in rule else rule for rule in sorted(rules)]
+    return " or ".join(told) + "; never chosen on test"
 
 
 def _names(table: Table, kind: str, planned: str) -> str:

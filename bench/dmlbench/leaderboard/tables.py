@@ -255,7 +255,10 @@ def _missing_floors(table: Table) -> list[str]:
         for name in table.protocol.baselines.floors:
             if name not in there:
                 rows_of = f" of {backbone}" if len(table.lanes) > 1 else ""
-                notes.append(f"{plain(name)} is not here: no row{rows_of} can be marked below it.")
+                notes.append(
+                    f"{plain(name)} has no finished trial here: no row{rows_of} can be marked "
+                    "below it."
+                )
     return notes
 
 
