@@ -259,7 +259,7 @@ def read_record(path: Path) -> Record:
         DataError: it can't be read or is no record of this schema.
     """
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe may never end
+        if not path.is_file() and not path.is_dir() and path.exists():  # a pipe may never end
             raise DataError(f"{path} is no regular file.")
         record = Record.model_validate_json(path.read_bytes())
         fits = record.id == record.trial.id

@@ -58,7 +58,7 @@ def _read(path: Path) -> Arrays:
         known = ", ".join(_READERS)
         raise ConfigError(f"{path}: embeddings are read from {known}, not {path.suffix or 'this'}.")
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe may never end
+        if not path.is_file() and not path.is_dir() and path.exists():  # a pipe may never end
             raise DataError(f"{path} is no regular file.")
         return _READERS[path.suffix](path)
     except OSError as error:

@@ -84,7 +84,8 @@ def provenance(table: Table) -> dict[str, str]:
     """Return with what the figures were made: versions and settings, of each all that occur."""
     versions = _all_values(record.versions for record in table.records)
     known = [record.settings for record in table.records if record.settings]
-    silent = {plain(name) for one in known for name in set().union(*known) - one.keys()}
+    names: set[str] = set().union(*known)
+    silent = {plain(name) for name in names if not all(name in one for one in known)}
     settings = {
         name: f"{values} or not recorded" if name in silent else values
         for name, values in _all_values(known).items()
