@@ -180,7 +180,8 @@ def test_a_file_that_is_no_record_is_reported(store, content):
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 2}, "schema 2"),
+        ({"schema_version": "one"}, "schema_version"),
         ({"status": "done"}, "status"),
         ({"more": 1}, "more"),
         ({"metrics": {"map_at_r": "high"}}, "map_at_r"),

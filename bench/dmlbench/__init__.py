@@ -6,6 +6,7 @@ Importing this package is cheap: torch and everything else loads when a name is 
 TYPE_CHECKING = False  # type checkers read it as True; importing typing would double the start
 
 if TYPE_CHECKING:
+    from dmlbench.added import Added as Added
     from dmlbench.contracts import Archive as Archive
     from dmlbench.contracts import Backbone as Backbone
     from dmlbench.contracts import Baseline as Baseline
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from dmlbench.search_space import Uniform as Uniform
 
 _PUBLIC = {
+    "added": ("Added",),
     "contracts": (
         "Archive",
         "Backbone",

@@ -17,7 +17,14 @@ from typing import Any, NamedTuple
 from dmlbench.discovery import Catalogue
 from dmlbench.entry_points import Entry
 from dmlbench.errors import ConfigError, guarded, nearest
-from dmlbench.hyperparameters import check_argument, family_argument, injections, resolve
+from dmlbench.hyperparameters import (
+    Hyperparameter,
+    check_argument,
+    family_argument,
+    hyperparameters,
+    injections,
+    resolve,
+)
 from dmlbench.source import source_hash
 
 _WEIGHTED = re.compile(r"([0-9.]+(?:e-?[0-9]+)?)\s*\*\s*(.+)", re.IGNORECASE)
@@ -137,8 +144,13 @@ class Ingredient:
             self.inside.key, self.inside.resolve(f"{kind}.{self.inside.key}", inner)
         )
 
+    def hyperparameters(self) -> dict[str, Hyperparameter]:
+        """Return the hyper-parameters by the names that `resolve` gives them."""
+        inner = _prefixed(self.inside.key, self.inside.hyperparameters()) if self.inside else {}
+        return hyperparameters(self.component) | inner
+
     def make(self, kind: str, settings: Mapping[str, Any], **available: Any) -> Any:
-        """Return the component with its settings, given what it asks for by name.
+        """Return the component with the settings of a trial, given what it asks for by name.
 
         Raises:
             ConfigError: a setting that it does not know.
@@ -148,7 +160,7 @@ class Ingredient:
         argument = [] if self.argument is None else [self.argument]
         if self.inside:
             argument = [self.inside.make(kind, inner, **available)]
-        values = resolve(self.component, kind, own)
+        values = resolve(self.component, kind, own, recorded=True)
         with guarded(f"Making the {kind} {self.reference!r}"):
             return self.component(*argument, **values, **injections(self.component, available))
 
@@ -212,8 +224,20 @@ class Composition:
             values |= _prefixed(each.key, found)
         return values
 
+    def to_record(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all hyper-parameters but those added later that stand where trials were before.
+
+        So a trial that does what an older one did is that trial, with its id.
+        """
+        known = self.ingredients[0].hyperparameters()
+        if self.is_sum:
+            known = {}
+            for each in self.ingredients:
+                known |= _prefixed(each.key, each.hyperparameters())
+        return {name: value for name, value in values.items() if not known[name].is_before(value)}
+
     def make(self, kind: str, settings: Mapping[str, Any], **available: Any) -> list[Any]:
-        """Return the component of each term with its settings.
+        """Return the component of each term with the settings of a trial, see `to_record`.
 
         Raises:
             ConfigError: a setting that it does not know.

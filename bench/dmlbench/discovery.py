@@ -117,7 +117,7 @@ class Catalogue:
         return found, component
 
     def make(self, kind: str, reference: str, settings: Mapping[str, Any], **available: Any) -> Any:
-        """Return a component with its settings, given what it asks for by name.
+        """Return a component with the settings of a trial, given what it asks for by name.
 
         Raises:
             ConfigError: nothing of that name, or a setting that it does not know.
@@ -127,7 +127,7 @@ class Catalogue:
 
         found, component = self.load(kind, reference)
         argument = [] if found.argument is None else [found.argument]
-        values = resolve(component, kind, settings)
+        values = resolve(component, kind, settings, recorded=True)
         with guarded(f"Making the {kind} {reference!r}"):
             return component(*argument, **values, **injections(component, available))
 

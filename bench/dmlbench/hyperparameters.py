@@ -11,8 +11,9 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from dmlbench.added import Added, added
 from dmlbench.errors import ConfigError, PluginError, nearest
-from dmlbench.search_space import Choice, IntUniform, SearchSpace, Uniform
+from dmlbench.search_space import SearchSpace
 
 INJECTED = frozenset({"num_classes", "embedding_dim", "random_state"})
 """Arguments that the harness passes by name to a component that asks for them."""
@@ -26,6 +27,12 @@ class Hyperparameter:
     default: Any
     type: Any = None
     space: SearchSpace | None = None
+    added: Added | None = None
+    """What older trials did, if the argument came after them."""
+
+    def is_before(self, value: Any) -> bool:
+        """Return whether `value` is what trials did before the argument existed."""
+        return self.added is not None and self.added.is_before(value)
 
     def parse(self, text: str) -> Any:
         """Return the value that `text` spells, checked.
@@ -84,8 +91,10 @@ def hyperparameters(component: type) -> dict[str, Hyperparameter]:
                     f"The default {name}={default!r} of {where} can't be kept in a record: a "
                     "hyper-parameter is a finite number, a text, true, false, None, or a list."
                 )
-            hint, space = _split(hints.get(name))
-            found[name] = Hyperparameter(name, default, hint, space)
+            hint, extras = _split(hints.get(name))
+            space = next((one for one in extras if isinstance(one, SearchSpace)), None)
+            found[name] = Hyperparameter(name, default, hint, space, added(extras))
+            _check_before(found[name], where)
         elif parameter.kind is parameter.KEYWORD_ONLY:
             raise PluginError(
                 f"The argument {name!r} of {where} has no default. Passed by name are only "
@@ -94,16 +103,28 @@ def hyperparameters(component: type) -> dict[str, Hyperparameter]:
     return found
 
 
-def resolve(component: type, kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def resolve(
+    component: type, kind: str, settings: Mapping[str, Any], *, recorded: bool = False
+) -> dict[str, Any]:
     """Return all hyper-parameters of `component`: the defaults with `settings` put in.
 
     Values that are strings are read as the command line spells them.
+
+    Args:
+        component: a class.
+        kind: its kind, for error texts.
+        settings: values by name.
+        recorded: `settings` are those of a trial, which leaves out what was added after its record
+            was made, or stands where it stood before.
 
     Raises:
         ConfigError: an unknown name, or a value of a wrong type or outside its search space.
     """
     known = hyperparameters(component)
-    values = {name: parameter.default for name, parameter in known.items()}
+    values = {
+        name: parameter.added.before if recorded and parameter.added else parameter.default
+        for name, parameter in known.items()
+    }
     for name, value in settings.items():
         if name not in known:
             raise ConfigError(
@@ -163,17 +184,28 @@ def is_plain(value: Any) -> bool:
     return True
 
 
-def _split(hint: Any) -> tuple[Any, SearchSpace | None]:
-    """Return the type in an annotation, and the search space, also of ``Annotated[…] | None``."""
+def _check_before(parameter: Hyperparameter, where: str) -> None:
+    if parameter.added is None:
+        return
+    try:
+        parameter.check(parameter.added.before)
+    except ConfigError as error:
+        raise PluginError(
+            f"Added(before=...) of {where} is no value that the argument can have: {error}"
+        ) from error
+
+
+def _split(hint: Any) -> tuple[Any, list[Any]]:
+    """Return the type in an annotation, and its extras, also of ``Annotated[…] | None``."""
     if get_origin(hint) is Annotated:
         hint, *extras = get_args(hint)
-        spaces = [e for e in extras if isinstance(e, Uniform | IntUniform | Choice)]
-        return hint, spaces[0] if spaces else None
+        return hint, extras
     if get_origin(hint) in (Union, types.UnionType):
         options = [_split(option) for option in get_args(hint)]
-        space = next((space for _, space in options if space is not None), None)
-        return reduce(or_, [option for option, _ in options]), space
-    return hint, None
+        return reduce(or_, [option for option, _ in options]), [
+            extra for _, extras in options for extra in extras
+        ]
+    return hint, []
 
 
 def _options(hint: Any, default: Any) -> list[Any]:

@@ -205,7 +205,7 @@ class Planner:
             distribution=composition.distribution,
             version=composition.version,
             source=source,
-            settings=values,
+            settings=composition.to_record(values),
             changed={key: value for key, value in values.items() if value != defaults[key]},
             files=files,
         )

@@ -4,13 +4,15 @@ A protocol is a TOML file. Those that ship are in ``protocols/``; a path names o
 """
 
 import tomllib
-from functools import reduce
+from functools import cache, reduce
 from importlib.resources import files
+from inspect import isclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dmlbench.added import Added, added
 from dmlbench.errors import ConfigError, nearest
 
 PAPER = "paper"
@@ -18,9 +20,44 @@ PAPER = "paper"
 
 
 class Section(BaseModel):
-    """A validated, unchangeable table of a TOML file; unknown keys are refused."""
+    """A validated, unchangeable table of a TOML file; unknown keys are refused.
+
+    A field that is added after records were made is marked: ``Annotated[int, Added(before=1)]``.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    decides_nothing: ClassVar[frozenset[str]] = frozenset()
+    """Fields that change no figure, such as names and texts."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that decide the figures, as JSON holds them.
+
+        One marked `Added` is left out while it stands at the value that older trials had.
+        """
+        marks = _marks(type(self))
+        values = {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if name not in self.decides_nothing
+        }
+        return {
+            name: _identity(value)
+            for name, value in values.items()
+            if name not in marks or not marks[name].is_before(value)
+        }
+
+    @classmethod
+    def fields(cls) -> list[str]:
+        """Return the dotted names of the fields that `change` can set: no lists, no tables."""
+        names = []
+        for name, field in cls.model_fields.items():
+            kind = field.annotation
+            if isclass(kind) and issubclass(kind, Section):
+                names += [f"{name}.{inner}" for inner in kind.fields()]
+            elif get_origin(kind) not in (list, tuple, dict) and name not in cls.decides_nothing:
+                names.append(name)
+        return names
 
 
 Model = TypeVar("Model", bound=Section)
@@ -156,12 +193,10 @@ class Protocol(Section):
     validation: Validation
     baselines: Baselines
 
+    decides_nothing = frozenset({"name", "description", "source"})
+
     def __hash__(self) -> int:
         return hash(self.model_dump_json())
-
-    def identity(self) -> dict[str, Any]:
-        """Return what decides the figures: all but names and texts."""
-        return self.model_dump(mode="json", exclude={"name", "description", "source"})
 
     def change(self, key: str, text: str) -> "Protocol":
         """Return a copy with one field set, such as ``length.epochs``, and named after it.
@@ -181,25 +216,11 @@ class Protocol(Section):
         if f"{key}_settings" in values and text != table[field]:
             values[f"{key}_settings"] = {}  # they were those of another component
         table[field] = None if text.lower() == "none" else text
-        changed = validate(Protocol, values, f"--set protocol.{key}={text}")
+        changed = validate(type(self), values, f"--set protocol.{key}={text}")
         if changed == self:
             return self
         value = reduce(getattr, key.split("."), changed)
         return changed.model_copy(update={"name": f"{self.name}+{field}={value}"})
-
-    def fields(self) -> list[str]:
-        """Return the dotted names of the fields that `change` can set."""
-        names = []
-        for key, value in self.identity().items():
-            if key.endswith("_settings"):  # set by --set backbone.NAME=VALUE
-                continue
-            table = value.items() if isinstance(value, dict) else [("", value)]
-            names += [
-                f"{key}.{name}".rstrip(".")
-                for name, held in table
-                if not isinstance(held, list | dict)
-            ]
-        return names
 
 
 def protocol_names() -> list[str]:
@@ -264,3 +285,44 @@ def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
 
 def _table(model: Any, name: str) -> Any:
     return model.model_fields[name].annotation
+
+
+@cache
+def _marks(model: type[Section]) -> dict[str, Added]:
+    """Return the marks of the fields that were added later."""
+    marks = {name: added(field.metadata) for name, field in model.model_fields.items()}
+    return {name: mark for name, mark in marks.items() if mark is not None}
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, Section):
+        return value.identity()
+    if isinstance(value, dict):
+        return {key: _identity(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_identity(one) for one in value]
+    return value
+
+
+def as_recorded(model: Model) -> Model:
+    """Return `model`, read from a record, as its trial was.
+
+    A field that the record lacks, since it was added later, stands at what older trials did,
+    which need not be today's default.
+    """
+    marks = _marks(type(model))
+    values = {name: marks[name].before for name in marks.keys() - model.model_fields_set}
+    for name in type(model).model_fields.keys() - values.keys():
+        value = getattr(model, name)
+        if (read := _recorded(value)) is not value:
+            values[name] = read
+    return model.model_copy(update=values) if values else model
+
+
+def _recorded(value: Any) -> Any:
+    if isinstance(value, Section):
+        return as_recorded(value)
+    if isinstance(value, dict):
+        read = {key: _recorded(one) for key, one in value.items()}
+        return read if any(read[key] is not one for key, one in value.items()) else value
+    return value

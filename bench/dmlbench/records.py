@@ -9,6 +9,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from dmlbench.errors import ConfigError, DataError, TrialError
-from dmlbench.protocol import Section
+from dmlbench.protocol import Section, as_recorded
 from dmlbench.trial import Trial
 
 _MOST_BYTES = 1 << 28
@@ -255,25 +256,58 @@ def _without_collecting() -> Iterator[None]:
 def read_record(path: Path) -> Record:
     """Return the record in the file at `path`.
 
+    Fields that were added since it was written stand at what its trial did, see `Added`.
+
     Raises:
-        DataError: it can't be read or is no record of this schema.
+        DataError: it can't be read, is no record, was changed, or a newer dmlbench made it.
     """
     try:
         if not path.is_file() and not path.is_dir() and path.exists():  # a pipe may never end
             raise DataError(f"{path} is no regular file.")
-        record = Record.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        record = as_recorded(Record.model_validate_json(content))
         fits = record.id == record.trial.id
     except OSError as error:
         raise DataError(f"{path} can't be read: {error.strerror}.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path} is not a record: {where} {first['msg']}".strip() + ".") from None
+        raise DataError(f"{path} {_why_refused(error, content)}.") from None
     except ValueError as error:  # a setting is NaN: JSON has no such number, but parsers take it
         raise DataError(f"{path} is not a record: {error}.") from error
     if not fits:
         raise DataError(f"{path} was changed: its id {record.id} does not fit its content.")
     return record
+
+
+def _why_refused(error: ValidationError, content: bytes) -> str:
+    """Return what is wrong with a file, to be read after its name."""
+    theirs, ours = _version_in(content), installed_version("dmlbench")
+    upgrade = f"this one ({ours}) can't read it. Upgrade dmlbench"
+    if _release(theirs) > _release(ours):
+        return f"was made by a newer dmlbench ({theirs}): {upgrade}"
+    errors = error.errors()
+    first = errors[0]
+    where = ".".join(map(str, first["loc"]))
+    if all(item["type"] == "extra_forbidden" for item in errors):
+        return f"was made by a newer dmlbench: it has a field {where[:80]!r}, and {upgrade}"
+    for item in errors:
+        if item["loc"] == ("schema_version",) and str(item["input"]).isdecimal():
+            return f"was made by a newer dmlbench (schema {item['input']!s:.9}): {upgrade}"
+    return f"is not a record: {where} {first['msg']}".strip()
+
+
+def _version_in(content: bytes) -> str:
+    """Return the version of dmlbench that a file says has made it, if it says one."""
+    try:
+        version = str(json.loads(content)["versions"]["dmlbench"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return version if re.fullmatch(r"[0-9][0-9A-Za-z.+!-]{0,40}", version) else ""
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version: ``0.10.1rc2`` as (0, 10, 1)."""
+    numbers = re.match(r"[0-9]{1,9}(?:\.[0-9]{1,9})*", version)
+    return tuple(map(int, numbers[0].split("."))) if numbers else ()
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -27,16 +27,18 @@ class Part(Section):
     source: str = ""
     """Hash of its source code; empty if it could not be loaded."""
     settings: dict[str, Any] = {}
-    """All hyper-parameters."""
+    """All hyper-parameters, but those added later that stand at what older trials did."""
     changed: dict[str, Any] = {}
     """Those that differ from the defaults."""
     files: dict[str, str] = {}
     """Hash of the content of each file that a setting names, by setting."""
 
+    decides_nothing = frozenset({"reference", "version", "changed", "files"})
+
     def identity(self) -> dict[str, Any]:
-        """Return what makes it another component; versions are recorded, not compared."""
-        identity = self.model_dump(mode="json", include={"name", "distribution", "source"})
-        return identity | {"settings": self.settings | self.files}
+        """Return what makes it another component; a file's content stands in for its path."""
+        identity = super().identity()
+        return identity | {"settings": identity["settings"] | self.files}
 
     def __str__(self) -> str:
         settings = ", ".join(f"{key}={value}" for key, value in self.changed.items())
@@ -67,17 +69,6 @@ class Trial(Section):
         identity = self.identity()
         del identity["seed"]
         return sha256(canonical_json(identity).encode()).hexdigest()[:16]
-
-    def identity(self) -> dict[str, Any]:
-        """Return what the id is made of."""
-        return {
-            "semantics": self.semantics,
-            "dataset": self.dataset.identity(),
-            "fingerprint": self.fingerprint,
-            "protocol": self.protocol.identity(),
-            "parts": {kind: part.identity() for kind, part in self.parts.items()},
-            "seed": self.seed,
-        }
 
     @property
     def label(self) -> str:
