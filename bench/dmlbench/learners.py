@@ -91,26 +91,28 @@ def learn(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
     A baseline has one state.
     """
     if "baseline" in trial.parts:
-        yield _fit_baseline(trial, workplace, items)
+        yield fit_baseline(trial, workplace, items)
     else:
-        yield from _train_network(trial, workplace, items)
+        yield from train_network(trial, workplace, items)
 
 
-def _untrained_network(trial: Trial, workplace: Workplace, items: Items) -> Embedder:
+def untrained_network(trial: Trial, workplace: Workplace, items: Items) -> Embedder:
+    """Return the network as the trial's seed makes it: the same for every loss."""
     frozen = trial.protocol.frozen
     backbone = FrozenFeatures() if frozen else workplace.make("backbone", trial.parts["backbone"])
     seed_everything(trial.seed, NETWORK_STREAM)
     return Embedder(backbone, items, trial.protocol.embedding_dim).to(workplace.device)
 
 
-def _initial_weights(model: Embedder) -> dict[str, str]:
+def initial_weights(model: Embedder) -> dict[str, str]:
     """Return what tells apart two states of the pretrained weights that one name has."""
     return {"initial_weights": weights_hash(model.backbone)[:16]}
 
 
-def _train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
+def train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
+    """Yield the state of a network before training on `items` and after each epoch."""
     protocol, device = trial.protocol, workplace.device
-    model = _untrained_network(trial, workplace, items)
+    model = untrained_network(trial, workplace, items)
     seed_everything(trial.seed, LOSS_STREAM)
     losses, weights = workplace.make_terms(
         "loss",
@@ -124,7 +126,7 @@ def _train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator
     objective = combine(losses, weights, miners).to(device)
     sampler = workplace.make("sampler", trial.parts["sampler"])
     seed_everything(trial.seed, MINER_STREAM)
-    embed_items = partial(_embed, model, device=device, precision=protocol.precision)
+    embed_items = partial(embed_as_unit_vectors, model, device=device, precision=protocol.precision)
     rates = [f"{float(loss.own_lr_multiple):g}x" for loss in losses]
     details = {
         "parameters": sum(weight.numel() for weight in model.parameters()),
@@ -134,7 +136,7 @@ def _train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator
             rate for rate, loss in zip(rates, losses, strict=True) if list(loss.parameters())
         ),
         "train_items": len(items),
-        **_initial_weights(model),
+        **initial_weights(model),
     }
     remember = partial(_remember, model, embed_items)
     yield State(0, None, embed_items, details, remember)
@@ -153,14 +155,24 @@ def _remember(model: Embedder, embed_items: Embed) -> Embed:
     return embed_as_then
 
 
-def _embed(model: Embedder, items: Items, **where: Any) -> np.ndarray:
+def embed_as_unit_vectors(model: Embedder, items: Items, **where: Any) -> np.ndarray:
+    """Return embeddings ``[N, E]`` of length 1.
+
+    Raises:
+        TrialError: they are not finite.
+    """
     embeddings: np.ndarray = F.normalize(embed(model, items, **where)).cpu().numpy()
     if not np.isfinite(embeddings).all():
         raise TrialError("The network's embeddings are not finite. Lower the learning rate.")
     return embeddings
 
 
-def _fit_baseline(trial: Trial, workplace: Workplace, items: Items) -> State:
+def fit_baseline(trial: Trial, workplace: Workplace, items: Items) -> State:
+    """Return the only state of a baseline, fitted on `items` or as many of them as it may have.
+
+    Raises:
+        TrialError: its embeddings are not finite, of a wrong shape, or larger than the memory.
+    """
     part = trial.parts["baseline"]
     rng = np.random.default_rng((trial.seed, FIT_STREAM))
     chosen = np.arange(len(items))
@@ -171,10 +183,13 @@ def _fit_baseline(trial: Trial, workplace: Workplace, items: Items) -> State:
     represent: Embed = Items.flat
     weights = {}
     if getattr(estimator, "takes", "pixels") == "embeddings":
-        network = _untrained_network(trial, workplace, items)
-        weights = _initial_weights(network)
+        network = untrained_network(trial, workplace, items)
+        weights = initial_weights(network)
         represent = partial(
-            _embed, network, device=workplace.device, precision=trial.protocol.precision
+            embed_as_unit_vectors,
+            network,
+            device=workplace.device,
+            precision=trial.protocol.precision,
         )
     fitted = items[chosen]
     rows = represent(fitted)

@@ -56,12 +56,12 @@ def train(
         TrialError: the loss is not finite, or the sampler made other batches than it was to.
     """
     choices, length = recipe.protocol.optimiser, recipe.protocol.length
-    optimiser = _optimiser(choices, model, recipe.objective)
+    optimiser = make_optimiser(choices, model, recipe.objective)
     steps = length.steps(len(items), recipe.protocol.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: _rate(choices, step, steps, length.epochs)
+        optimiser, lambda step: rate_at(choices, step, steps, length.epochs)
     )
-    resting = _learning(model.backbone) if choices.head_only_epochs else []
+    resting = trainable(model.backbone) if choices.head_only_epochs else []
     feed = _feed(recipe, items, device)
     labels = torch.from_numpy(with_consecutive_labels(items.labels)[0]).to(device)
     for epoch in range(1, length.epochs + 1):
@@ -76,7 +76,9 @@ def train(
             for weight in resting:
                 weight.requires_grad_(not head_only)
         values = []
-        batches = _batches(recipe, items, embeddings, epoch)
+        batches = batches_of_epoch(
+            recipe.sampler, recipe.protocol, recipe.seed, items, embeddings, epoch
+        )
         in_order = labels[torch.from_numpy(batches).to(device)]
         with closing(feed.batches(epoch, list(batches))) as inputs:
             for batch, batch_labels in zip(inputs, in_order, strict=True):
@@ -85,7 +87,7 @@ def train(
                 value = recipe.objective(made.float(), batch_labels.repeat(recipe.objective.views))
                 optimiser.zero_grad()
                 value.backward()
-                _clip(model, recipe.objective, choices)
+                clip_gradients(model, recipe.objective, choices)
                 optimiser.step()
                 schedule.step()
                 values.append(value.detach())
@@ -103,12 +105,13 @@ def _embeddings_at_start(
     model: Embedder, recipe: Recipe, items: Items, device: torch.device
 ) -> Tensor | None:
     """Return the embeddings of all items ``[N, D]``, not normalised, if anybody asks for them."""
-    if recipe.objective.starts_epochs or "embeddings" in _asked(recipe.sampler):
+    if recipe.objective.starts_epochs or "embeddings" in asks_for(recipe.sampler):
         return embed(model, items, device, recipe.protocol.precision)
     return None
 
 
-def _asked(sampler: Sampler) -> set[str]:
+def asks_for(sampler: Sampler) -> set[str]:
+    """Return which of ``groups`` and ``embeddings`` a sampler wants besides labels."""
     return set(inspect.signature(sampler.batches).parameters) & {"groups", "embeddings"}
 
 
@@ -125,7 +128,7 @@ def extras(
     Raises:
         ConfigError: it asks for groups, and the dataset has none.
     """
-    asked, found = _asked(sampler), {}
+    asked, found = asks_for(sampler), {}
     if "groups" in asked:
         if items.groups is None:
             raise ConfigError(
@@ -138,20 +141,39 @@ def extras(
     return found
 
 
-def _batches(recipe: Recipe, items: Items, embeddings: Tensor | None, epoch: int) -> np.ndarray:
-    """Return the items of each batch of an epoch ``[steps, B]`` int64."""
-    rng = np.random.default_rng((recipe.seed, BATCH_STREAM, epoch))
-    size = recipe.protocol.batch_size
-    steps = recipe.protocol.length.steps(len(items), size)
+def batches_of_epoch(
+    sampler: Sampler,
+    protocol: Protocol,
+    seed: int,
+    items: Items,
+    embeddings: Tensor | None,
+    epoch: int,
+) -> np.ndarray:
+    """Return the items of each batch of an epoch ``[steps, B]`` int64.
+
+    Args:
+        sampler: what draws them.
+        protocol: says how large a batch is, and how many make an epoch.
+        seed: the trial's.
+        items: what is sampled.
+        embeddings: of the items ``[N, D]``, not normalised; None if the sampler needs none.
+        epoch: counted from 1.
+
+    Raises:
+        TrialError: the sampler made other batches than it was to.
+    """
+    rng = np.random.default_rng((seed, BATCH_STREAM, epoch))
+    size = protocol.batch_size
+    steps = protocol.length.steps(len(items), size)
 
     def unit_embeddings() -> np.ndarray:
         assert embeddings is not None  # they are there if the sampler asks for them
         return F.normalize(embeddings).cpu().numpy()
 
-    more = extras(recipe.sampler, items, unit_embeddings)
-    batches = recipe.sampler.batches(items.labels, batch_size=size, steps=steps, rng=rng, **more)
+    more = extras(sampler, items, unit_embeddings)
+    batches = sampler.batches(items.labels, batch_size=size, steps=steps, rng=rng, **more)
     made = list(islice(batches, steps + 1))
-    name, shapes = type(recipe.sampler).__name__, {np.shape(index) for index in made}
+    name, shapes = type(sampler).__name__, {np.shape(index) for index in made}
     if len(made) != steps or shapes != {(size,)}:
         found = " and ".join(str(list(shape)) for shape in sorted(shapes))
         raise TrialError(
@@ -180,7 +202,10 @@ def _feed(recipe: Recipe, items: Items, device: torch.device) -> Feed:
     )
 
 
-def _optimiser(choices: Optimiser, model: Embedder, objective: Objective) -> torch.optim.Optimizer:
+def make_optimiser(
+    choices: Optimiser, model: Embedder, objective: Objective
+) -> torch.optim.Optimizer:
+    """Return the optimiser of network and losses, a parameter group for each learning rate."""
     head = list(model.head.parameters()) if choices.head_lr_multiple != 1 else []
     others = {id(weight) for weight in head}
     groups = [
@@ -204,7 +229,7 @@ def _optimiser(choices: Optimiser, model: Embedder, objective: Objective) -> tor
     return torch.optim.AdamW(groups, eps=eps)
 
 
-def _rate(choices: Optimiser, step: int, steps: int, epochs: int) -> float:
+def rate_at(choices: Optimiser, step: int, steps: int, epochs: int) -> float:
     """Return the share of its learning rate with which everything takes a step, from 0 on."""
     warmth = min(1.0, (step + 1) / (choices.warmup_steps + 1))
     if choices.schedule == "constant":
@@ -217,11 +242,13 @@ def _rate(choices: Optimiser, step: int, steps: int, epochs: int) -> float:
     return warmth * factor
 
 
-def _learning(network: nn.Module) -> list[nn.Parameter]:
+def trainable(network: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that learn."""
     return [weight for weight in network.parameters() if weight.requires_grad]
 
 
-def _clip(model: nn.Module, objective: nn.Module, choices: Optimiser) -> None:
+def clip_gradients(model: nn.Module, objective: nn.Module, choices: Optimiser) -> None:
+    """Limit the gradients in place, as the protocol says."""
     if choices.clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), choices.clip_norm)
     if choices.clip_value is not None:
