@@ -39,20 +39,20 @@ from torchvision.transforms import v2
 from turns import Run, describe_machine, in_turns, over, typical
 
 from dmlbench import ImageFormat
-from dmlbench.data.archive_members import members
-from dmlbench.data.decoding import PhotoFormat
-from dmlbench.data.feed import Feed
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.compute.determinism import repeatable
+from dmlbench.data.batches.device_inputs import place
+from dmlbench.data.batches.feed import Feed
 from dmlbench.data.items import Items
-from dmlbench.data.pictures import Pictures
-from dmlbench.data.placed import place
-from dmlbench.data.sources import sources
-from dmlbench.data.store import photo_store
-from dmlbench.device import repeatable
-from dmlbench.discovery import Catalogue
-from dmlbench.embedder import Embedder, formatted
-from dmlbench.objective import Objective, Summand
-from dmlbench.protocol import Augmentation, load_protocol
-from dmlbench.training import Recipe, train
+from dmlbench.data.photos.decoding import PhotoFormat
+from dmlbench.data.photos.encoded import sources
+from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.photos.store import photo_store
+from dmlbench.data.prepare.archive_members import members
+from dmlbench.schemas.protocol import Augmentation, load_protocol
+from dmlbench.training.embedder import Embedder, formatted
+from dmlbench.training.loop import Recipe, train
+from dmlbench.training.objective import Objective, Summand
 
 PAGE = Path(__file__).parents[1] / "docs" / "feed-speed.md"
 PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")

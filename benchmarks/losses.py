@@ -125,7 +125,7 @@ def two_views(loss: Any) -> Any:
 
 def names() -> list[str]:
     """Return all rows: every installed loss with its miner, and two more miners of triplets."""
-    from dmlbench.discovery import Catalogue
+    from dmlbench.components.catalogue import Catalogue
 
     installed = [name for name in Catalogue.discover().references("loss") if name != "xbm"]
     return sorted({*installed, *peers()})
@@ -133,9 +133,9 @@ def names() -> list[str]:
 
 def our_step(name: str, batch: int) -> Step:
     """Return a step of ours: the objective as the harness makes it."""
-    from dmlbench.composition import compose
-    from dmlbench.discovery import Catalogue
-    from dmlbench.objective import combine
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.composition import compose
+    from dmlbench.training.objective import combine
 
     catalogue = Catalogue.discover()
     reference, _, miner = name.partition(" vs ")[0].partition(" + ")

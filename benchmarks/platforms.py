@@ -5,7 +5,7 @@ r"""How far test metrics move when the last bits of sums do: the same trials on 
 
 On a processor with AVX-512 these variables give it the arithmetic of one without. The trials of the
 records run again, and a table says by how much each test metric moved, in points. The figures in
-docs/records.md and `dmlbench.reproduction.TOLERANCE` come from here.
+docs/records.md and `dmlbench.audit.reproduce.TOLERANCE` come from here.
 """
 
 import argparse
@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from dmlbench.device import pick_device
-from dmlbench.discovery import Catalogue
-from dmlbench.experiment import run_trial
-from dmlbench.learners import Workplace
-from dmlbench.records import read_record
-from dmlbench.reproduction import compare
+from dmlbench.audit.reproduce import compare
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.workplace import Workplace
+from dmlbench.compute.device import pick_device
+from dmlbench.storage.record_store import read_record
+from dmlbench.trials.run_trial import run_trial
 
 
 def main() -> None:

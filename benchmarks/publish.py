@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dmlbench.protocol import Protocol, load_protocol
-from dmlbench.records import Array, Distances, Epoch, Record, Store
-from dmlbench.trial import Part, Trial
+from dmlbench.schemas.protocol import Protocol, load_protocol
+from dmlbench.schemas.record import Array, Distances, Epoch, Record
+from dmlbench.schemas.trial import Part, Trial
+from dmlbench.storage.record_store import Store
 
 CLASSES, PER_CLASS, EPOCHS = 54, 16, 8
 BASELINES = ("pixels", "untrained", "pca", "lda", "nca")

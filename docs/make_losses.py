@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from dmlbench.discovery import Catalogue
-from dmlbench.hyperparameters import hyperparameters
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.hyperparameters import hyperparameters
 
 PAGE = Path(__file__).with_name("losses.md")
 

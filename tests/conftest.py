@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from dmlbench.plan import Plan
-    from dmlbench.trial import Trial
+    from dmlbench.schemas.plan import Plan
+    from dmlbench.schemas.trial import Trial
 
 # How long drawing an example takes says something of the machine, nothing of the code.
 settings.register_profile("any-machine", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-machine")
 
-ZOO = Path(__file__).parent / "zoo.py"
+ZOO = Path(__file__).parent / "support" / "zoo.py"
 
 TINY_PROTOCOL = """
 description = "as short as can be"
@@ -97,9 +97,9 @@ def plan_of(zoo: Callable[[str], str], tiny_protocol: Path) -> Callable[..., "Pl
     """Return the plan of a suite, on the patterns of the zoo unless it says otherwise."""
 
     def plan(**suite: Any) -> "Plan":
-        from dmlbench.discovery import Catalogue
-        from dmlbench.plan import Planner
-        from dmlbench.suite import Suite
+        from dmlbench.components.catalogue import Catalogue
+        from dmlbench.planning.planner import Planner
+        from dmlbench.schemas.suite import Suite
 
         usual = {"datasets": (zoo("Patterns"),), "protocol": str(tiny_protocol)}
         usual |= {"baselines": (), "seeds": (0,)}

@@ -6,22 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stored_photos import encoded, some_photos, table
+from support.stored_photos import encoded, some_photos, table
 
-from dmlbench.data import placed
-from dmlbench.data.decoding import PhotoFormat
-from dmlbench.data.feed import Feed
-from dmlbench.data.pictures import Pictures
-from dmlbench.data.sources import sources
-from dmlbench.data.store import photo_store
-from dmlbench.device import repeatable, still_works
-from dmlbench.discovery import Catalogue
-from dmlbench.experiment import run_trial
-from dmlbench.learners import Workplace
-from dmlbench.protocol import Augmentation
-from dmlbench.records import Record
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.workplace import Workplace
+from dmlbench.compute.determinism import repeatable
+from dmlbench.compute.device import still_works
+from dmlbench.data.batches import device_inputs as placed
+from dmlbench.data.batches.feed import Feed
+from dmlbench.data.photos.decoding import PhotoFormat
+from dmlbench.data.photos.encoded import sources
+from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.photos.store import photo_store
 from dmlbench.retrieval import RetrievalResult, evaluate
-from dmlbench.trial import Trial
+from dmlbench.schemas.protocol import Augmentation
+from dmlbench.schemas.record import Record
+from dmlbench.schemas.trial import Trial
+from dmlbench.trials.run_trial import run_trial
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="torch finds no GPU on this machine"

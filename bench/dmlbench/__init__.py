@@ -6,38 +6,37 @@ Importing this package is cheap: torch and everything else loads when a name is 
 TYPE_CHECKING = False  # type checkers read it as True; importing typing would double the start
 
 if TYPE_CHECKING:
-    from dmlbench.added import Added as Added
-    from dmlbench.contracts import Archive as Archive
-    from dmlbench.contracts import Backbone as Backbone
-    from dmlbench.contracts import Baseline as Baseline
-    from dmlbench.contracts import Dataset as Dataset
-    from dmlbench.contracts import ImageFormat as ImageFormat
-    from dmlbench.contracts import Loss as Loss
-    from dmlbench.contracts import Miner as Miner
-    from dmlbench.contracts import Sampler as Sampler
+    from dmlbench.contracts.components import Archive as Archive
+    from dmlbench.contracts.components import Backbone as Backbone
+    from dmlbench.contracts.components import Baseline as Baseline
+    from dmlbench.contracts.components import Dataset as Dataset
+    from dmlbench.contracts.components import ImageFormat as ImageFormat
+    from dmlbench.contracts.components import Loss as Loss
+    from dmlbench.contracts.components import Miner as Miner
+    from dmlbench.contracts.components import Sampler as Sampler
+    from dmlbench.contracts.hooks import hookimpl as hookimpl
+    from dmlbench.contracts.pairs import PairMask as PairMask
+    from dmlbench.contracts.pairs import Pairs as Pairs
+    from dmlbench.contracts.pairs import Selection as Selection
+    from dmlbench.contracts.pairs import Triplets as Triplets
+    from dmlbench.contracts.pairs import active_mean as active_mean
+    from dmlbench.contracts.pairs import as_pair_mask as as_pair_mask
+    from dmlbench.contracts.pairs import as_triplets as as_triplets
+    from dmlbench.contracts.pairs import masked_mean as masked_mean
+    from dmlbench.contracts.search_space import Choice as Choice
+    from dmlbench.contracts.search_space import IntUniform as IntUniform
+    from dmlbench.contracts.search_space import LogUniform as LogUniform
+    from dmlbench.contracts.search_space import Uniform as Uniform
     from dmlbench.errors import ConfigError as ConfigError
     from dmlbench.errors import DataError as DataError
     from dmlbench.errors import DmlbenchError as DmlbenchError
     from dmlbench.errors import PluginError as PluginError
     from dmlbench.errors import TrialError as TrialError
     from dmlbench.errors import nearest as nearest
-    from dmlbench.hooks import hookimpl as hookimpl
-    from dmlbench.pairs import PairMask as PairMask
-    from dmlbench.pairs import Pairs as Pairs
-    from dmlbench.pairs import Selection as Selection
-    from dmlbench.pairs import Triplets as Triplets
-    from dmlbench.pairs import active_mean as active_mean
-    from dmlbench.pairs import as_pair_mask as as_pair_mask
-    from dmlbench.pairs import as_triplets as as_triplets
-    from dmlbench.pairs import masked_mean as masked_mean
-    from dmlbench.search_space import Choice as Choice
-    from dmlbench.search_space import IntUniform as IntUniform
-    from dmlbench.search_space import LogUniform as LogUniform
-    from dmlbench.search_space import Uniform as Uniform
+    from dmlbench.schemas.added import Added as Added
 
 _PUBLIC = {
-    "added": ("Added",),
-    "contracts": (
+    "contracts.components": (
         "Archive",
         "Backbone",
         "Baseline",
@@ -47,16 +46,8 @@ _PUBLIC = {
         "Miner",
         "Sampler",
     ),
-    "errors": (
-        "ConfigError",
-        "DataError",
-        "DmlbenchError",
-        "PluginError",
-        "TrialError",
-        "nearest",
-    ),
-    "hooks": ("hookimpl",),
-    "pairs": (
+    "contracts.hooks": ("hookimpl",),
+    "contracts.pairs": (
         "PairMask",
         "Pairs",
         "Selection",
@@ -66,7 +57,16 @@ _PUBLIC = {
         "as_triplets",
         "masked_mean",
     ),
-    "search_space": ("Choice", "IntUniform", "LogUniform", "Uniform"),
+    "contracts.search_space": ("Choice", "IntUniform", "LogUniform", "Uniform"),
+    "errors": (
+        "ConfigError",
+        "DataError",
+        "DmlbenchError",
+        "PluginError",
+        "TrialError",
+        "nearest",
+    ),
+    "schemas.added": ("Added",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from official_archives import official, pack_set
-from official_sets import TINY as TINY_SETS
+from support.official_archives import official, pack_set
+from support.official_sets import TINY as TINY_SETS
 
 from dmlbench.cli.main import main
 

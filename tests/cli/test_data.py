@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from official_archives import fingerprint, given, listing, pack
-from official_sets import TINY, write_cub, write_fashion
+from support.official_archives import fingerprint, given, listing, pack
+from support.official_sets import TINY, write_cub, write_fashion
 
 from dmlbench import Archive
 from dmlbench_datasets import fashion_mnist

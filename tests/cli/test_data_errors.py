@@ -4,8 +4,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from official_archives import given, listing, pack
-from official_sets import TINY, write_cub
+from support.official_archives import given, listing, pack
+from support.official_sets import TINY, write_cub
 
 pytestmark = pytest.mark.usefixtures("whole_sets")
 NAMES = list(TINY)

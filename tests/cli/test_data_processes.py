@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from official_archives import listing, pack
-from official_sets import picture, write_cub
+from support.official_archives import listing, pack
+from support.official_sets import picture, write_cub
 
-from dmlbench.data.locking import exclusive
+from dmlbench.storage.locks import exclusive
 
 pytestmark = pytest.mark.usefixtures("whole_sets")
 
@@ -70,7 +70,7 @@ def test_a_process_that_is_killed_leaves_nothing_that_loads_and_the_next_starts_
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from dmlbench.data.preparing import Preparation\n"
+        "from dmlbench.data.prepare.prepare import Preparation\n"
         "from dmlbench_datasets.cub import CUB\n"
         "steps = []\n"
         "def progress(what, done, total):\n"
@@ -93,7 +93,7 @@ def test_a_process_that_is_killed_leaves_nothing_that_loads_and_the_next_starts_
 
 
 def test_ctrl_c_leaves_nothing(dmlbench, large, data_dir, monkeypatch):
-    from dmlbench.data import preparing
+    from dmlbench.data.prepare import prepare as preparing
 
     def interrupted(*_: object) -> None:
         picture(data_dir / "cub.partial" / "half.jpg")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dmlbench.records import Store, read_record
+from dmlbench.storage.record_store import Store, read_record
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from dmlbench.discovery import Catalogue
-from dmlbench.entry_points import KINDS
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.entry_points import KINDS
 
 
 def test_list_names_every_entry_point(dmlbench):

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dmlbench.composition import compose
-from dmlbench.discovery import Catalogue
-from dmlbench.records import Record, Store, read_record
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.composition import compose
+from dmlbench.schemas.record import Record
+from dmlbench.storage.record_store import Store, read_record
 
 
 @pytest.fixture

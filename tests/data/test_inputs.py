@@ -9,15 +9,15 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
-from stored_photos import encoded, files_of, some_photos, table
+from support.stored_photos import encoded, files_of, some_photos, table
 
 from dmlbench import ConfigError, DataError, Dataset, PluginError
-from dmlbench.data import store
-from dmlbench.data.decoding import PhotoFormat, decode
+from dmlbench.components.catalogue import Catalogue
 from dmlbench.data.items import BLOCK, Items, load_data
-from dmlbench.data.pictures import Pictures
-from dmlbench.discovery import Catalogue
-from dmlbench.protocol import load_protocol
+from dmlbench.data.photos import store
+from dmlbench.data.photos.decoding import PhotoFormat, decode
+from dmlbench.data.photos.pictures import Pictures
+from dmlbench.schemas.protocol import load_protocol
 
 PHOTOS = some_photos(8)
 TRAIN, TEST = [0, 0, 1, 1], [2, 2, 3, 3]
@@ -157,12 +157,12 @@ import torch
 
 from dmlbench import Backbone, ImageFormat
 from dmlbench.data.items import Items
-from dmlbench.data.feed import Feed
-from dmlbench.data.pictures import Pictures
-from dmlbench.data.placed import place
-from dmlbench.data.store import _read
-from dmlbench.embedder import Embedder, embed
-from dmlbench.protocol import Augmentation
+from dmlbench.data.batches.feed import Feed
+from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.batches.device_inputs import place
+from dmlbench.data.photos.store import _read
+from dmlbench.training.embedder import Embedder, embed
+from dmlbench.schemas.protocol import Augmentation
 
 class Mean(Backbone):
     def build(self, shape):

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmlbench import DataError, Dataset, PluginError
-from dmlbench.data.items import Items, hold_out_classes, load_data, with_consecutive_labels
+from dmlbench.data.items import Items, load_data
+from dmlbench.data.splits import hold_out_classes, with_consecutive_labels
 
 NAMES = ["ant", "bee", "cat", "dog"]
 

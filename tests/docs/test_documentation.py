@@ -80,7 +80,7 @@ def test_relative_links_lead_somewhere(page):
 
 
 def test_the_protocol_table_says_what_the_protocols_say():
-    from dmlbench.protocol import load_protocol, protocol_names
+    from dmlbench.schemas.protocol import load_protocol, protocol_names
 
     text = (ROOT / "docs" / "protocol.md").read_text()
     for name in protocol_names():
@@ -97,7 +97,7 @@ def test_the_protocol_table_says_what_the_protocols_say():
 
 
 def test_the_dataset_table_says_what_the_datasets_say():
-    from dmlbench.discovery import Catalogue
+    from dmlbench.components.catalogue import Catalogue
 
     text = (ROOT / "docs" / "protocol.md").read_text()
     catalogue = Catalogue.discover()
@@ -110,9 +110,9 @@ def test_the_dataset_table_says_what_the_datasets_say():
 
 
 def test_the_page_of_records_says_what_the_code_says():
-    from dmlbench.merging import MAX_BYTES
-    from dmlbench.records import Record
-    from dmlbench.reproduction import TOLERANCE
+    from dmlbench.audit.merge import MAX_BYTES
+    from dmlbench.audit.reproduce import TOLERANCE
+    from dmlbench.schemas.record import Record
     from dmlbench.statistics import LEAST_SEEDS
 
     text = (ROOT / "docs" / "records.md").read_text()

@@ -1,8 +1,8 @@
 """Trials in this process, one after the other."""
 
-from dmlbench.executors import Site
+from dmlbench.contracts.executor import Site
 from dmlbench.executors.inline import run_inline
-from dmlbench.records import Store
+from dmlbench.storage.record_store import Store
 
 
 def test_events_come_in_order_and_records_are_on_disk_when_they_are_told(plan_of, zoo, tmp_path):

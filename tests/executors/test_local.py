@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from dmlbench.executors import Site
+from dmlbench.contracts.executor import Site
 from dmlbench.executors.inline import run_inline
 from dmlbench.executors.local import run_local
-from dmlbench.records import Record, Store
+from dmlbench.schemas.record import Record
+from dmlbench.storage.record_store import Store
 
 pytestmark = pytest.mark.slow  # each worker imports torch
 
@@ -113,9 +114,9 @@ def test_workers_end_when_nobody_listens_any_more(plan_of, zoo, tmp_path):
 PARENT = """
 import multiprocessing, sys
 from pathlib import Path
-from dmlbench.executors import Site
+from dmlbench.contracts.executor import Site
 from dmlbench.executors.local import run_local
-from dmlbench.trial import Trial
+from dmlbench.schemas.trial import Trial
 
 if __name__ == "__main__":
     trial = Trial.model_validate_json(Path("trial.json").read_text())

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
+from dmlbench.leaderboard.formats.terminal import print_tables
 from dmlbench.leaderboard.publish import files_by_path
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.leaderboard.terminal import print_tables
-from dmlbench.protocol import load_protocol
+from dmlbench.schemas.protocol import load_protocol
 from dmlbench.statistics import compare
 
 CUT = "cannot rank losses"

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dmlbench.leaderboard.markdown import Pictures, page
+from dmlbench.leaderboard.formats.markdown import Pictures, page
 from dmlbench.leaderboard.publish import files_by_path
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.protocol import load_protocol
-from dmlbench.records import Array
+from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.record import Array
 
 CLASSES, PER_CLASS = 60, 4
 

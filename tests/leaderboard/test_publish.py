@@ -15,9 +15,9 @@ from markdown_it import MarkdownIt
 from scipy import stats
 
 from dmlbench.errors import ConfigError
-from dmlbench.leaderboard.document import TableDocument
+from dmlbench.leaderboard.formats.json import TableDocument
 from dmlbench.leaderboard.publish import publish
-from dmlbench.protocol import load_protocol
+from dmlbench.schemas.protocol import load_protocol
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dmlbench.leaderboard.publish import publish
-from dmlbench.records import Store
+from dmlbench.storage.record_store import Store
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("recompute.py")

@@ -4,11 +4,11 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from dmlbench.leaderboard.markdown import Pictures, page
+from dmlbench.leaderboard.formats.markdown import Pictures, page
 from dmlbench.leaderboard.publish import files_by_path
 from dmlbench.leaderboard.reported import reported, reported_rows
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.protocol import load_protocol
+from dmlbench.schemas.protocol import load_protocol
 
 ENTRIES = reported().entries
 

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.protocol import load_protocol
-from dmlbench.records import Record
-from dmlbench.trial import Part
+from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.record import Record
+from dmlbench.schemas.trial import Part
 
 
 def only(records):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from dmlbench import ConfigError, Loss, Pairs
-from dmlbench.hyperparameters import family_argument, hyperparameters, resolve
+from dmlbench.components.hyperparameters import family_argument, hyperparameters, resolve
 from dmlbench.testing.loss_steps import value_of
 from dmlbench.testing.stand_ins import all_pairs
 from dmlbench.testing.subject import Subject

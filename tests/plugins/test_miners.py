@@ -6,7 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from miner_loops import (
+from pytorch_metric_learning import miners as peer
+from scipy.stats import chisquare
+from support.miner_loops import (
     EMPTY_BATCHES,
     Loops,
     at_distances,
@@ -23,8 +25,6 @@ from miner_loops import (
     peer_arguments,
     triplets_of,
 )
-from pytorch_metric_learning import miners as peer
-from scipy.stats import chisquare
 
 from dmlbench import ConfigError, PairMask, Pairs, as_pair_mask
 from dmlbench_miners.all_pairs import AllPairs

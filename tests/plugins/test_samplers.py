@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sampler_epochs import (
+from scipy.stats import chisquare
+from support.sampler_epochs import (
     assert_depends_on_its_generator_alone,
     assert_well_formed,
     class_sizes,
@@ -17,7 +18,6 @@ from sampler_epochs import (
     steps,
     unhurried,
 )
-from scipy.stats import chisquare
 
 from dmlbench import ConfigError, DataError
 from dmlbench_samplers.m_per_class import MPerClass

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from dmlbench.retrieval import Distance, Maps, PerQuery, engines, query_block, rows
+from dmlbench.retrieval import Distance, Maps, PerQuery
+from dmlbench.retrieval.engine import choice as engines
+from dmlbench.retrieval.engine import query_block
+from dmlbench.retrieval.engine import similarity_rows as rows
 
 
 @dataclass
@@ -97,9 +100,9 @@ def forced_engine(name: str, *, edge: int = 2040, listed: int = 32, columns: int
         patch.setattr(rows, "_LARGEST_EDGE", edge)
         patch.setattr(query_block, "_COLUMNS_A_PRODUCT", min(columns, 7))
         patch.setattr(rows, "_MOST_ROWS", columns)
-        patch.setattr("dmlbench.retrieval.candidates._BYTES_A_LISTED_NEGATIVE", listed)
+        patch.setattr("dmlbench.retrieval.engine.candidates._BYTES_A_LISTED_NEGATIVE", listed)
         if name == "torch":
-            from dmlbench.retrieval.torch_blocks import rank_on_device
+            from dmlbench.retrieval.engine.torch_blocks import rank_on_device
 
             patch.setattr(
                 "dmlbench.retrieval.evaluation.rank",

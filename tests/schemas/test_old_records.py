@@ -8,13 +8,15 @@ import pytest
 from pydantic import Field
 
 from dmlbench import Added, DataError, PluginError
-from dmlbench import records as record_module
-from dmlbench.discovery import Catalogue
-from dmlbench.plan import Planner
-from dmlbench.protocol import Augmentation, Optimiser, Protocol, Section, load_protocol
-from dmlbench.records import Record, read_record
-from dmlbench.suite import Suite
-from dmlbench.trial import Part, Trial
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.planning.planner import Planner
+from dmlbench.schemas.base import Section
+from dmlbench.schemas.protocol import Augmentation, Optimiser, Protocol, load_protocol
+from dmlbench.schemas.record import Record
+from dmlbench.schemas.suite import Suite
+from dmlbench.schemas.trial import Part, Trial
+from dmlbench.storage import record_store
+from dmlbench.storage.record_store import read_record
 
 HERE = Path(__file__).parent / "records-0.1"
 KINDS = ("loss", "baseline", "cross-validation", "query-gallery", "failed")
@@ -72,7 +74,7 @@ class LaterRecord(Record):
 
 @pytest.fixture
 def later(monkeypatch):
-    monkeypatch.setattr(record_module, "Record", LaterRecord)
+    monkeypatch.setattr(record_store, "Record", LaterRecord)
 
 
 def test_records_keep_their_ids_when_fields_are_added(old, later):
@@ -176,7 +178,8 @@ def planned(monkeypatch, tmp_path):
         (trial,) = Planner(Catalogue.discover()).unfold(suite).trials
         return trial, path
 
-    monkeypatch.setattr("dmlbench.composition.source_hash", lambda component: "the same source")
+    same = "dmlbench.components.composition.source_hash"
+    monkeypatch.setattr(same, lambda component: "the same source")
     return plan
 
 
@@ -199,7 +202,7 @@ def test_a_hyperparameter_that_was_added_renames_no_trial(planned, loss, name):
 
 
 def test_what_a_trial_does_not_name_is_made_as_before(planned):
-    from dmlbench.composition import compose
+    from dmlbench.components.composition import compose
 
     before, _ = planned("")
     _, path = planned(ADDED)

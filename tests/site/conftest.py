@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from leaderboard.conftest import (  # noqa: F401 - records as fixtures
+from support.made_records import (  # noqa: F401 - records as fixtures
     _part_fixture,
     _record_fixture,
     glyphs_run,
 )
-from leaderboard.conftest import record as make_record
-from site_pages import Element, contents, read_page
+from support.made_records import record as make_record
+from support.site_pages import Element, contents, read_page
 
 from dmlbench.data.items import Data, Items
-from dmlbench.protocol import load_protocol
-from dmlbench.records import Record
+from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.record import Record
 from dmlbench.site import build_site
 
 Build = Callable[..., dict[str, Element]]

@@ -8,10 +8,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from site_pages import contents
+from support.site_pages import contents
 
 from dmlbench.errors import ConfigError
-from dmlbench.leaderboard.figures import to_csv
+from dmlbench.leaderboard.formats.csv import to_csv
 from dmlbench.leaderboard.tables import make_tables
 from dmlbench.site import build_site
 

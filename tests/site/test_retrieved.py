@@ -10,11 +10,11 @@ from PIL import Image
 
 from dmlbench.data.items import Data, Items
 from dmlbench.errors import DataError
-from dmlbench.records import Array
 from dmlbench.retrieval import nearest_neighbours
-from dmlbench.site.embedded import Embedded, embedded
+from dmlbench.schemas.record import Array
+from dmlbench.site.embedding_map import CLASSES, POINTS, neighbour_map, principal_map
 from dmlbench.site.gallery import NEIGHBOURS, QUERIES, gallery
-from dmlbench.site.maps import CLASSES, POINTS, neighbour_map, principal_map
+from dmlbench.site.kept_embeddings import Embedded, embedded
 
 
 @pytest.fixture

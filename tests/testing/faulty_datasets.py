@@ -2,8 +2,8 @@
 
 import datasets
 import numpy as np
+from support.zoo import Patterns
 from testing.faults import Faults
-from zoo import Patterns
 
 from dmlbench import Archive
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dmlbench.entry_points import KINDS, Entry
-from dmlbench.loading import load_entry
+from dmlbench.components.entry_points import KINDS, Entry
+from dmlbench.components.importing import load_entry
 from dmlbench.testing import check
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]

@@ -10,8 +10,8 @@ import click
 from dmlbench.cli.options import data_dir_option
 
 if TYPE_CHECKING:
-    from dmlbench.contracts import Dataset
-    from dmlbench.data.checksums import Progress
+    from dmlbench.contracts.components import Dataset
+    from dmlbench.data.prepare.checksums import Progress
 
 
 def _settings(
@@ -50,8 +50,8 @@ def command() -> None:
 @data_dir_option
 def list_datasets(data_dir: Path | None) -> None:
     """List all datasets: ready or not, what is in them, licence, citation, and how to get them."""
-    from dmlbench.data.overview import overview
-    from dmlbench.discovery import Catalogue
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.data.prepare.availability import overview
     from dmlbench.errors import PluginError
 
     catalogue = Catalogue.discover()
@@ -93,7 +93,7 @@ def prepare(
     allow_unverified: bool,
 ) -> None:
     """Check and unpack the archives of the dataset NAME into the data folder."""
-    from dmlbench.data.preparing import Preparation
+    from dmlbench.data.prepare.prepare import Preparation
     from dmlbench.errors import ConfigError
 
     folder, dataset = _make(name, settings, allow_partial)
@@ -120,8 +120,8 @@ def prepare(
 @_partial_option
 def verify(name: str, data_dir: Path | None, settings: dict[str, str], allow_partial: bool) -> None:
     """Count and open all images of the dataset NAME; exit with 1 if any is damaged."""
-    from dmlbench.data.preparing import unverified
-    from dmlbench.data.verifying import verify
+    from dmlbench.data.prepare.prepare import unverified
+    from dmlbench.data.prepare.verify import verify
     from dmlbench.errors import DataError
 
     folder, dataset = _make(name, settings, allow_partial)
@@ -148,8 +148,8 @@ def verify(name: str, data_dir: Path | None, settings: dict[str, str], allow_par
 
 def _make(name: str, settings: dict[str, Any], allow_partial: bool) -> "tuple[str, Dataset]":
     """Return the name of the dataset's folder, and the dataset."""
-    from dmlbench.discovery import Catalogue
-    from dmlbench.hyperparameters import check_argument, hyperparameters
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.hyperparameters import check_argument, hyperparameters
 
     catalogue = Catalogue.discover()
     found, component = catalogue.load("dataset", name)

@@ -3,8 +3,8 @@
 import inspect
 from typing import Any
 
-from dmlbench.entry_points import Entry
-from dmlbench.hyperparameters import family_argument, hyperparameters
+from dmlbench.components.entry_points import Entry
+from dmlbench.components.hyperparameters import family_argument, hyperparameters
 
 
 def summary(entry: Entry, component: Any) -> list[str]:

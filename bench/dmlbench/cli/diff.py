@@ -10,8 +10,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dmlbench.leaderboard.differences import Changes, RowDifference
-    from dmlbench.records import Record
+    from dmlbench.audit.table_differences import Changes, RowDifference
+    from dmlbench.schemas.record import Record
 
 _Path = click.Path(exists=True, path_type=Path)
 
@@ -26,7 +26,7 @@ def command(first: Path, second: Path, as_json: bool) -> None:
     Rows are compared on the seeds that finished in both. A difference is called real by the paired
     t-test, with Holm's correction over all rows that were tested; see docs/records.md.
     """
-    from dmlbench.leaderboard.differences import compare_sets
+    from dmlbench.audit.table_differences import compare_sets
 
     (before, damaged), (after, damaged_too) = _read(first), _read(second)
     found = compare_sets(before, after)
@@ -41,7 +41,7 @@ def command(first: Path, second: Path, as_json: bool) -> None:
 def _read(path: Path) -> "tuple[list[Record], int]":
     """Return the records of a folder or a file, and how many were left out as damaged."""
     from dmlbench.errors import DataError
-    from dmlbench.records import Store, read_record
+    from dmlbench.storage.record_store import Store, read_record
 
     if not path.is_dir():
         return [read_record(path)], 0
@@ -54,7 +54,7 @@ def _read(path: Path) -> "tuple[list[Record], int]":
 
 
 def _print(found: "Changes") -> None:
-    from dmlbench.leaderboard.terminal import default_console
+    from dmlbench.leaderboard.formats.terminal import default_console
 
     console = default_console()
     for title, rows in groupby(found.rows, key=lambda row: row.table):
@@ -74,9 +74,9 @@ def _print_table(title: str, rows: "list[RowDifference]", console: "Console") ->
     from rich import box
     from rich.table import Table
 
-    from dmlbench.leaderboard.differences import ONLY_FIRST, ONLY_SECOND
-    from dmlbench.leaderboard.metrics import display_name, percent
-    from dmlbench.leaderboard.terminal import readable
+    from dmlbench.audit.table_differences import ONLY_FIRST, ONLY_SECOND
+    from dmlbench.leaderboard.formats.terminal import readable
+    from dmlbench.leaderboard.metric_names import display_name, percent
 
     both = [row for row in rows if row.first and row.second]
     heading = f"{title} · {display_name(both[0].metric)} in percent" if both else title
@@ -111,7 +111,7 @@ def _changes(rows: "list[RowDifference]") -> dict[tuple[str, ...], list[str]]:
 
 
 def _say(console: "Console", text: str) -> None:
-    from dmlbench.leaderboard.terminal import readable
+    from dmlbench.leaderboard.formats.terminal import readable
 
     console.print(readable(text, console.encoding))
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from dmlbench.cli.options import data_dir_option
-from dmlbench.discovery import Catalogue
-from dmlbench.entry_points import KINDS
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.entry_points import KINDS
 
 
 @click.command("doctor")
@@ -15,11 +15,11 @@ def command(data_dir: Path | None) -> None:
     """Say what this machine has and what is broken; exit with 1 if a plugin is."""
     import torch
 
-    from dmlbench.data.overview import how_to_get
+    from dmlbench.components.hyperparameters import family_argument
+    from dmlbench.components.importing import load_entry
+    from dmlbench.compute.versions import versions
+    from dmlbench.data.prepare.availability import how_to_get
     from dmlbench.errors import PluginError
-    from dmlbench.hyperparameters import family_argument
-    from dmlbench.loading import load_entry
-    from dmlbench.records import versions
 
     click.echo("Versions")
     for name, number in versions({}).items():

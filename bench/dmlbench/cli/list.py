@@ -2,8 +2,8 @@
 
 import click
 
-from dmlbench.discovery import Catalogue
-from dmlbench.entry_points import KINDS, Entry
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.entry_points import KINDS, Entry
 
 _KIND_OF = {**{plural: kind for kind, plural in KINDS.items()}, **{kind: kind for kind in KINDS}}
 
@@ -38,8 +38,8 @@ def command(kind: str | None, long: bool) -> None:
 
 def _description(entry: Entry) -> list[str]:
     from dmlbench.cli.describe import summary
+    from dmlbench.components.importing import load_entry
     from dmlbench.errors import PluginError
-    from dmlbench.loading import load_entry
 
     try:
         return summary(entry, load_entry(entry))

@@ -9,7 +9,7 @@ import click
 from dmlbench.cli.options import cache_dir_option, data_dir_option
 
 if TYPE_CHECKING:
-    from dmlbench.merging import Finding
+    from dmlbench.audit.merge import Finding
 
 
 @click.command("merge")
@@ -44,9 +44,9 @@ def command(
     Checked are the schema and the identity, the data, the source of the components, and the
     metrics, recomputed from the per-query results. See docs/records.md.
     """
-    from dmlbench.discovery import Catalogue
-    from dmlbench.merging import Judge, take
-    from dmlbench.records import Store
+    from dmlbench.audit.merge import Judge, take
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.storage.record_store import Store
 
     store = Store(into)
     judge = Judge(store, Catalogue.discover(), data_dir, cache_dir, allow_other_data)
@@ -60,7 +60,7 @@ def command(
 
 
 def _report(findings: "list[Finding]", into: Path, dry_run: bool) -> None:
-    from dmlbench.leaderboard.escaping import plain
+    from dmlbench.leaderboard.formats.escaping import plain
 
     notes = Counter(plain(note, 300) for found in findings for note in found.notes)
     for note, number in notes.items():

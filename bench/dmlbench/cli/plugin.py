@@ -55,7 +55,7 @@ def check(
     TARGET is an installed distribution, a component such as `loss:triplet` or
     `backbone:timm/resnet18`, a file of your own (`./my_loss.py`), or a class (`my_module:MyLoss`).
     """
-    from dmlbench.discovery import Catalogue
+    from dmlbench.components.catalogue import Catalogue
     from dmlbench.testing.targets import candidates
 
     found = candidates(target, Catalogue.discover())

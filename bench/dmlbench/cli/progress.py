@@ -17,9 +17,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from dmlbench.hooks import hookimpl
-from dmlbench.records import Record
-from dmlbench.trial import Trial
+from dmlbench.contracts.hooks import hookimpl
+from dmlbench.schemas.record import Record
+from dmlbench.schemas.trial import Trial
 
 _LINE_EVERY_SECONDS = 15.0
 

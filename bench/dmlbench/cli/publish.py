@@ -9,11 +9,11 @@ import click
 from dmlbench.cli.options import cache_dir_option, data_dir_option
 
 if TYPE_CHECKING:
+    from dmlbench.audit.published_files import Findings
+    from dmlbench.components.catalogue import Catalogue
     from dmlbench.data.items import Data
-    from dmlbench.discovery import Catalogue
-    from dmlbench.leaderboard.checking import Findings
-    from dmlbench.site.embedded import ReadData
-    from dmlbench.trial import Trial
+    from dmlbench.schemas.trial import Trial
+    from dmlbench.site.kept_embeddings import ReadData
 
 
 @click.command("publish")
@@ -56,12 +56,12 @@ def command(
     only_check: bool,
 ) -> None:
     """Make leaderboards (markdown, CSV, LaTeX, pictures): from the same records the same bytes."""
-    from dmlbench.discovery import Catalogue
+    from dmlbench.audit.published_files import check
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.hook_plugins import plugin_manager
     from dmlbench.errors import ConfigError, DataError
-    from dmlbench.hooks import plugin_manager
-    from dmlbench.leaderboard.checking import check
     from dmlbench.leaderboard.publish import files_by_path, publish
-    from dmlbench.records import Store
+    from dmlbench.storage.record_store import Store
 
     if site and only_check:
         raise ConfigError("--check looks at the tables in --output; leave --html out.")
@@ -95,11 +95,11 @@ def _data_reader(
     catalogue: "Catalogue", data_dir: Path | None, cache_dir: Path | None
 ) -> "ReadData":
     """Return what gives the data of a trial, or None where they are not at hand."""
-    from dmlbench.data.decoding import PhotoFormat
+    from dmlbench.components.workplace import Workplace
+    from dmlbench.data.photos.decoding import PhotoFormat
     from dmlbench.errors import DmlbenchError
-    from dmlbench.experiment import load_once
-    from dmlbench.learners import Workplace
-    from dmlbench.trial import canonical_json
+    from dmlbench.schemas.trial import canonical_json
+    from dmlbench.trials.run_trial import load_once
 
     def read(trial: "Trial") -> "Data | None":
         asked = (trial.dataset.reference, canonical_json(trial.dataset.settings))

@@ -10,7 +10,7 @@ from dmlbench.cli.options import cache_dir_option, data_dir_option
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dmlbench.reproduction import Reproduction
+    from dmlbench.audit.reproduce import Reproduction
 
 
 @click.command("reproduce")
@@ -35,15 +35,15 @@ def command(
     """
     from tempfile import TemporaryDirectory
 
+    from dmlbench.audit.reproduce import compare, plan_again
     from dmlbench.cli.progress import ProgressDisplay, decoding_display
-    from dmlbench.device import pick_device
-    from dmlbench.discovery import Catalogue
-    from dmlbench.executors import Site
-    from dmlbench.hooks import plugin_manager
-    from dmlbench.learners import Workplace
-    from dmlbench.records import read_record
-    from dmlbench.reproduction import compare, plan_again
-    from dmlbench.run import default_jobs, run
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.hook_plugins import plugin_manager
+    from dmlbench.components.workplace import Workplace
+    from dmlbench.compute.device import pick_device
+    from dmlbench.contracts.executor import Site
+    from dmlbench.executors.run import default_jobs, run
+    from dmlbench.storage.record_store import read_record
 
     records = [read_record(path) for path in paths]
     catalogue = Catalogue.discover()
@@ -63,7 +63,7 @@ def command(
 
 
 def _show(found: "list[Reproduction]") -> None:
-    from dmlbench.leaderboard.terminal import default_console, readable
+    from dmlbench.leaderboard.formats.terminal import default_console, readable
 
     console = default_console()
     for each in found:
@@ -77,8 +77,8 @@ def _show(found: "list[Reproduction]") -> None:
 
 
 def _verdict(each: "Reproduction") -> str:
-    from dmlbench.leaderboard.escaping import plain
-    from dmlbench.reproduction import TOLERANCE
+    from dmlbench.audit.reproduce import TOLERANCE
+    from dmlbench.leaderboard.formats.escaping import plain
 
     name = plain(str(each.record.trial), 160)
     if each.to_the_bit:
@@ -95,8 +95,8 @@ def _table(each: "Reproduction", console: "Console") -> None:
     from rich import box
     from rich.table import Table
 
-    from dmlbench.leaderboard.escaping import plain
-    from dmlbench.leaderboard.terminal import readable
+    from dmlbench.leaderboard.formats.escaping import plain
+    from dmlbench.leaderboard.formats.terminal import readable
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("What differs", "Record", "Again"):

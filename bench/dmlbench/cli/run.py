@@ -12,10 +12,12 @@ from dmlbench.cli.options import cache_dir_option, data_dir_option, output_optio
 if TYPE_CHECKING:
     from pluggy import PluginManager
 
-    from dmlbench.plan import Plan, Planner
-    from dmlbench.records import Record, Store
-    from dmlbench.suite import Suite
-    from dmlbench.trial import Trial
+    from dmlbench.planning.planner import Planner
+    from dmlbench.schemas.plan import Plan
+    from dmlbench.schemas.record import Record
+    from dmlbench.schemas.suite import Suite
+    from dmlbench.schemas.trial import Trial
+    from dmlbench.storage.record_store import Store
 
 _ALL = "all"
 _MOST_SEEDS = 10_000
@@ -138,14 +140,14 @@ def command(
     wanted = _suite(suite, asked)
 
     from dmlbench.cli.progress import EpochLog, ProgressDisplay, decoding_display
-    from dmlbench.device import pick_device
-    from dmlbench.discovery import Catalogue
-    from dmlbench.executors import Site
-    from dmlbench.hooks import plugin_manager
-    from dmlbench.leaderboard.terminal import print_tables
-    from dmlbench.plan import Planner
-    from dmlbench.records import Store
-    from dmlbench.run import default_jobs, progress, run
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.hook_plugins import plugin_manager
+    from dmlbench.compute.device import pick_device
+    from dmlbench.contracts.executor import Site
+    from dmlbench.executors.run import default_jobs, progress, run
+    from dmlbench.leaderboard.formats.terminal import print_tables
+    from dmlbench.planning.planner import Planner
+    from dmlbench.storage.record_store import Store
 
     store = Store(output / "runs")
     catalogue = Catalogue.discover()
@@ -176,8 +178,8 @@ def command(
 def _suite(path: Path | None, asked: dict[str, Any]) -> "Suite":
     """Return the suite that the options describe: changes to that of ``--suite`` or ``--all``."""
     from dmlbench.errors import ConfigError
-    from dmlbench.protocol import validate
-    from dmlbench.suite import Suite, default_suite, load_suite
+    from dmlbench.schemas.base import validate
+    from dmlbench.schemas.suite import Suite, default_suite, load_suite
 
     chosen = {kind: asked[kind] for kind in ("losses", "miners", "baselines") if asked[kind]}
     if asked["everything"] and (chosen or path):

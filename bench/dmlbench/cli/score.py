@@ -47,11 +47,11 @@ def command(
     FILE is .npz or .safetensors with arrays `embeddings` and `labels`, .parquet with columns of
     these names, or .npy with --labels.
     """
-    from dmlbench.data.embedding_files import read_embeddings
     from dmlbench.retrieval import evaluate
+    from dmlbench.retrieval.embedding_files import read_embeddings
 
     if device != "cpu":  # torch takes a second to load, and NumPy does for the CPU
-        from dmlbench.device import pick_device
+        from dmlbench.compute.device import pick_device
 
         device = str(pick_device(device))
     embeddings, classes = read_embeddings(file, labels)

@@ -2,8 +2,8 @@
 
 import click
 
-from dmlbench.discovery import Catalogue
-from dmlbench.entry_points import KINDS
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.entry_points import KINDS
 
 
 @click.command("show")
@@ -30,7 +30,7 @@ def command(kind: str, name: str) -> None:
 
 
 def _show_protocol(name: str) -> None:
-    from dmlbench.protocol import load_protocol
+    from dmlbench.schemas.protocol import load_protocol
 
     protocol = load_protocol(name)
     click.echo(f"protocol {protocol.name}\n{protocol.description}\nSource: {protocol.source}\n")

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmlbench.contracts import Dataset
-from dmlbench.data.arrays import image_arrays, vector_arrays
-from dmlbench.data.decoding import PhotoFormat
-from dmlbench.data.folders import cache_folder
-from dmlbench.data.pictures import Pictures
-from dmlbench.data.sources import sources
-from dmlbench.data.store import OnProgress, photo_store
+from dmlbench.contracts.components import Dataset
+from dmlbench.data.photos.decoding import PhotoFormat
+from dmlbench.data.photos.encoded import sources
+from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.photos.store import OnProgress, photo_store
 from dmlbench.errors import ConfigError, DataError, PluginError
+from dmlbench.storage.cache import cache_folder
+
+if TYPE_CHECKING:
+    import datasets
 
 if TYPE_CHECKING:
     import datasets
@@ -87,3 +89,40 @@ def _of_one_shape(name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndar
             f"{' and '.join(str(list(shape)) for shape in sorted(shapes))}."
         )
     return arrays
+
+
+def image_arrays(table: "datasets.Dataset") -> np.ndarray:
+    """Return the column ``image`` of type ``Array2D`` or ``Array3D`` as ``[N, C, H, W]`` uint8.
+
+    Raises:
+        PluginError: the column is of another type.
+    """
+    import datasets
+
+    feature = table.features["image"]
+    if not isinstance(feature, datasets.Array2D | datasets.Array3D):
+        raise PluginError(f"The column 'image' holds {feature}; Image, Array2D or Array3D may be.")
+    if feature.dtype != "uint8":
+        raise PluginError(f"Images that come as arrays must be uint8, not {feature.dtype}.")
+    array = np.asarray(table.with_format("numpy", dtype=np.uint8)["image"][:])
+    channels_last = array[..., None] if array.ndim == 3 else array
+    return np.ascontiguousarray(channels_last.transpose(0, 3, 1, 2))
+
+
+def vector_arrays(table: "datasets.Dataset", name: str) -> np.ndarray:
+    """Return the column ``vector`` as ``[N, D]`` float32.
+
+    Args:
+        table: with the column.
+        name: of the dataset, for the user.
+
+    Raises:
+        DataError: the vectors differ in length, or hold anything but finite numbers.
+    """
+    try:
+        vectors = np.asarray(table.with_format("numpy")["vector"][:], dtype=np.float32)
+    except (TypeError, ValueError) as error:  # of several lengths, or not of numbers
+        raise DataError(f"The vectors of {name} are not numbers [N, D]: {error}.") from error
+    if vectors.ndim != 2 or not np.isfinite(vectors).all():
+        raise DataError(f"The vectors of {name} are not finite numbers [N, D].")
+    return vectors

@@ -3,13 +3,14 @@
 from collections.abc import Generator, Sequence
 from functools import partial
 
-from dmlbench.device import pick_device
-from dmlbench.discovery import Catalogue
-from dmlbench.executors import Event, Site
-from dmlbench.experiment import run_trial
-from dmlbench.learners import Workplace
-from dmlbench.records import Epoch, Store
-from dmlbench.trial import Trial
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.workplace import Workplace
+from dmlbench.compute.device import pick_device
+from dmlbench.contracts.executor import Event, Site
+from dmlbench.schemas.record import Epoch
+from dmlbench.schemas.trial import Trial
+from dmlbench.storage.record_store import Store
+from dmlbench.trials.run_trial import run_trial
 
 
 def run_inline(trials: Sequence[Trial], site: Site) -> Generator[Event, None, None]:

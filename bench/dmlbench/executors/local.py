@@ -16,10 +16,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from dmlbench.contracts.executor import Event, Site
 from dmlbench.errors import DataError
-from dmlbench.executors import Event, Site
-from dmlbench.records import Epoch, Record, Store
-from dmlbench.trial import Trial
+from dmlbench.schemas.record import Epoch, Record
+from dmlbench.schemas.trial import Trial
+from dmlbench.storage.record_store import Store
 
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _GRACE_SECONDS = 5.0
@@ -117,10 +118,10 @@ def _work(pipe: "Connection[Any, Any]", site: Site) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent acts
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    from dmlbench import device
-    from dmlbench.discovery import Catalogue
-    from dmlbench.experiment import run_trial
-    from dmlbench.learners import Workplace
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.workplace import Workplace
+    from dmlbench.compute import device
+    from dmlbench.trials.run_trial import run_trial
 
     def tell(event: Event, *, last: bool = False) -> None:
         try:

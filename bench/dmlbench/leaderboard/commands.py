@@ -5,11 +5,11 @@ from collections.abc import Collection
 from functools import lru_cache, reduce
 from typing import Any
 
-from dmlbench.leaderboard.escaping import shell
+from dmlbench.leaderboard.formats.escaping import shell
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
-from dmlbench.protocol import PAPER, Protocol, load_protocol, protocol_names
-from dmlbench.trial import ROW_KINDS, Part
+from dmlbench.schemas.protocol import PAPER, Protocol, load_protocol, protocol_names
+from dmlbench.schemas.trial import ROW_KINDS, Part
 
 
 def table_command(table: Table) -> str:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlbench.errors import DataError
-from dmlbench.leaderboard.comparison import BEST, WORSE, Ranking, by_seed
+from dmlbench.leaderboard.ranking import BEST, WORSE, Ranking, by_seed
 from dmlbench.leaderboard.rows import Row
-from dmlbench.records import Array, Record
+from dmlbench.schemas.record import Array, Record
 from dmlbench.statistics import (
     LEAST_CLASSES,
     LEAST_SEEDS,

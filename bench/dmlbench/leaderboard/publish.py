@@ -7,18 +7,20 @@ from pathlib import Path, PurePosixPath
 import pluggy
 
 from dmlbench.errors import ConfigError
-from dmlbench.leaderboard.across import across
-from dmlbench.leaderboard.across_page import across_page
-from dmlbench.leaderboard.charts import distances_svg, ranking_svg
-from dmlbench.leaderboard.columns import ColumnSource, add_columns, column_sources
-from dmlbench.leaderboard.curves import curves_row
-from dmlbench.leaderboard.document import to_json
-from dmlbench.leaderboard.figures import to_csv
-from dmlbench.leaderboard.grid import by_sampler, differing_by_sampler
-from dmlbench.leaderboard.latex import to_latex
-from dmlbench.leaderboard.markdown import Pictures, index, page, samplers_page
+from dmlbench.leaderboard.across_datasets import across
+from dmlbench.leaderboard.distance_curves import curves_row
+from dmlbench.leaderboard.formats.csv import to_csv
+from dmlbench.leaderboard.formats.json import to_json
+from dmlbench.leaderboard.formats.latex import to_latex
+from dmlbench.leaderboard.formats.markdown import Pictures, index, page, samplers_page
+from dmlbench.leaderboard.formats.markdown_across import across_page
+from dmlbench.leaderboard.formats.svg import distances_svg, ranking_svg
+from dmlbench.leaderboard.loss_grid import by_sampler, differing_by_sampler
+from dmlbench.leaderboard.plugin_columns import ColumnSource, add_columns, column_sources
 from dmlbench.leaderboard.tables import Table, make_tables
-from dmlbench.records import Record, Store, slug, write_asked
+from dmlbench.schemas.record import Record
+from dmlbench.storage.atomic import slug, write_asked
+from dmlbench.storage.record_store import Store
 
 INDEX, ACROSS = "README.md", "across.md"
 _RESERVED = {INDEX.lower(), ACROSS, "runs"}

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-from dmlbench.leaderboard.cells import NOTHING, Cells
-from dmlbench.leaderboard.metrics import display_name, percent
+from dmlbench.leaderboard.metric_names import display_name, percent
+from dmlbench.leaderboard.ranking_cells import NOTHING, Cells
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
-from dmlbench.protocol import Protocol, Section, load_protocol, read_toml
+from dmlbench.schemas.base import Section, read_toml
+from dmlbench.schemas.protocol import Protocol, load_protocol
 
 _FIELDS = {"step_epochs": "optimiser.step_epochs"}
 """Fields that a protocol's name may say were changed, as `Protocol.change` wants them."""

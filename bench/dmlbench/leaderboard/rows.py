@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from dmlbench.leaderboard.escaping import plain
-from dmlbench.leaderboard.metrics import average
-from dmlbench.records import Record
+from dmlbench.leaderboard.formats.escaping import plain
+from dmlbench.leaderboard.metric_names import average
+from dmlbench.schemas.record import Record
+from dmlbench.schemas.trial import ROW_KINDS, Trial
 from dmlbench.statistics import Estimate
-from dmlbench.trial import ROW_KINDS, Trial
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from hashlib import sha256
 from itertools import groupby
 from typing import Any
 
-from dmlbench.leaderboard.comparison import Ranking, over_floor, rank
-from dmlbench.leaderboard.escaping import plain
-from dmlbench.leaderboard.metrics import display_name, headline, shown
+from dmlbench.leaderboard.formats.escaping import plain
+from dmlbench.leaderboard.metric_names import display_name, headline, shown
 from dmlbench.leaderboard.new_classes import NewClasses, for_new_classes
+from dmlbench.leaderboard.ranking import Ranking, over_floor, rank
 from dmlbench.leaderboard.rows import Row, named_rows
-from dmlbench.protocol import Protocol
-from dmlbench.records import Record
+from dmlbench.schemas.protocol import Protocol
+from dmlbench.schemas.record import Record
+from dmlbench.schemas.trial import Part, Trial, canonical_json
 from dmlbench.statistics import Estimate
-from dmlbench.trial import Part, Trial, canonical_json
 
 _MUST_NOT_LOSE = ("recall@1", "map_at_r", "knn_accuracy")
 

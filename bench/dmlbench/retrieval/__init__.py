@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from dmlbench.retrieval.knn import knn_accuracy as knn_accuracy
     from dmlbench.retrieval.mean_distance import MeanDistances as MeanDistances
     from dmlbench.retrieval.mean_distance import mean_distances as mean_distances
+    from dmlbench.retrieval.metrics import Averages as Averages
+    from dmlbench.retrieval.metrics import PerQuery as PerQuery
+    from dmlbench.retrieval.metrics import RetrievalResult as RetrievalResult
     from dmlbench.retrieval.neighbours import Neighbours as Neighbours
     from dmlbench.retrieval.neighbours import nearest_neighbours as nearest_neighbours
-    from dmlbench.retrieval.result import Averages as Averages
-    from dmlbench.retrieval.result import PerQuery as PerQuery
-    from dmlbench.retrieval.result import RetrievalResult as RetrievalResult
     from dmlbench.retrieval.verification import VerificationResult as VerificationResult
     from dmlbench.retrieval.verification import evaluate_verification as evaluate_verification
 
@@ -62,8 +62,8 @@ _PUBLIC = {
     "evaluation": ("evaluate",),
     "knn": ("knn_accuracy",),
     "mean_distance": ("MeanDistances", "mean_distances"),
+    "metrics": ("Averages", "PerQuery", "RetrievalResult"),
     "neighbours": ("Neighbours", "nearest_neighbours"),
-    "result": ("Averages", "PerQuery", "RetrievalResult"),
     "verification": ("VerificationResult", "evaluate_verification"),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -8,10 +8,10 @@ import numpy as np
 
 from dmlbench.errors import ConfigError
 from dmlbench.retrieval.distances import unit_length
+from dmlbench.retrieval.engine.layout import lay_out
+from dmlbench.retrieval.engine.thresholds import at_least
 from dmlbench.retrieval.inputs import Inputs, read_inputs
-from dmlbench.retrieval.layout import lay_out
 from dmlbench.retrieval.neighbours import check_k, nearest_neighbours
-from dmlbench.retrieval.thresholds import at_least
 
 if TYPE_CHECKING:
     from dmlbench.retrieval.inputs import Embeddings, Labels

@@ -7,13 +7,13 @@ import numpy as np
 
 from dmlbench.errors import ConfigError
 from dmlbench.retrieval.distances import Distance, as_distance
-from dmlbench.retrieval.engines import rank
+from dmlbench.retrieval.engine.choice import rank
+from dmlbench.retrieval.engine.layout import ClassLayout, lay_out
+from dmlbench.retrieval.engine.mapped_vectors import MappedVectors
+from dmlbench.retrieval.engine.products import Products, multiplier
+from dmlbench.retrieval.engine.task import Figures, Task
 from dmlbench.retrieval.inputs import Inputs, read_inputs
-from dmlbench.retrieval.layout import ClassLayout, lay_out
-from dmlbench.retrieval.products import Products, multiplier
-from dmlbench.retrieval.result import PerQuery, RetrievalResult, summarise
-from dmlbench.retrieval.task import Figures, Task
-from dmlbench.retrieval.vectors import MappedVectors
+from dmlbench.retrieval.metrics import PerQuery, RetrievalResult, summarise
 
 if TYPE_CHECKING:
     import torch

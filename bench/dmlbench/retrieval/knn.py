@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmlbench.retrieval.blocks import similarity_blocks
 from dmlbench.retrieval.distances import Distance, as_distance
+from dmlbench.retrieval.engine.similarity_blocks import similarity_blocks
+from dmlbench.retrieval.engine.thresholds import at_least
 from dmlbench.retrieval.inputs import read_inputs
 from dmlbench.retrieval.neighbours import check_k, largest
-from dmlbench.retrieval.thresholds import at_least
 
 if TYPE_CHECKING:
     from dmlbench.retrieval.inputs import Embeddings, Labels

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmlbench.errors import ConfigError, DataError
-from dmlbench.retrieval.blocks import similarity_blocks
 from dmlbench.retrieval.distances import Distance, as_distance
+from dmlbench.retrieval.engine.similarity_blocks import similarity_blocks
 from dmlbench.retrieval.inputs import read_inputs
 
 if TYPE_CHECKING:

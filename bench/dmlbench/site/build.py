@@ -7,17 +7,19 @@ from pathlib import Path
 import pluggy
 
 from dmlbench.errors import ConfigError
-from dmlbench.leaderboard.columns import ColumnSource, add_columns, column_sources
-from dmlbench.leaderboard.grid import differing_by_sampler
+from dmlbench.leaderboard.loss_grid import differing_by_sampler
+from dmlbench.leaderboard.plugin_columns import ColumnSource, add_columns, column_sources
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.records import Record, Store, write_asked
-from dmlbench.site.contents import INDEX, Contents, contents
-from dmlbench.site.embedded import HOW, Embedded, ReadData, ReadEmbeddings, embedded
+from dmlbench.schemas.record import Record
 from dmlbench.site.index_page import index_page
+from dmlbench.site.kept_embeddings import HOW, Embedded, ReadData, ReadEmbeddings, embedded
 from dmlbench.site.method_page import method_page
+from dmlbench.site.sitemap import INDEX, Contents, contents
 from dmlbench.site.table_page import DOWNLOADS, table_page
 from dmlbench.site.trial_page import trial_page
+from dmlbench.storage.atomic import write_asked
+from dmlbench.storage.record_store import Store
 
 MADE = "pages.txt"
 """Names the files of the site, so that those of withdrawn records go when it is made again."""

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from dmlbench.data.items import Items
-from dmlbench.data.pictures import Pictures
-from dmlbench.leaderboard.escaping import plain
+from dmlbench.data.photos.pictures import Pictures
+from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.retrieval import nearest_neighbours
-from dmlbench.site.embedded import Embedded
+from dmlbench.site.kept_embeddings import Embedded
 
 QUERIES = 12
 """Half of them with a right nearest neighbour and half with a wrong one, where there are any."""

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from dmlbench.leaderboard.across import Across, across
-from dmlbench.leaderboard.comparison import BEST
-from dmlbench.leaderboard.escaping import plain
-from dmlbench.leaderboard.metrics import display_name
-from dmlbench.site.contents import INDEX, Contents
-from dmlbench.site.pages import page
-from dmlbench.site.sheets import Cell, Column, Sheet, figure, ranking_of
+from dmlbench.leaderboard.across_datasets import Across, across
+from dmlbench.leaderboard.formats.escaping import plain
+from dmlbench.leaderboard.metric_names import display_name
+from dmlbench.leaderboard.ranking import BEST
+from dmlbench.site.sitemap import INDEX, Contents
+from dmlbench.site.sortable_tables import Cell, Column, Sheet, figure, ranking_of
+from dmlbench.site.templating import page
 
 
 def index_page(site: Contents) -> str:

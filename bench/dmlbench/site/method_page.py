@@ -1,15 +1,23 @@
 """The page of a method: a loss or a baseline with its rows in all tables."""
 
-from dmlbench.leaderboard.cells import below, seeds
 from dmlbench.leaderboard.commands import row_command
-from dmlbench.leaderboard.escaping import plain
-from dmlbench.leaderboard.metrics import display_name, shown
+from dmlbench.leaderboard.formats.escaping import plain
+from dmlbench.leaderboard.metric_names import display_name, shown
+from dmlbench.leaderboard.ranking_cells import below, seeds
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
-from dmlbench.site.charts import chart_data, has_curves
-from dmlbench.site.contents import Contents, Method
-from dmlbench.site.pages import page
-from dmlbench.site.sheets import Cell, Column, Sheet, figure, group_cell, ranking_of, trials
+from dmlbench.site.chart_data import chart_data, has_curves
+from dmlbench.site.sitemap import Contents, Method
+from dmlbench.site.sortable_tables import (
+    Cell,
+    Column,
+    Sheet,
+    figure,
+    group_cell,
+    ranking_of,
+    trials,
+)
+from dmlbench.site.templating import page
 
 
 def method_page(site: Contents, method: Method) -> str:

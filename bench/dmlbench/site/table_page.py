@@ -4,30 +4,30 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dmlbench.leaderboard.commands import table_command
-from dmlbench.leaderboard.comparison import BEST
-from dmlbench.leaderboard.document import to_json
-from dmlbench.leaderboard.escaping import REASON_LENGTH, plain
-from dmlbench.leaderboard.facts import facts, provenance
-from dmlbench.leaderboard.figures import to_csv
-from dmlbench.leaderboard.grid import by_miner, by_sampler
-from dmlbench.leaderboard.latex import to_latex
+from dmlbench.leaderboard.formats.csv import to_csv
+from dmlbench.leaderboard.formats.escaping import REASON_LENGTH, plain
+from dmlbench.leaderboard.formats.json import to_json
+from dmlbench.leaderboard.formats.latex import to_latex
+from dmlbench.leaderboard.loss_grid import by_miner, by_sampler
+from dmlbench.leaderboard.protocol_facts import facts, provenance
+from dmlbench.leaderboard.ranking import BEST
 from dmlbench.leaderboard.reported import reported_cells
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
-from dmlbench.records import Record
-from dmlbench.site.charts import DRAWN, chart_data, has_curves
-from dmlbench.site.contents import Contents
-from dmlbench.site.embedded import Embedded
+from dmlbench.schemas.record import Record
+from dmlbench.site.chart_data import DRAWN, chart_data, has_curves
+from dmlbench.site.embedding_map import neighbour_map
 from dmlbench.site.gallery import gallery
-from dmlbench.site.maps import neighbour_map
-from dmlbench.site.pages import page
-from dmlbench.site.sheets import (
+from dmlbench.site.kept_embeddings import Embedded
+from dmlbench.site.sitemap import Contents
+from dmlbench.site.sortable_tables import (
     details_sheet,
     failures_sheet,
     grid_sheet,
     ranking_sheet,
     reported_sheet,
 )
+from dmlbench.site.templating import page
 
 DOWNLOADS: dict[str, tuple[str, Callable[[Table], str]]] = {
     ".csv": ("CSV", to_csv),

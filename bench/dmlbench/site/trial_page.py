@@ -5,19 +5,19 @@ from dataclasses import replace
 from typing import Any
 
 from dmlbench.leaderboard.commands import row_command
-from dmlbench.leaderboard.escaping import REASON_LENGTH, plain
-from dmlbench.leaderboard.metrics import average, display_name
+from dmlbench.leaderboard.formats.escaping import REASON_LENGTH, plain
+from dmlbench.leaderboard.metric_names import average, display_name
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
-from dmlbench.records import Record
-from dmlbench.site.charts import chart_data, has_curves
-from dmlbench.site.contents import Contents
-from dmlbench.site.embedded import Embedded
+from dmlbench.schemas.record import Record
+from dmlbench.schemas.trial import ROW_KINDS
+from dmlbench.site.chart_data import chart_data, has_curves
+from dmlbench.site.embedding_map import principal_map
 from dmlbench.site.gallery import gallery
-from dmlbench.site.maps import principal_map
-from dmlbench.site.pages import page
-from dmlbench.site.sheets import Cell, Column, Sheet, trials
-from dmlbench.trial import ROW_KINDS
+from dmlbench.site.kept_embeddings import Embedded
+from dmlbench.site.sitemap import Contents
+from dmlbench.site.sortable_tables import Cell, Column, Sheet, trials
+from dmlbench.site.templating import page
 
 
 def trial_page(

@@ -1,15 +1,15 @@
 """Statistics over seeds: what means and their differences are worth."""
 
-from dmlbench.statistics.best import LEAST_SEEDS, Comparison, compare
-from dmlbench.statistics.classes import (
+from dmlbench.statistics.best_rows import LEAST_SEEDS, Comparison, compare
+from dmlbench.statistics.class_sampling import (
     LEAST_CLASSES,
     ClassNoise,
     class_noise,
     two_way_half_width,
 )
-from dmlbench.statistics.estimate import CONFIDENCE, Estimate, estimate
+from dmlbench.statistics.intervals import CONFIDENCE, Estimate, estimate
+from dmlbench.statistics.mean_ranks import LEAST_DATASETS, Ranks, rank_over
 from dmlbench.statistics.paired import paired_difference
-from dmlbench.statistics.ranks import LEAST_DATASETS, Ranks, rank_over
 
 __all__ = [
     "CONFIDENCE",

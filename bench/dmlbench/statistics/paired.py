@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from dmlbench.statistics.estimate import Estimate, estimate
+from dmlbench.statistics.intervals import Estimate, estimate
 
 
 def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -> Estimate | None:

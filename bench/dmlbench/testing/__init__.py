@@ -6,8 +6,8 @@ of each kind. One that fails says what was seen, what must hold, and how to mend
 On the command line: ``dmlbench plugin check``.
 """
 
-from dmlbench.testing.examination import check, checks
 from dmlbench.testing.findings import ConformanceWarning, Finding
 from dmlbench.testing.pytest_support import conformance_tests
+from dmlbench.testing.runner import check, checks
 
 __all__ = ["ConformanceWarning", "Finding", "check", "checks", "conformance_tests"]

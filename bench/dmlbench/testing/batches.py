@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dmlbench.pairs import Pairs
+from dmlbench.contracts.pairs import Pairs
 from dmlbench.testing.subject import EMBEDDING_DIM
 
 

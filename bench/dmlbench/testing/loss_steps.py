@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import backward
 
-from dmlbench.contracts import Loss
+from dmlbench.contracts.components import Loss
+from dmlbench.contracts.pairs import Pairs, Selection, as_triplets
 from dmlbench.errors import PluginError
-from dmlbench.pairs import Pairs, Selection, as_triplets
 from dmlbench.testing.batches import ORDINARY, Batch, Memory
 from dmlbench.testing.findings import case
 from dmlbench.testing.stand_ins import all_pairs

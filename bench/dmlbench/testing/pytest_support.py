@@ -4,8 +4,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dmlbench.testing.examination import Check, checks, examine
 from dmlbench.testing.findings import ConformanceWarning
+from dmlbench.testing.runner import Check, checks, examine
 from dmlbench.testing.subject import Subject
 
 

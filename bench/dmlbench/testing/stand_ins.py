@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from dmlbench.contracts import Loss
-from dmlbench.pairs import PairMask, Pairs, Selection, as_pair_mask, masked_mean
+from dmlbench.contracts.components import Loss
+from dmlbench.contracts.pairs import PairMask, Pairs, Selection, as_pair_mask, masked_mean
 
 
 class PairLoss(Loss):

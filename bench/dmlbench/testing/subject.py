@@ -9,12 +9,17 @@ from typing import Any
 
 import torch
 
+from dmlbench.components.hyperparameters import (
+    Hyperparameter,
+    family_argument,
+    hyperparameters,
+    resolve,
+)
+from dmlbench.compute.process_state import SEED
+from dmlbench.contracts.search_space import Choice
 from dmlbench.errors import ConfigError
-from dmlbench.hyperparameters import Hyperparameter, family_argument, hyperparameters, resolve
-from dmlbench.search_space import Choice
 from dmlbench.testing.findings import NotApplicableError, case
 from dmlbench.testing.stand_ins import PairLoss
-from dmlbench.testing.surroundings import SEED
 
 NUM_CLASSES, EMBEDDING_DIM = 6, 4
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dmlbench import contracts
-from dmlbench.discovery import Catalogue
-from dmlbench.entry_points import KINDS, Entry
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.entry_points import KINDS, Entry
+from dmlbench.components.hyperparameters import check_argument, resolve
+from dmlbench.components.importing import import_value, load_entry
+from dmlbench.contracts import components as contracts
 from dmlbench.errors import ConfigError, PluginError, nearest
-from dmlbench.hyperparameters import check_argument, resolve
-from dmlbench.loading import import_value, load_entry
-from dmlbench.testing.examination import examinations
 from dmlbench.testing.findings import Finding
+from dmlbench.testing.runner import examinations
 from dmlbench.testing.subject import Subject
 
 

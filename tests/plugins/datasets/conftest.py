@@ -1,7 +1,7 @@
 """Tiny official sets that pass for whole."""
 
 import pytest
-from official_sets import TINY
+from support.official_sets import TINY
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from official_sets import CAR_CLASSES, picture, write_car_ims, write_cars
 from scipy.io import savemat
+from support.official_sets import CAR_CLASSES, picture, write_car_ims, write_cars
 
 from dmlbench import DataError
 from dmlbench_datasets.cars import Cars

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from official_sets import write_cub
+from support.official_sets import write_cub
 
 from dmlbench_datasets.cub import CUB
 

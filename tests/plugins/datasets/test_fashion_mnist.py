@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from official_sets import write_fashion
+from support.official_sets import write_fashion
 
 from dmlbench import DataError
 from dmlbench.data.items import load_data

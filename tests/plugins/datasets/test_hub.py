@@ -137,7 +137,7 @@ def test_birds_come_from_the_hub_only_at_a_revision_that_the_user_names(publish)
 
 
 def test_files_come_before_the_hub_unless_it_is_asked_for(publish, tmp_path):
-    from official_sets import write_cars
+    from support.official_sets import write_cars
 
     publish(Cars.mirror, classified(CAR_LABELS, 196))
     write_cars(tmp_path / "data")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from official_sets import write_inshop
+from support.official_sets import write_inshop
 
 from dmlbench.data.items import load_data
 from dmlbench_datasets.inshop import InShop

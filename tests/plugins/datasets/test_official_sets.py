@@ -7,7 +7,7 @@ from pathlib import Path
 
 import datasets
 import pytest
-from official_sets import TINY, picture
+from support.official_sets import TINY, picture
 
 from dmlbench import DataError
 from dmlbench.data.items import load_data
@@ -152,7 +152,7 @@ def test_a_damaged_image_is_an_error_that_names_it_when_it_is_decoded(name, dama
 
 @pytest.mark.parametrize("name", NAMES)
 def test_parts_and_whole_sets_are_told_apart_by_a_setting(name):
-    from dmlbench.hyperparameters import hyperparameters
+    from dmlbench.components.hyperparameters import hyperparameters
 
     setting = hyperparameters(TINY[name].plugin)["partial"]
     assert setting.default is False

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from official_sets import write_omniglot
 from PIL import Image
+from support.official_sets import write_omniglot
 
 from dmlbench import DataError
 from dmlbench.data.items import load_data

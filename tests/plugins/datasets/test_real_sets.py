@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dmlbench import DataError, Dataset
-from dmlbench.data.preparing import Preparation, unverified
-from dmlbench.data.verifying import verify
+from dmlbench.data.prepare.prepare import Preparation, unverified
+from dmlbench.data.prepare.verify import verify
 from dmlbench_datasets.cars import Cars
 from dmlbench_datasets.cub import CUB
 from dmlbench_datasets.omniglot import Omniglot

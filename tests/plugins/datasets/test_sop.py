@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from official_sets import write_sop
+from support.official_sets import write_sop
 
 from dmlbench import ConfigError
 from dmlbench_datasets.sop import SOP

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from loss_loops import LABELS, SIZES, Batch, C, check_on_labels, make_batch, mean, unit
+from support.loss_loops import LABELS, SIZES, Batch, C, check_on_labels, make_batch, mean, unit
 from torch import Tensor
 
 from dmlbench import Pairs

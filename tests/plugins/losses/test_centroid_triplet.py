@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from loss_loops import (
+from support.loss_loops import (
     LABELS,
     REFERENCES,
     SELECTIONS,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from loss_loops import LABELS, SIZES, Batch, C, check_on_labels, make_batch, mean
+from support.loss_loops import LABELS, SIZES, Batch, C, check_on_labels, make_batch, mean
 from torch import Tensor
 
 from dmlbench import Pairs

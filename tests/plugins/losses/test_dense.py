@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from loss_loops import REFERENCES, assert_same, make_batch
+from support.loss_loops import REFERENCES, assert_same, make_batch
 
 from dmlbench import Pairs
 from dmlbench_losses.dense import as_numbers, is_above, is_below, weighted_distance

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from loss_loops import (
+from pytorch_metric_learning import losses as peer
+from pytorch_metric_learning import miners
+from support.loss_loops import (
     REFERENCES,
     SELECTIONS,
     Batch,
@@ -14,8 +16,6 @@ from loss_loops import (
     triplets_of,
     unit,
 )
-from pytorch_metric_learning import losses as peer
-from pytorch_metric_learning import miners
 from torch import Tensor
 
 from dmlbench import PairMask, Pairs, Selection, Triplets

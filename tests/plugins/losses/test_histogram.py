@@ -2,8 +2,16 @@
 
 import pytest
 import torch
-from loss_loops import REFERENCES, SELECTIONS, Batch, assert_same, check_on_pairs, pairs_of, unit
 from pytorch_metric_learning import losses as peer
+from support.loss_loops import (
+    REFERENCES,
+    SELECTIONS,
+    Batch,
+    assert_same,
+    check_on_pairs,
+    pairs_of,
+    unit,
+)
 from torch import Tensor
 
 from dmlbench import PairMask, Pairs, Selection

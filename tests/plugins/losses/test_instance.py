@@ -3,8 +3,17 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from loss_loops import LABELS, Batch, assert_same, check_on_labels, cosine, make_batch, mean, unit
 from pytorch_metric_learning import losses as peer
+from support.loss_loops import (
+    LABELS,
+    Batch,
+    assert_same,
+    check_on_labels,
+    cosine,
+    make_batch,
+    mean,
+    unit,
+)
 from torch import Tensor
 
 from dmlbench import Pairs

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from loss_loops import LABELS, SIZES, Batch, C, assert_same, make_batch, mean, unit
+from support.loss_loops import LABELS, SIZES, Batch, C, assert_same, make_batch, mean, unit
 from torch import Tensor
 
 from dmlbench import Pairs, PluginError

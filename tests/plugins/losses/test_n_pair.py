@@ -4,7 +4,9 @@ import math
 
 import pytest
 import torch
-from loss_loops import (
+from pytorch_metric_learning import distances
+from pytorch_metric_learning import losses as peer
+from support.loss_loops import (
     LABELS,
     REFERENCES,
     SELECTIONS,
@@ -17,8 +19,6 @@ from loss_loops import (
     pairs_of,
     unit,
 )
-from pytorch_metric_learning import distances
-from pytorch_metric_learning import losses as peer
 from torch import Tensor
 
 from dmlbench import PairMask, Pairs, Selection

@@ -3,7 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from loss_loops import (
+from pytorch_metric_learning import losses as peer
+from support.loss_loops import (
     LABELS,
     SIZES,
     Batch,
@@ -14,7 +15,6 @@ from loss_loops import (
     make_batch,
     mean,
 )
-from pytorch_metric_learning import losses as peer
 from torch import Tensor
 
 from dmlbench_losses.p2s_grad import P2SGrad

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from loss_loops import (
+from pytorch_metric_learning import losses as peer
+from support.loss_loops import (
     REFERENCES,
     SELECTIONS,
     Batch,
@@ -13,7 +14,6 @@ from loss_loops import (
     pairs_of,
     unit,
 )
-from pytorch_metric_learning import losses as peer
 from torch import Tensor
 
 from dmlbench import PairMask, Pairs, Selection

@@ -2,8 +2,18 @@
 
 import pytest
 import torch
-from loss_loops import LABELS, SIZES, Batch, C, assert_same, check_on_labels, make_batch, mean, unit
 from pytorch_metric_learning import losses as peer
+from support.loss_loops import (
+    LABELS,
+    SIZES,
+    Batch,
+    C,
+    assert_same,
+    check_on_labels,
+    make_batch,
+    mean,
+    unit,
+)
 from torch import Tensor
 
 from dmlbench import Pairs

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from loss_loops import (
+from support.loss_loops import (
     LABELS,
     REFERENCES,
     SELECTIONS,

@@ -4,7 +4,15 @@ import math
 
 import pytest
 import torch
-from loss_loops import REFERENCES, SELECTIONS, Batch, check_on_pairs, make_batch, mean, pairs_of
+from support.loss_loops import (
+    REFERENCES,
+    SELECTIONS,
+    Batch,
+    check_on_pairs,
+    make_batch,
+    mean,
+    pairs_of,
+)
 from torch import Tensor
 
 from dmlbench import PairMask, Pairs, Selection

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from loss_loops import (
+from pytorch_metric_learning import losses as peer
+from support.loss_loops import (
     LABELS,
     SIZES,
     Batch,
@@ -14,7 +15,6 @@ from loss_loops import (
     softmax_terms,
     unit,
 )
-from pytorch_metric_learning import losses as peer
 from torch import Tensor
 
 from dmlbench import Pairs

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from loss_loops import Batch, assert_same, check_on_labels, mean
 from pytorch_metric_learning import losses as peer
+from support.loss_loops import Batch, assert_same, check_on_labels, mean
 from torch import Tensor
 
 from dmlbench import Pairs, PluginError

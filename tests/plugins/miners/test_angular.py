@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from miner_loops import (
+from pytorch_metric_learning import miners as peer
+from support.miner_loops import (
     Loops,
     batch_of_itself,
     batch_with_singletons,
@@ -15,7 +16,6 @@ from miner_loops import (
     peer_arguments,
     triplets_of,
 )
-from pytorch_metric_learning import miners as peer
 
 from dmlbench import Pairs
 from dmlbench_miners.angular import Angular

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from miner_loops import (
+from support.miner_loops import (
     EMPTY_BATCHES,
     batch_of_itself,
     batch_with_memory,
@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dmlbench import Miner, PairMask, Pairs, Selection, Triplets, as_pair_mask, as_triplets
-from dmlbench.hyperparameters import hyperparameters
+from dmlbench.components.hyperparameters import hyperparameters
 from dmlbench_miners import listing
 
 PROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]

@@ -1,7 +1,8 @@
 """Hard negatives against plain loops and against a peer."""
 
 import pytest
-from miner_loops import (
+from pytorch_metric_learning import miners as peer
+from support.miner_loops import (
     Loops,
     batch_of_itself,
     batch_with_singletons,
@@ -13,7 +14,6 @@ from miner_loops import (
     peer_arguments,
     triplets_of,
 )
-from pytorch_metric_learning import miners as peer
 
 from dmlbench import as_pair_mask
 from dmlbench_miners.hard_negative import HardNegative

@@ -1,7 +1,8 @@
 """Hard pairs against plain loops and against a peer."""
 
 import pytest
-from miner_loops import (
+from pytorch_metric_learning import miners as peer
+from support.miner_loops import (
     Loops,
     batch_of_itself,
     every_batch,
@@ -11,7 +12,6 @@ from miner_loops import (
     pairs_of,
     peer_arguments,
 )
-from pytorch_metric_learning import miners as peer
 
 from dmlbench_miners.hard_pairs import HardPairs
 

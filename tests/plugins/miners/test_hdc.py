@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from miner_loops import (
+from pytorch_metric_learning import miners as peer
+from support.miner_loops import (
     Loops,
     batch_of_itself,
     batch_with_singletons,
@@ -16,7 +17,6 @@ from miner_loops import (
     pairs_of,
     peer_arguments,
 )
-from pytorch_metric_learning import miners as peer
 
 from dmlbench import Pairs
 from dmlbench_miners.hdc import HDC

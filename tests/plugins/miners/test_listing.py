@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from miner_loops import batch_of_itself, batch_with_memory, memory_only, mine, triplets_of
+from support.miner_loops import batch_of_itself, batch_with_memory, memory_only, mine, triplets_of
 
 from dmlbench_miners import listing
 from dmlbench_miners.angular import Angular

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from miner_loops import (
+from pytorch_metric_learning import miners as peer
+from support.miner_loops import (
     Loops,
     batch_of_itself,
     batch_with_singletons,
@@ -13,7 +14,6 @@ from miner_loops import (
     pairs_of,
     peer_arguments,
 )
-from pytorch_metric_learning import miners as peer
 
 from dmlbench_losses.contrastive import Contrastive
 from dmlbench_miners.all_pairs import AllPairs

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 import torch
-from miner_loops import Loops, every_batch, every_seed, mine, triplets_of
 from scipy.stats import chisquare
+from support.miner_loops import Loops, every_batch, every_seed, mine, triplets_of
 
 from dmlbench import Pairs
 from dmlbench_miners.soft_hard import SoftHard

@@ -4,7 +4,9 @@ from collections import Counter
 
 import pytest
 import torch
-from miner_loops import (
+from pytorch_metric_learning import miners as peer
+from scipy.stats import chisquare
+from support.miner_loops import (
     Loops,
     batch_of_itself,
     every_batch,
@@ -14,8 +16,6 @@ from miner_loops import (
     pairs_of,
     peer_arguments,
 )
-from pytorch_metric_learning import miners as peer
-from scipy.stats import chisquare
 
 from dmlbench import Pairs
 from dmlbench_miners.uniform_histogram import UniformHistogram

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sampler_epochs import (
+from support.sampler_epochs import (
     assert_depends_on_its_generator_alone,
     assert_well_formed,
     class_sizes,

@@ -1,0 +1,1 @@
+"""Whether a record, or a table made from records, can be believed."""

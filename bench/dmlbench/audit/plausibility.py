@@ -1,0 +1,191 @@
+"""Whether a record can be what a run left: its metrics recomputed from its per-query results."""
+
+import base64
+import math
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from dmlbench.errors import DataError
+from dmlbench.schemas.record import Array, Record
+from dmlbench.schemas.trial import SEMANTICS
+
+MAX_ITEMS = 1 << 24
+"""Most test items that a record is believed to have: 17 million."""
+
+_ROUNDING = 1e-6
+"""Average precisions are kept as float32."""
+_DTYPES = {
+    "class": "<i4",
+    "relevant": "<i4",
+    "best_rank": "<i4",
+    "hits": "<i4",
+    "average_precision": "<f4",
+    "correct": "|u1",
+}
+_RETRIEVAL = {"relevant", "best_rank", "hits", "average_precision"}
+_RECALL = re.compile(r"recall@([1-9][0-9]{0,5})")
+_VERSIONS = ("dmlbench", "torch", "numpy")
+
+
+def faults(record: Record) -> list[str]:
+    """Return what can't be true of `record`, in a few words each; nothing if all can.
+
+    Its arrays are unpacked to the size that its items allow and no further, so that a small file
+    can't fill the memory.
+    """
+    try:
+        record.to_json()
+    except ValueError:
+        return ["a number in it is not finite"]
+    if record.trial.semantics != SEMANTICS:
+        theirs = record.trial.semantics
+        return [f"its figures follow the rules of semantics {theirs}, ours those of {SEMANTICS}"]
+    if record.trial.seed < 0:
+        return ["its seed is below 0"]
+    if record.status == "failed":
+        return list(_faults_of_a_failure(record))
+    try:
+        arrays = _arrays(record)
+    except DataError as error:
+        return [str(error)]
+    metrics = _recall_and_precision if set(arrays) >= _RETRIEVAL else _accuracy
+    return [*_faults_of_epochs(record), *_faults_of_values(record), *metrics(record, arrays)]
+
+
+def _faults_of_a_failure(record: Record) -> Iterator[str]:
+    if not record.reason.strip():
+        yield "it failed without a reason"
+    if record.metrics or record.last_epoch_metrics or record.per_query:
+        yield "it failed and yet has figures"
+
+
+def _arrays(record: Record) -> dict[str, np.ndarray]:
+    """Return the per-query arrays ``[N]`` with N the test items.
+
+    Raises:
+        DataError: they are not those of a finished trial, or not of this size.
+    """
+    items = record.details.get("test_items")
+    if type(items) is not int or not 0 < items <= MAX_ITEMS:
+        raise DataError(f"its number of test items is {items!r}")
+    names = set(record.per_query) - {"class"}
+    if names not in (_RETRIEVAL, {"correct"}):
+        raise DataError(f"its per-query results are {', '.join(sorted(names)) or 'missing'}")
+    return {name: _unpack(name, array, items) for name, array in record.per_query.items()}
+
+
+def _unpack(name: str, array: Array, items: int) -> np.ndarray:
+    dtype = np.dtype(_DTYPES[name])
+    if array.dtype != _DTYPES[name]:
+        raise DataError(f"per_query.{name} is of type {array.dtype[:20]!r}, not {_DTYPES[name]!r}")
+    size = items * dtype.itemsize
+    try:
+        packed = base64.b64decode(array.data, validate=True)
+        raw = zlib.decompressobj().decompress(packed, size + 1)
+    except (ValueError, zlib.error) as error:
+        raise DataError(f"per_query.{name} is damaged: {error}") from error
+    if len(raw) != size:
+        raise DataError(f"per_query.{name} has not one value for each of the {items:,} test items")
+    return np.frombuffer(raw, dtype)
+
+
+def _faults_of_epochs(record: Record) -> Iterator[str]:
+    trial, numbers = record.trial, [epoch.epoch for epoch in record.epochs]
+    last = 0 if "baseline" in trial.parts else trial.protocol.length.epochs
+    if numbers != list(range(last + 1)):
+        yield f"its epochs are not those from 0 to {last}"
+        return
+    scores = [epoch.validation.get("map_at_r") for epoch in record.epochs]
+    held_out = [score for score in scores if score is not None]
+    selected = scores.index(max(held_out)) if held_out else last
+    if record.selected_epoch != selected:
+        yield f"epoch {record.selected_epoch} counts, by its validation it would be {selected}"
+    same = record.metrics.keys() == record.last_epoch_metrics.keys()
+    if not same or (
+        selected == last and not _close_by_name(record.metrics, record.last_epoch_metrics)
+    ):
+        yield "its last epoch's metrics are not those of its metrics"
+
+
+def _faults_of_values(record: Record) -> Iterator[str]:
+    shares = {**record.metrics}
+    shares |= {f"last_epoch_metrics.{key}": v for key, v in record.last_epoch_metrics.items()}
+    for epoch in record.epochs:
+        where = f"epochs.{epoch.epoch}"
+        shares |= {f"{where}.validation.{key}": v for key, v in epoch.validation.items()}
+        for split, pair in epoch.distances.items():
+            for key, value in (("positive", pair.positive), ("negative", pair.negative)):
+                shares[f"{where}.distances.{split}.{key}"] = value / 2  # cosine distances: 0 to 2
+    wrong = [name for name, value in shares.items() if not -_ROUNDING <= value <= 1 + _ROUNDING]
+    if wrong:
+        yield f"{wrong[0][:60]} is out of range"
+    lacking = [name for name in _VERSIONS if not record.versions.get(name)]
+    if lacking:
+        yield f"it does not say which version of {' and '.join(lacking)} made it"
+
+
+def _accuracy(record: Record, arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
+    correct = arrays["correct"]
+    if correct.max() > 1:
+        yield "per_query.correct has values other than 0 and 1"
+    yield from _other_metrics(record.metrics, {"knn_accuracy": float(correct.mean())})
+
+
+def _recall_and_precision(record: Record, arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
+    relevant, rank, hits = (
+        arrays[name].astype(np.int64) for name in ("relevant", "best_rank", "hits")
+    )
+    precision = arrays["average_precision"].astype(np.float64)
+    gallery = record.details.get("gallery_items")
+    searched = gallery if type(gallery) is int else len(relevant) - 1
+    scored = relevant > 0
+    least = np.where(hits > 0, 1 / np.maximum(rank, 1), 0) / np.maximum(relevant, 1)
+    most = hits / np.maximum(relevant, 1)
+    rules = {
+        "relevant": (relevant >= 0) & (relevant <= searched),
+        "best_rank": np.where(scored, (rank >= 1) & (rank <= searched - relevant + 1), rank == 0),
+        "hits": (hits >= 0)
+        & (hits <= np.maximum(relevant - rank + 1, 0))
+        & ((hits > 0) == (scored & (rank <= relevant))),
+        "average_precision": (precision >= least - _ROUNDING) & (precision <= most + _ROUNDING),
+    }
+    if "class" in arrays and gallery is None:
+        classes = arrays["class"]
+        sizes = np.unique(classes, return_inverse=True, return_counts=True)[1:]
+        rules["class"] = (classes >= 0) & (sizes[1][sizes[0]] - 1 == relevant)
+    impossible = [name for name, holds in rules.items() if not holds.all()]
+    if impossible or not scored.any():
+        yield f"per_query.{(impossible or ['relevant'])[0]} has values that can't be"
+        return
+    if record.details.get("lone_queries") != int((~scored).sum()):
+        yield "its number of lone queries is not that of its per-query results"
+    expected = {
+        name: float(np.mean(rank[scored] <= int(found[1])))
+        for name in record.metrics
+        if (found := _RECALL.fullmatch(name))
+    }
+    expected["r_precision"] = float(np.mean(most[scored]))
+    expected["map_at_r"] = float(np.mean(precision[scored]))
+    tied = {"tied": record.metrics["tied"]} if "tied" in record.metrics else {}  # not kept by query
+    yield from _other_metrics(record.metrics, expected | tied)
+
+
+def _other_metrics(metrics: Mapping[str, float], expected: Mapping[str, float]) -> Iterator[str]:
+    for name in sorted(metrics.keys() | expected.keys()):
+        if name not in expected:
+            yield f"nothing in it gives its metric {name[:40]!r}"
+        elif name not in metrics:
+            yield f"it lacks the metric {name}"
+        elif not math.isclose(metrics[name], expected[name], rel_tol=0, abs_tol=_ROUNDING):
+            yield (
+                f"its {name} is {metrics[name]:.6f}, its per-query results give "
+                f"{expected[name]:.6f}"
+            )
+
+
+def _close_by_name(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    return all(abs(first[name] - second[name]) <= _ROUNDING for name in first)

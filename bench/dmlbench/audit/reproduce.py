@@ -1,0 +1,178 @@
+"""Run a trial again from its record alone, and say whether the same comes out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dmlbench.audit.record_differences import Difference, changed, differences
+from dmlbench.components.composition import compose
+from dmlbench.components.workplace import Workplace
+from dmlbench.data.items import load_data
+from dmlbench.data.photos.decoding import PhotoFormat
+from dmlbench.data.photos.store import OnProgress
+from dmlbench.errors import ConfigError, DataError, PluginError, TrialError
+from dmlbench.schemas.plan import Plan
+from dmlbench.schemas.record import Record
+from dmlbench.schemas.trial import SEMANTICS, Part, Trial, canonical_json
+
+TOLERANCE = 0.05
+"""How far a test metric may lie from the record's where the platform is another one. There the last
+bit of a sum differs, and training makes of it what it makes of another seed. How far figures were
+seen to move is in docs/records.md."""
+
+_UNJUDGED = ("tied",)
+"""Whether two similarities are equal within the error of float32 is decided by that error."""
+_COMPUTING = ("torch", "numpy", "scipy", "scikit-learn", "timm", "pillow")
+_MACHINE = ("machine", "system")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A record, and what the same trial gave again."""
+
+    record: Record
+    again: Record
+    differences: tuple[Difference, ...]
+    """In what the figures differ; without what the record never had."""
+    platform: dict[str, tuple[str, str]]
+    """What of the platform differs: the record's, this one's."""
+    versions: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """What other versions differ."""
+
+    @property
+    def to_the_bit(self) -> bool:
+        """Return whether every figure is the same."""
+        return not self.differences
+
+    @property
+    def farthest(self) -> float:
+        """Return how far the test metric that moved most lies from the record's; inf without it."""
+        apart = [
+            abs(value - self.again.metrics.get(name, float("inf")))
+            for name, value in self.record.metrics.items()
+            if name not in _UNJUDGED
+        ]
+        return max(apart, default=0.0)
+
+    @property
+    def reproduced(self) -> bool:
+        """Return whether the figures are equal to the bit, or near enough on another platform."""
+        alike = (self.record.status, self.record.collapsed) == (
+            self.again.status,
+            self.again.collapsed,
+        )
+        near = alike and self.farthest <= TOLERANCE
+        return self.to_the_bit or (bool(self.platform) and near)
+
+
+def compare(record: Record, again: Record) -> Reproduction:
+    """Return how `again`, of the same trial, compares with `record`."""
+    again = Record.model_validate_json(again.to_json())  # as if it had been read, too
+    platform = changed(_platform(record), _platform(again))
+    versions = changed(record.versions, again.versions)
+    return Reproduction(
+        record,
+        again,
+        tuple(found for found in differences(record, again) if not found.is_new),
+        platform,
+        {name: pair for name, pair in versions.items() if name not in platform},
+    )
+
+
+def plan_again(
+    records: Sequence[Record],
+    workplace: Workplace,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Plan:
+    """Return the trials of `records`, each once, after a look at all that they need.
+
+    Args:
+        records: whose trials to run.
+        workplace: where.
+        on_progress: told how many photos of a dataset are decoded, of how many.
+
+    Raises:
+        ConfigError: a trial would not be the same one: a component is missing or has another
+            source, or this dmlbench makes figures by other rules.
+        DataError: the data are missing, or others.
+        PluginError: a component can't be imported.
+    """
+    trials = {record.id: record.trial for record in records}
+    for trial in trials.values():
+        reasons = _obstacles(trial, workplace)
+        if reasons:
+            raise ConfigError(
+                f"{trial} can't be run again here: {'; '.join(reasons)}. What could be run is "
+                "another trial: make its record with `dmlbench run`, and compare the two with "
+                "`dmlbench diff`."
+            )
+    fingerprints: dict[str, str] = {}
+    for trial in trials.values():
+        photos = PhotoFormat.of(trial.protocol)
+        asked = f"{trial.dataset.reference} {canonical_json(trial.dataset.settings)} {photos}"
+        if asked not in fingerprints:
+            dataset = workplace.make("dataset", trial.dataset)
+            data = load_data(
+                dataset,
+                workplace.data_dir,
+                photos,
+                cache_dir=workplace.cache_dir,
+                on_progress=on_progress,
+            )
+            fingerprints[asked] = data.fingerprint
+        if fingerprints[asked] != trial.fingerprint:
+            raise DataError(
+                f"{trial} can't be run again here: the data of {trial.dataset} are others. Their "
+                f"fingerprint is {fingerprints[asked]}, the record's is {trial.fingerprint}. Put "
+                "the record's data into the data folder (--data-dir)."
+            )
+    return Plan(tuple(trials.values()))
+
+
+def _obstacles(trial: Trial, workplace: Workplace) -> list[str]:
+    """Return why running `trial` here would be another trial."""
+    found = []
+    if trial.semantics != SEMANTICS:
+        found.append(
+            f"its figures were made by the rules of semantics {trial.semantics}, and this dmlbench "
+            f"follows those of {SEMANTICS}"
+        )
+    for kind, part in {"dataset": trial.dataset, **trial.parts}.items():
+        found += _changes(kind, part, workplace)
+    return found
+
+
+def _changes(kind: str, part: Part, workplace: Workplace) -> list[str]:
+    if not part.source:
+        return [f"the {kind} {part.name!r} could not be loaded even when the record was made"]
+    try:
+        composition = compose(workplace.catalogue, kind, part.reference)
+        source = composition.source()
+    except (ConfigError, PluginError) as error:
+        return [str(error).removesuffix(".")]
+    if composition.distribution != part.distribution:
+        ours, theirs = (each.distribution or "no package" for each in (composition, part))
+        return [f"the {kind} {part.name!r} is of {ours}, the record's of {theirs}"]
+    if source != part.source:
+        return [
+            f"the {kind} {part.name!r} is another source than the record's ({source[:7]}, not "
+            f"{part.source[:7]} of {part.distribution or 'a file'} {part.version}".rstrip()
+            + ")"
+        ]
+    if part.files:
+        try:
+            workplace.make(kind, part)
+        except (TrialError, DataError) as error:
+            return [str(error).removesuffix(".")]
+    return []
+
+
+def _platform(record: Record) -> dict[str, str]:
+    """Return what decides whether figures are equal to the bit, as far as a record tells."""
+    facts = {
+        **record.settings,
+        **{name: record.versions.get(name) for name in _COMPUTING},
+        **{name: record.measurements.get(name) for name in _MACHINE},
+    }
+    if "torch" in record.settings:  # the build, not just the version
+        facts["torch"] = record.settings["torch"]
+    return {name: str(value) for name, value in facts.items() if value is not None}

@@ -1,0 +1,1 @@
+"""From the name of a component to an instance of it."""

@@ -1,0 +1,144 @@
+"""The catalogue of all components that are installed, and how one is named.
+
+It knows names, distributions and versions without importing a plugin. A component is imported when
+it is used, one at a time, so that a broken plugin spoils nothing but itself.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dmlbench.components.entry_points import Entry, read_entries
+from dmlbench.components.importing import load_entry
+from dmlbench.errors import ConfigError, PluginError, guarded, nearest
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a reference names: an entry, and the argument if the entry is a family."""
+
+    entry: Entry
+    argument: str | None = None
+
+
+class Catalogue:
+    """All components that the installed distributions offer."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.entries = tuple(sorted(entries))
+
+    @classmethod
+    def discover(cls, path: Iterable[str] | None = None) -> "Catalogue":
+        """Read the entry points of every distribution on `path` (``sys.path`` if None)."""
+        return cls(read_entries(sys.path if path is None else path))
+
+    def of_kind(self, kind: str) -> tuple[Entry, ...]:
+        """Return the entries of a kind, sorted by name."""
+        return tuple(entry for entry in self.entries if entry.kind == kind)
+
+    def references(self, kind: str) -> list[str]:
+        """Return the shortest unambiguous reference to each component of a kind."""
+        entries = self.of_kind(kind)
+        names = [entry.name for entry in entries]
+        return [e.name if names.count(e.name) == 1 else e.qualified for e in entries]
+
+    def find(self, kind: str, reference: str) -> Found:
+        """Return what `reference` names, without importing it.
+
+        Understood are, in this order: ``name``, ``family/argument``, ``family:argument``,
+        ``distribution:name`` (also of a family), ``./file.py:Class`` and ``module:Class``.
+
+        Raises:
+            ConfigError: nothing of that name, or two distributions offer it.
+        """
+        entries = self.of_kind(kind)
+        for name, argument in _readings(reference):
+            matches = [e for e in entries if name in (e.name, e.qualified)]
+            if len(matches) == 1:
+                return Found(matches[0], argument)
+            if matches:
+                raise ConfigError(
+                    f"Two installed packages offer a {kind} named {name!r}. Say which one: "
+                    + " or ".join(entry.qualified for entry in matches)
+                    + "."
+                )
+        module, colon, attribute = reference.rpartition(":")
+        if colon and attribute.isidentifier() and _is_module(module):
+            return Found(Entry(kind, reference, "", "", reference))
+        raise ConfigError(
+            f"There is no {kind} named {reference!r}."
+            + nearest(reference, [e.name for e in entries])
+            + " A class of your own is named as 'module:Class' or './file.py:Class'."
+        )
+
+    def meant(self, kind: str, name: str, home: str) -> str:
+        """Return the reference to what the distribution `home` means by `name`: first its own.
+
+        So what a loss calls its default miner, or a file that ships its backbone, stays the same
+        when another package offers something of that name.
+        """
+        known = self.references(kind)
+        for family, _ in _readings(name):
+            if family in known:
+                return name
+            if f"{home}:{family}" in known:
+                return f"{home}:{name}"
+        return name
+
+    def is_same(self, kind: str, reference: str, other: str) -> bool:
+        """Return whether two references name one component, however they are spelt."""
+        try:
+            return reference == other or self.find(kind, reference) == self.find(kind, other)
+        except ConfigError:
+            return False
+
+    def load(self, kind: str, reference: str) -> tuple[Found, Any]:
+        """Return what `reference` names and the imported class.
+
+        Raises:
+            ConfigError: nothing of that name.
+            PluginError: it can't be imported, is not a component of this kind, or is a loss whose
+                default miner is not there.
+        """
+        found = self.find(kind, reference)
+        component = load_entry(found.entry)
+        if kind == "loss" and component.default_miner is not None:
+            try:
+                self.find(
+                    "miner",
+                    self.meant("miner", component.default_miner, found.entry.distribution),
+                )
+            except ConfigError as error:
+                raise PluginError(
+                    f"The loss {found.entry.name!r} {found.entry.origin} has no usable "
+                    f"default_miner: {error}"
+                ) from error
+        return found, component
+
+    def make(self, kind: str, reference: str, settings: Mapping[str, Any], **available: Any) -> Any:
+        """Return a component with the settings of a trial, given what it asks for by name.
+
+        Raises:
+            ConfigError: nothing of that name, or a setting that it does not know.
+            PluginError: it can't be imported, or its constructor failed.
+        """
+        from dmlbench.components.hyperparameters import injections, resolve
+
+        found, component = self.load(kind, reference)
+        argument = [] if found.argument is None else [found.argument]
+        values = resolve(component, kind, settings, recorded=True)
+        with guarded(f"Making the {kind} {reference!r}"):
+            return component(*argument, **values, **injections(component, available))
+
+
+def _readings(reference: str) -> Iterator[tuple[str, str | None]]:
+    """Yield each way to read a reference as a name and a family's argument."""
+    yield reference, None
+    for place, mark in enumerate(reference):
+        if mark in "/:" and place:
+            yield reference[:place], reference[place + 1 :]
+
+
+def _is_module(text: str) -> bool:
+    return text.endswith(".py") or all(part.isidentifier() for part in text.split("."))

@@ -1,0 +1,31 @@
+"""The hook plugins that can be loaded."""
+
+import warnings
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.importing import load_entry
+from dmlbench.errors import PluginError
+
+if TYPE_CHECKING:
+    pass
+from dmlbench.contracts.hooks import _PROJECT, Specification
+
+
+def plugin_manager(catalogue: Catalogue) -> pluggy.PluginManager:
+    """Return a manager with every hook plugin that can be loaded.
+
+    One that can't is left out with a warning: pluggy's own loader would let it end the run.
+    """
+    manager = pluggy.PluginManager(_PROJECT)
+    manager.add_hookspecs(Specification)
+    for entry in catalogue.of_kind("hooks"):
+        try:
+            manager.register(load_entry(entry), name=entry.qualified)
+            manager.check_pending()
+        except (PluginError, ValueError, pluggy.PluginValidationError) as error:
+            manager.unregister(name=entry.qualified)
+            warnings.warn(f"The hook plugin {entry.qualified} is left out: {error}", stacklevel=2)
+    return manager

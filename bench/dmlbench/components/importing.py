@@ -1,0 +1,167 @@
+"""Import one component, and check that it is one. Nothing that it does hurts another."""
+
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from difflib import get_close_matches
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dmlbench.components.entry_points import Entry
+from dmlbench.errors import PluginError
+
+_VERY_NEAR = 0.85
+"""How alike, for difflib, a name is to one of the contract that must be meant."""
+
+# What a component must say of itself before it can be put together with others.
+_STATED: dict[str, dict[str, tuple[str, ...]]] = {
+    "loss": {"takes": ("pairs", "triplets", "labels")},
+    "miner": {"makes": ("pairs", "triplets")},
+    "backbone": {"modality": ("image", "vector")},
+    "dataset": {
+        "modality": ("image", "vector"),
+        "evaluation": ("retrieval", "query-gallery", "cross-validation"),
+    },
+}
+
+
+def load_entry(entry: Entry) -> Any:
+    """Import an entry's class and check that it is a component of its kind.
+
+    Raises:
+        PluginError: naming the component, its distribution and the reason.
+    """
+    component = import_value(entry)
+    if entry.kind != "hooks":
+        check_kind(entry, component)
+    return component
+
+
+def import_value(entry: Entry) -> Any:
+    """Import what an entry names, a class or a whole module, whatever it is.
+
+    Raises:
+        PluginError: naming the component, its distribution and the reason.
+    """
+    module_name, colon, attribute = entry.value.rpartition(":")
+    if not colon:  # hooks may be a whole module
+        module_name, attribute = attribute, ""
+    try:
+        found: Any = _import(module_name)
+        for part in filter(None, attribute.split(".")):
+            found = getattr(found, part)
+    # A plugin may raise anything at all while it is imported, SystemExit included.
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"The {entry.kind} {entry.name!r} {entry.origin} can't be loaded: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return found
+
+
+@lru_cache
+def _import_file(path: Path) -> ModuleType:
+    name = f"dmlbench_file_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _import(name: str) -> ModuleType:
+    if name.endswith(".py"):
+        return _import_file(Path(name).resolve())
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # `my_module:MyLoss` is found where the user stands
+    return importlib.import_module(name)
+
+
+def check_kind(entry: Entry, component: Any) -> None:
+    """Check that a class is a component of the entry's kind and states what it must.
+
+    Raises:
+        PluginError: saying what it lacks, or misspells.
+    """
+    if not inspect.isclass(component):
+        raise PluginError(f"{entry.value} {entry.origin} is no class but {component!r}.")
+    if entry.kind == "baseline":
+        lacking = [name for name in ("fit", "transform") if not hasattr(component, name)]
+        if lacking:
+            raise PluginError(
+                f"The baseline {entry.name!r} {entry.origin} has no method {lacking[0]!r}; "
+                "a baseline has scikit-learn's fit and transform."
+            )
+        return
+    from dmlbench.contracts import components as contracts
+
+    base = getattr(contracts, entry.kind.capitalize())
+    if not issubclass(component, base):
+        raise PluginError(
+            f"The {entry.kind} {entry.name!r} {entry.origin} does not derive from "
+            f"dmlbench.{base.__name__}."
+        )
+    abstract = sorted(getattr(component, "__abstractmethods__", ()))
+    if abstract:
+        raise PluginError(
+            f"The {entry.kind} {entry.name!r} {entry.origin} lacks: {', '.join(abstract)}."
+        )
+    for attribute, options in _STATED.get(entry.kind, {}).items():
+        if getattr(component, attribute, None) not in options:
+            raise PluginError(
+                f"The {entry.kind} {entry.name!r} {entry.origin} must state {attribute!r} as one "
+                f"of {', '.join(options)}."
+            )
+    unmined = getattr(component, "takes", "labels") == "labels"
+    if not unmined and getattr(component, "default_miner", None) is None:
+        raise PluginError(f"The loss {entry.name!r} {entry.origin} names no default_miner.")
+    _check_names(entry, component, base)
+    if entry.kind == "loss":
+        _check_starts_epochs(entry, component)
+
+
+def _check_names(entry: Entry, component: Any, base: type) -> None:
+    """Check that a class misspells nothing that the contract leaves to its choice.
+
+    Raises:
+        PluginError: a name of it is none of the contract's, but very near to one.
+    """
+    contract = {name for name in {**vars(base), **inspect.get_annotations(base)} if name[0] != "_"}
+    own = [each for each in component.__mro__ if issubclass(each, base) and each is not base]
+    stated = {name: value for each in own for name, value in vars(each).items()}
+    for name in sorted(stated.keys() - contract):
+        alike = [
+            one
+            for one in contract - stated.keys()
+            if callable(getattr(base, one, None)) == callable(stated[name])
+        ]
+        near = get_close_matches(name, alike, n=1, cutoff=_VERY_NEAR)
+        if near and not hasattr(base, name):
+            raise PluginError(
+                f"The {entry.kind} {entry.name!r} {entry.origin} states {name!r}, which nobody "
+                f"reads. Did you mean {near[0]!r}? If not, choose a name less like it."
+            )
+
+
+def _check_starts_epochs(entry: Entry, component: Any) -> None:
+    """Check that a loss's `start_epoch` is announced; one around another asks that one.
+
+    Raises:
+        PluginError: it isn't, and would never be called.
+    """
+    from dmlbench.components.hyperparameters import family_argument
+    from dmlbench.contracts.components import Loss
+
+    overridden = component.start_epoch is not Loss.start_epoch
+    if overridden and not component.starts_epochs and family_argument(component) != "loss":
+        raise PluginError(
+            f"The loss {entry.name!r} {entry.origin} has a method start_epoch that is never "
+            "called. State starts_epochs = True."
+        )

@@ -1,0 +1,47 @@
+"""Hooks: what plugins, the progress display and logs may listen to. They never steer a run.
+
+A plugin registers a module or an object through the entry-point group ``dmlbench.hooks`` and marks
+its functions with `hookimpl`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from dmlbench.schemas.plan import Plan
+    from dmlbench.schemas.record import Record
+    from dmlbench.schemas.trial import Trial
+
+_PROJECT = "dmlbench"
+hookspec = pluggy.HookspecMarker(_PROJECT)
+hookimpl = pluggy.HookimplMarker(_PROJECT)
+
+
+class Specification:
+    """The hooks, in the order in which a run calls them."""
+
+    @hookspec
+    def dmlbench_run_started(self, plan: "Plan") -> None:
+        """Called once, before the first trial."""
+
+    @hookspec
+    def dmlbench_trial_started(self, trial: "Trial") -> None:
+        """Called when a worker takes up a trial."""
+
+    @hookspec
+    def dmlbench_epoch_finished(self, trial: "Trial", metrics: Mapping[str, Any]) -> None:
+        """Called after each evaluated epoch; `metrics` is the record's entry for it."""
+
+    @hookspec
+    def dmlbench_trial_finished(self, trial: "Trial", record: "Record") -> None:
+        """Called when a trial's record, finished or failed, has been written."""
+
+    @hookspec
+    def dmlbench_run_finished(self, records: "Sequence[Record]") -> None:
+        """Called once, after the last trial, with the records of this run."""
+
+    @hookspec
+    def dmlbench_leaderboard_columns(self, records: "Sequence[Record]") -> Mapping[str, str]:  # type: ignore[empty-body]
+        """Return extra columns, heading to text, for the row made of `records` (one a seed)."""

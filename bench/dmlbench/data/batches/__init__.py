@@ -1,0 +1,1 @@
+"""Batches on the device, augmented, in time."""

@@ -1,0 +1,65 @@
+"""Batches for training: cut, augmented, on the device, and ready when a step needs them."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from dmlbench.data.batches.augmentation import augment, crop_boxes
+from dmlbench.data.batches.device_inputs import Placed
+from dmlbench.data.batches.prefetch import made_ahead
+from dmlbench.data.batches.random_numbers import Draws, repeats
+from dmlbench.data.photos.resampling import Interpolation
+from dmlbench.schemas.protocol import Augmentation
+
+_AHEAD = 2  # batches a thread may be ahead of training
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Makes the inputs of training steps.
+
+    What it makes depends on its attributes, the epoch and the item alone, never on `threads`.
+
+    Attributes:
+        inputs: where the items are.
+        augmentation: what changes them; vectors stay as they are.
+        interpolation: how crops are resized.
+        key: seed and stream of the random numbers.
+        views: copies of each item in a batch, each augmented by itself.
+        threads: that prepare batches ahead; 0: each is made when it is asked for.
+    """
+
+    inputs: Placed
+    augmentation: Augmentation
+    interpolation: Interpolation
+    key: tuple[int, ...]
+    views: int = 1
+    threads: int = 0
+
+    def batches(self, epoch: int, batches: Sequence[np.ndarray]) -> Generator[Tensor, None, None]:
+        """Yield the inputs of each batch of an epoch, on the device: all first views, then others.
+
+        Args:
+            epoch: which.
+            batches: the items of each batch ``[B]``.
+        """
+        steps = zip(batches, repeats(batches), strict=True)
+        key = (*self.key, epoch)
+        ahead = _AHEAD * self.threads
+        yield from made_ahead(lambda step: self._made(key, *step), steps, self.threads, ahead)
+
+    def _made(self, key: tuple[int, ...], items: np.ndarray, before: np.ndarray) -> Tensor:
+        index = np.tile(items, self.views)
+        if self.inputs.sizes is None:
+            return self.inputs.plain(index)
+        draws = Draws.of(key, items, before, view=0)
+        for view in range(1, self.views):
+            draws += Draws.of(key, items, before, view)
+        boxes = crop_boxes(self.inputs.sizes[index], self.inputs.seen, self.augmentation, draws)
+        if boxes is None:
+            images = self.inputs.plain(index)
+        else:
+            images = self.inputs.crops(index, boxes, self.interpolation)
+        return augment(images, self.augmentation, draws)

@@ -1,0 +1,1 @@
+"""Photos, decoded once and kept on disk."""

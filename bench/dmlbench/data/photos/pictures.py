@@ -1,0 +1,101 @@
+"""Stored photos as the images of a split: an array in all but its memory."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from dmlbench.data.photos.crops import centre_boxes
+from dmlbench.data.photos.resampling import Interpolation, resized
+from dmlbench.data.photos.store import PhotoStore
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Squares of stored photos; nothing is read until it is asked for.
+
+    It has the `shape`, `dtype` and length of the array ``[N, C, side, side]`` of all middle
+    squares, and an index gives a part of it, without a copy of any pixel.
+
+    Attributes:
+        store: the photos.
+        places: where in it each image is ``[N]``.
+        side: of the squares; no photo's short side is below it.
+    """
+
+    store: PhotoStore
+    places: np.ndarray
+    side: int
+
+    dtype: ClassVar = np.dtype(np.uint8)
+    ndim: ClassVar = 4
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: np.ndarray | slice) -> "Pictures":
+        return replace(self, places=self.places[index])
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Return the shape of the array of all squares."""
+        return len(self), self.store.channels, self.side, self.side
+
+    @property
+    def digests(self) -> np.ndarray:
+        """Return the SHA-256 of each encoded image ``[N, 32]`` uint8."""
+        digests: np.ndarray = self.store.digests[self.places]
+        return digests
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Return heights and widths of the photos ``[N, 2]``."""
+        sizes: np.ndarray = self.store.shapes[self.places, :2]
+        return sizes
+
+    def centre(self, index: np.ndarray | slice = slice(None), side: int = 0) -> np.ndarray:
+        """Return the middle squares of some images ``[B, C, side, side]`` uint8.
+
+        They are as torchvision's ``center_crop`` cuts them.
+
+        Args:
+            index: of the images; all, if not given.
+            side: of the squares, if other than `self.side`.
+        """
+        some = self if not side else replace(self, side=side)
+        return some.crops(index, centre_boxes(some.sizes[index], some.shape[2:]))
+
+    def crops(
+        self, index: np.ndarray | slice, boxes: np.ndarray, interpolation: Interpolation = "bicubic"
+    ) -> np.ndarray:
+        """Return a crop of each of some images, resized to squares ``[B, C, side, side]`` uint8.
+
+        Args:
+            index: of the images.
+            boxes: top, left, height and width ``[B, 4]``, inside the photo.
+            interpolation: how they are resized.
+        """
+        size = (self.side, self.side)
+        squares = np.empty((len(boxes), *size, self.store.channels), dtype=np.uint8)
+        for square, place, box in zip(squares, self.places[index], boxes.tolist(), strict=True):
+            top, left, height, width = box
+            region = self.store.photo(place)[top : top + height, left : left + width]
+            square[:] = resized(region, size, interpolation)
+        return squares.transpose(0, 3, 1, 2)
+
+    def regions(self, index: np.ndarray | slice, boxes: np.ndarray) -> np.ndarray:
+        """Return regions of some photos as they are ``[B, H, W, C]`` uint8.
+
+        H and W are those of the largest; smaller ones are in the upper left corner, 0 beside them.
+
+        Args:
+            index: of the images.
+            boxes: top, left, height and width ``[B, 4]``, inside the photo.
+        """
+        largest = boxes[:, 2:].max(axis=0)
+        regions = np.zeros((len(boxes), *largest, self.store.channels), dtype=np.uint8)
+        for region, place, box in zip(regions, self.places[index], boxes.tolist(), strict=True):
+            top, left, height, width = box
+            photo = self.store.photo(place)
+            region[:height, :width] = photo[top : top + height, left : left + width]
+        return regions

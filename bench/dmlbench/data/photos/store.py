@@ -1,0 +1,151 @@
+"""Photos, decoded once and kept on disk: one file for all images of a dataset.
+
+    pixels of the first photo [H, W, C] | of the second | ... | index | trailer
+
+The pixels are mapped into memory, not read: all trials and worker processes of a machine share what
+the system keeps of the file in its page cache, and a store may be larger than the memory. The index
+(an ``.npz`` inside) holds the sizes and the digests of the encoded files; the trailer says how long
+both are. The name of the file is a hash of what was decoded and how. It can be deleted at any time.
+"""
+
+import os
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+from zipfile import BadZipFile
+
+import numpy as np
+
+from dmlbench.data.batches.prefetch import made_ahead
+from dmlbench.data.photos.decoding import VERSION, PhotoFormat, decode, quiet_pillow
+from dmlbench.data.photos.encoded import Source
+from dmlbench.storage.cache import made_once
+
+OnProgress = Callable[[int, int], None]
+"""Called with the number of photos decoded so far, and of all."""
+
+_TRAILER = struct.Struct("<QQ16s")
+_MAGIC = b"dmlbench photos\n"
+_INDEX = ("shapes", "digests", "identities")
+_AHEAD = 4  # photos a thread may be ahead of what is written
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoStore:
+    """Decoded photos of any size. Read-only.
+
+    Attributes:
+        path: of the file.
+        pixels: of all photos, one after the other ``[P]`` uint8.
+        starts: where those of each photo start ``[M]`` int64.
+        shapes: heights, widths and channels ``[M, 3]`` int64.
+        digests: SHA-256 of the encoded files ``[M, 32]`` uint8.
+        identities: of the sources that they came from ``[M, 32]`` uint8.
+    """
+
+    path: Path
+    pixels: np.ndarray
+    starts: np.ndarray
+    shapes: np.ndarray
+    digests: np.ndarray
+    identities: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def channels(self) -> int:
+        """Return 1 if all photos are grey, else 3."""
+        return int(self.shapes[:, 2].max())
+
+    def photo(self, place: int) -> np.ndarray:
+        """Return a photo ``[H, W, C]``: a view of the file, C = 1 if that photo is grey."""
+        start, shape = self.starts[place], self.shapes[place]
+        return self.pixels[start : start + shape.prod()].reshape(shape)
+
+
+def photo_store(
+    images: Sequence[Source], photos: PhotoFormat, folder: Path, on_progress: OnProgress
+) -> tuple[PhotoStore, np.ndarray]:
+    """Return the store of `images`, made if there is none, and where in it each image is ``[N]``.
+
+    Raises:
+        DataError: an image can't be decoded, or the store can't be written.
+    """
+    distinct: dict[bytes, Source] = {}
+    for image in images:
+        distinct.setdefault(image.identity, image)
+    path = folder / "photos" / f"{_key(sorted(distinct), photos)}.store"
+    write = partial(_write, list(distinct.values()), photos, on_progress)
+    store = made_once(path, partial(_read, len(distinct)), write)
+    places = {identity.tobytes(): place for place, identity in enumerate(store.identities)}
+    return store, np.array([places[image.identity] for image in images], dtype=np.int64)
+
+
+def _key(identities: Iterable[bytes], photos: PhotoFormat) -> str:
+    """Return the name of the store of these images, as these versions decode them."""
+    import PIL
+    import torch
+
+    rules = (VERSION, photos.short_side, photos.interpolation, PIL.__version__, torch.__version__)
+    digest = sha256(repr(rules).encode())
+    for identity in identities:
+        digest.update(identity)
+    return digest.hexdigest()[:32]
+
+
+def _write(
+    images: Sequence[Source], photos: PhotoFormat, on_progress: OnProgress, file: IO[bytes]
+) -> None:
+    shapes = np.empty((len(images), 3), dtype=np.int64)
+    digests, identities = np.empty((2, len(images), 32), dtype=np.uint8)
+    size, threads = 0, _cores()
+    with quiet_pillow():
+        decoded = made_ahead(partial(_decode, photos=photos), images, threads, _AHEAD * threads)
+        with closing(decoded):
+            for place, (pixels, digest) in enumerate(decoded):
+                shapes[place] = pixels.shape
+                digests[place] = np.frombuffer(digest, dtype=np.uint8)
+                identities[place] = np.frombuffer(images[place].identity, dtype=np.uint8)
+                size += file.write(pixels.data)
+                on_progress(place + 1, len(images))
+    index = BytesIO()
+    np.savez(index, shapes=shapes, digests=digests, identities=identities)
+    file.write(index.getbuffer())
+    file.write(_TRAILER.pack(size, len(index.getbuffer()), _MAGIC))
+
+
+def _decode(image: Source, photos: PhotoFormat) -> tuple[np.ndarray, bytes]:
+    content = image.read()
+    pixels = decode(content, image.name, photos)
+    return np.ascontiguousarray(pixels), sha256(content).digest()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _read(photos: int, path: Path) -> PhotoStore | None:
+    """Return the store in the file at `path`; None if there is none or it is damaged."""
+    try:
+        whole = np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
+        size, index_size, magic = _TRAILER.unpack(whole[-_TRAILER.size :].tobytes())
+        if magic != _MAGIC or size + index_size + _TRAILER.size != len(whole):
+            return None
+        with np.load(
+            BytesIO(whole[size : size + index_size].tobytes()), allow_pickle=False
+        ) as index:
+            shapes, digests, identities = (index[name] for name in _INDEX)
+    except (OSError, ValueError, KeyError, struct.error, BadZipFile):
+        return None
+    ends = shapes.prod(axis=1).cumsum()
+    if len(shapes) != photos or ends[-1] != size:
+        return None
+    starts = ends - shapes.prod(axis=1)
+    return PhotoStore(path, whole[:size], starts, shapes, digests, identities)

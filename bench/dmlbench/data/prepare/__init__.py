@@ -1,0 +1,1 @@
+"""From the archives that authors distribute to a folder that loads."""

@@ -1,0 +1,153 @@
+"""What a page says of its data, its protocol and the software, in a sentence each."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dmlbench.leaderboard.formats.escaping import plain
+from dmlbench.leaderboard.tables import Table
+from dmlbench.schemas.protocol import Augmentation, Length, Optimiser
+
+_TIES = (
+    "pessimistic: an item of another class that is as similar, within the error of float32, "
+    "comes first"
+)
+
+
+def facts(table: Table) -> dict[str, str]:
+    """Return what was held equal for all rows, by topic."""
+    protocol, optimiser = table.protocol, table.protocol.optimiser
+    seeds = sorted({record.trial.seed for record in table.records})
+    return {
+        "Dataset": _dataset(table),
+        "Network": f"{_names(table, 'backbone', protocol.backbone)}, embedding size "
+        f"{protocol.embedding_dim}, {protocol.precision}"
+        + (" (frozen: a linear head learns on its features)" if protocol.frozen else ""),
+        "Photos": f"where the data are photos, {protocol.short_side} pixels on the short side, cut "
+        f"to squares of {protocol.image_size} ({protocol.interpolation})",
+        "Batches": f"{protocol.batch_size} items by {_names(table, 'sampler', protocol.sampler)}"
+        + "".join(_augmented(protocol.augmentation)),
+        "Training": f"{_duration(protocol.length)}; "
+        f"{optimiser.name}, learning rate {optimiser.lr:g} ({_schedule(optimiser)}, "
+        f"{optimiser.warmup_steps} steps of warm-up), weight decay {optimiser.weight_decay:g}"
+        + "".join(_rarely_set(optimiser)),
+        "Epoch that counts": _selection(table),
+        **_measure(table),
+        "Seeds": ", ".join(map(str, seeds)),
+        "To be beaten": ", ".join(map(plain, protocol.baselines.floors)) or "nothing",
+        "Protocol": f"{plain(protocol.name)}; source: {plain(protocol.source, 200)}",
+    }
+
+
+def _augmented(choices: Augmentation) -> Iterator[str]:
+    if choices.crop == "random":
+        yield ", each cut at a random place"
+    if choices.crop == "random-resized":
+        yield f", each cut to a random part ({100 * choices.crop_scale:g} % of its area or more, "
+        yield f"sides up to {choices.crop_ratio:.3g} to 1)"
+    if choices.shift:
+        yield f", each moved by up to {100 * choices.shift:g} % of its side"
+    if choices.flip:
+        yield ", half of them mirrored"
+    colours = ("brightness", "contrast", "saturation", "hue")
+    changed = [f"{name} {getattr(choices, name):g}" for name in colours if getattr(choices, name)]
+    if changed:
+        yield f", colours changed ({', '.join(changed)})"
+
+
+def _duration(length: Length) -> str:
+    if length.steps_per_epoch == "pass":
+        return f"{length.epochs} epochs, each a pass over the training items in whole batches"
+    steps = length.epochs * length.steps_per_epoch
+    return f"{length.epochs} epochs x {length.steps_per_epoch} steps = {steps:,} steps"
+
+
+def _schedule(optimiser: Optimiser) -> str:
+    if optimiser.schedule != "step":
+        return optimiser.schedule
+    return f"times {optimiser.step_factor:g} every {optimiser.step_epochs} epochs"
+
+
+def _rarely_set(optimiser: Optimiser) -> Iterator[str]:
+    if optimiser.head_lr_multiple != 1:
+        yield f", {optimiser.head_lr_multiple:g} times the rate for the head"
+    if optimiser.eps is not None:
+        yield f", eps {optimiser.eps:g}"
+    if optimiser.head_only_epochs:
+        yield f", the first {optimiser.head_only_epochs} epochs for the head and the loss alone"
+    if optimiser.clip_norm:
+        yield f", gradients clipped at {optimiser.clip_norm:g}"
+    if optimiser.clip_value:
+        yield f", their values at {optimiser.clip_value:g}"
+
+
+def provenance(table: Table) -> dict[str, str]:
+    """Return with what the figures were made: versions and settings, of each all that occur."""
+    versions = _all_values(record.versions for record in table.records)
+    known = [record.settings for record in table.records if record.settings]
+    names: set[str] = set().union(*known)
+    silent = {plain(name) for name in names if not all(name in one for one in known)}
+    settings = {
+        name: f"{values} or not recorded" if name in silent else values
+        for name, values in _all_values(known).items()
+    }
+    return {
+        "Versions": "; ".join(f"{name} {numbers}" for name, numbers in versions.items()),
+        "Settings": "; ".join(f"{name}: {values}" for name, values in settings.items()),
+    }
+
+
+def _dataset(table: Table) -> str:
+    items = _counts(table, "test_items")
+    lone = _counts(table, "lone_queries")
+    text = plain(str(table.dataset))
+    if table.dataset.distribution:
+        text += f" (of {plain(table.dataset.distribution)} {plain(table.dataset.version)})"
+    if table.partial:
+        text += ", PARTIAL DATA"
+    text += f", fingerprint {plain(table.fingerprint[:16]) or 'unknown'}"
+    if items:
+        text += f", {items} test items"
+    if lone not in ("", "0"):
+        text += f", {lone} of them lone queries (left out: nothing of their class to find)"
+    return text
+
+
+def _measure(table: Table) -> dict[str, str]:
+    if table.headline == "knn_accuracy":
+        folds = "5 stratified folds, the same for every row; 5 nearest neighbours, Euclidean"
+        return {"Cross-validation": folds}
+    return {"Distance": table.protocol.distance, "Ties": _TIES}
+
+
+def _selection(table: Table) -> str:
+    rules = {
+        plain(record.selection)
+        for row in table.rows
+        for record in row.finished
+        if not row.is_baseline and record.selection
+    }
+    if not rules:
+        return "no network was trained"
+    share = f"{100 * table.protocol.validation.class_fraction:g} % of those of training"
+    told = [f"{rule} ({share})" if "held-out" in rule else rule for rule in sorted(rules)]
+    return " or ".join(told) + "; never chosen on test"
+
+
+def _names(table: Table, kind: str, planned: str) -> str:
+    names = {row.names[kind] for row in table.rows if kind in row.names and not row.is_baseline}
+    return ", ".join(sorted(names)) or plain(planned)
+
+
+def _counts(table: Table, detail: str) -> str:
+    return ", ".join(
+        f"{n:,.0f}" for n in sorted({n for row in table.rows for n in row.numbers(detail)})
+    )
+
+
+def _all_values(mappings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return for each key all values that occur, the keys sorted."""
+    pairs = {(name, str(value)) for mapping in mappings for name, value in mapping.items()}
+    values: dict[str, set[str]] = {}
+    for name, value in pairs:
+        values.setdefault(plain(name), set()).add(plain(value))
+    return {name: ", ".join(sorted(values[name])) for name in sorted(values)}

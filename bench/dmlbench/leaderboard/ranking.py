@@ -1,0 +1,156 @@
+"""Which rows of one ranking can't be told from the best, and in which words a table says so."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from dmlbench.leaderboard.metric_names import display_name, percent
+from dmlbench.leaderboard.rows import Row
+from dmlbench.statistics import LEAST_SEEDS, Comparison, Estimate, compare, paired_difference
+
+BEST, WORSE, UNKNOWN = "best", "worse", ""
+"""What a row is called: can't be told from the best, worse than it, or not compared."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Trained rows of one lane, compared on the seeds that they have in common."""
+
+    metric: str
+    seeds: tuple[int, ...]
+    groups: Mapping[str, str]
+    """What each row is called, by the row's id."""
+    behind: Mapping[str, Estimate]
+    """By how much each compared row is behind the highest mean, by id."""
+    detectable: float | None
+    """From which difference of their means two rows of the group are told apart, as a rule."""
+    left_out: tuple[str, ...] = ()
+    """Labels of the rows that lack some of the seeds."""
+    unfit: str = ""
+    """Why this lane cannot rank losses, in a sentence; empty if it can."""
+
+    @property
+    def decided(self) -> bool:
+        """Return whether there are seeds and rows enough to call any row worse."""
+        return self.detectable is not None
+
+    def group(self, row: Row) -> str:
+        """Return what `row` is called: ``best``, ``worse`` or nothing."""
+        return self.groups.get(row.id, UNKNOWN)
+
+    def mark(self, row: Row) -> str:
+        """Return what the column *Group* shows: ``best``, nothing, or that it isn't compared."""
+        return {BEST: BEST, WORSE: "", UNKNOWN: "–"}[self.group(row)]
+
+    def sentences(self) -> list[str]:
+        """Return how the rows were compared and what that can tell, for people."""
+        if self.unfit:
+            return [self.unfit]
+        texts = []
+        rows, seeds = len(self.behind), len(self.seeds)
+        if self.detectable is not None:
+            texts.append(
+                f"Group: a row marked {BEST} can't be told from the best by {self.name}; one "
+                f"without a mark is worse. The {rows} rows are compared on {seeds} seeds as "
+                "blocks, all pairs at once, and again without those found worse until none is (a "
+                "model confidence set, by Tukey's range), so that in at most 5 of 100 tables a row "
+                "as good as the best is called worse. In the last round, two rows of ordinary "
+                f"noise are told apart from a difference of {100 * self.detectable:.2f} points."
+            )
+        elif seeds < LEAST_SEEDS and len(self.groups) > 1:
+            texts.append(
+                f"No row is called better than another: that takes {LEAST_SEEDS} seeds that the "
+                f"rows have in common, and here are {seeds}."
+            )
+        if self.left_out and self.decided:
+            texts.append(f"Not compared, as seeds are missing: {', '.join(self.left_out)}.")
+        return texts
+
+    @property
+    def name(self) -> str:
+        """Return what tables call the metric."""
+        return display_name(self.metric)
+
+
+def rank(rows: Sequence[Row], metric: str, to_beat: Sequence[Row] | None = None) -> Ranking:
+    """Return `rows` (trained, of one backbone) compared with the best of them by `metric`.
+
+    They are compared on the finished seeds that most of them share; a row that lacks one of those
+    is left out, since without it another row could be the best of luckier seeds.
+
+    Args:
+        rows: the trained rows.
+        metric: what they are compared by.
+        to_beat: baselines that start from the same features. Where they are given, rows are ranked
+            only if the best of these is told apart from the best row: trained rows and baselines
+            are one model confidence set, so that at most 5 of 100 lanes in which no loss adds
+            anything are ranked.
+    """
+    values = {row.id: by_seed(row, metric) for row in (*rows, *(to_beat or ()))}
+    seeds = _most_common([values[row.id] for row in rows])
+    compared = [row for row in rows if seeds and set(seeds) <= values[row.id].keys()]
+    left_out = tuple(row.label for row in rows if row not in compared)
+    groups = {row.id: UNKNOWN for row in rows}
+    if not compared:
+        return Ranking(metric, seeds, groups, {}, None, left_out)
+
+    def blocks(some: Sequence[Row]) -> Comparison:
+        return compare(np.array([[values[row.id][seed] for seed in seeds] for row in some]))
+
+    if to_beat is not None and len(seeds) >= LEAST_SEEDS:
+        baselines = [row for row in to_beat if set(seeds) <= values[row.id].keys()]
+        best = max(baselines, key=lambda row: sum(values[row.id][s] for s in seeds), default=None)
+        together = [*compared, *baselines]
+        if best is None or not blocks(together).worse[together.index(best)]:
+            why = _unfit(metric, compared, baselines, best, len(seeds))
+            return Ranking(metric, seeds, groups, {}, None, left_out, why)
+    found = blocks(compared)
+    if found.detectable is not None:
+        for row, worse in zip(compared, found.worse, strict=True):
+            groups[row.id] = WORSE if worse else BEST
+    ids = [row.id for row in compared]
+    behind = dict(zip(ids, found.behind, strict=True))
+    return Ranking(metric, seeds, groups, behind, found.detectable, left_out)
+
+
+def _unfit(
+    metric: str, rows: Sequence[Row], baselines: Sequence[Row], best: Row | None, seeds: int
+) -> str:
+    """Return why a lane cannot rank losses."""
+    if best is None:
+        return (
+            "This lane ranks no losses: none of the baselines on the same features has finished "
+            "with the same seeds, so nobody can say whether a loss adds anything."
+        )
+    return (
+        f"This lane cannot rank losses: by {display_name(metric)}, no trained row is shown to be "
+        f"better than the best baseline, {best.label} ({percent(best.metrics[metric])} %). The "
+        f"{len(rows)} trained rows and {len(baselines)} baselines are compared on {seeds} seeds as "
+        "blocks, all pairs at once (a model confidence set, by Tukey's range). So no row is in a "
+        "group, and the order of the means is no claim."
+    )
+
+
+def over_floor(row: Row, floor: Row, metric: str) -> Estimate | None:
+    """Return by how much `row` is above `floor`, seed by seed, or None without a common seed."""
+    return paired_difference(by_seed(row, metric), by_seed(floor, metric))
+
+
+def by_seed(row: Row, metric: str) -> dict[int, float]:
+    """Return the finite values of the finished seeds."""
+    return {
+        record.trial.seed: record.metrics[metric]
+        for record in row.finished
+        if isfinite(record.metrics.get(metric, float("nan")))
+    }
+
+
+def _most_common(values: Sequence[Mapping[int, float]]) -> tuple[int, ...]:
+    """Return the seeds that most rows have; of several such sets the largest, then the lowest."""
+    counts = Counter(tuple(sorted(value)) for value in values if value)
+    if not counts:
+        return ()
+    return min(counts, key=lambda seeds: (-counts[seeds], -len(seeds), seeds))

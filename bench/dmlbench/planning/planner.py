@@ -1,0 +1,250 @@
+"""From a suite to its trials. Whatever is wrong with a request is found here, before a run."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.composition import compose, terms
+from dmlbench.components.entry_points import KINDS
+from dmlbench.components.hyperparameters import family_argument, hyperparameters
+from dmlbench.components.source_hash import file_hashes
+from dmlbench.contracts.components import Dataset, Sampler
+from dmlbench.data.items import Data, load_data
+from dmlbench.data.photos.decoding import PhotoFormat
+from dmlbench.data.photos.store import OnProgress
+from dmlbench.data.prepare.availability import how_to_get
+from dmlbench.errors import ConfigError, DataError, PluginError, guarded, nearest
+from dmlbench.planning.combinations import HOME, Combinations, Settings
+from dmlbench.schemas.plan import Plan
+from dmlbench.schemas.protocol import Protocol, load_protocol
+from dmlbench.schemas.suite import Suite
+from dmlbench.schemas.trial import Part, Trial, canonical_json
+from dmlbench.training.embedder import check_input
+from dmlbench.training.sampling import extras
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Unfolds suites with the components and the data of this machine."""
+
+    catalogue: Catalogue
+    data_dir: Path | None = None
+    cache_dir: Path | None = None
+    on_progress: OnProgress = lambda done, total: None
+    """Told how many photos of a dataset are decoded, of how many."""
+    allow_partial: bool = False
+    """Whether datasets that have a setting ``partial`` may be there in part."""
+
+    def unfold(self, suite: Suite) -> Plan:
+        """Return the trials of `suite`, each once.
+
+        A component that can't be imported keeps its trials: each fails by itself, with the reason.
+
+        Raises:
+            ConfigError: an unknown name, an impossible combination, a wrong setting.
+            DataError, PluginError: a dataset asked for by name is missing, damaged or broken.
+        """
+        settings = _by_kind(suite.settings)
+        references: tuple[str, ...] = suite.datasets
+        left_out: list[str] = []
+        if references == ("all",):
+            references, left_out = self.datasets()
+        trials: dict[str, Trial] = {}
+        for reference in references:
+            try:
+                part, dataset = self._dataset(reference, settings)
+                for sampler in suite.samplers or (None,):
+                    protocol = self._protocol(suite.protocol or dataset.protocol, sampler, settings)
+                    data = self._data(dataset, protocol)
+                    for trial in self._trials(suite, part, protocol, data, settings):
+                        trials[trial.id] = trial
+            except (DataError, PluginError) as error:
+                if suite.datasets != ("all",):
+                    raise
+                left_out.append(f"{reference}: {error}")
+        _check_used(settings, trials.values())
+        return Plan(tuple(trials.values()), tuple(left_out))
+
+    def _trials(
+        self, suite: Suite, dataset: Part, protocol: Protocol, data: Data, settings: Settings
+    ) -> Iterator[Trial]:
+        known: dict[str, Part] = {}
+        for row in Combinations(self.catalogue).rows(suite, protocol, settings):
+            for kind, (name, given) in row.items():
+                key = canonical_json([kind, name, given])
+                if key not in known:
+                    known[key] = _shown(kind, self._part(kind, name, given), protocol)
+                    self._rehearse(kind, known[key], protocol, data)
+            parts = {
+                kind: known[canonical_json([kind, name, given])]
+                for kind, (name, given) in row.items()
+            }
+            for seed in suite.seeds:
+                yield Trial(
+                    dataset=dataset,
+                    fingerprint=data.fingerprint,
+                    protocol=protocol,
+                    parts=parts,
+                    seed=seed,
+                )
+
+    def datasets(self) -> tuple[tuple[str, ...], list[str]]:
+        """Return the datasets that are ready on this machine, and how to get each other one."""
+        ready: list[str] = []
+        reasons: dict[str, list[str]] = {}
+        for reference in self.catalogue.references("dataset"):
+            missing: str | None
+            try:
+                found, component = self.catalogue.load("dataset", reference)
+                if family_argument(component):
+                    missing = f"name your own data, as --dataset {reference}:PATH."
+                else:
+                    settings = self._partial(component)
+                    missing = how_to_get(found.entry, component, self.data_dir, **settings)
+            except PluginError as error:
+                missing = str(error)
+            if missing:
+                reasons.setdefault(missing, []).append(reference)
+            else:
+                ready.append(reference)
+        return tuple(ready), [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
+
+    def _dataset(self, reference: str, settings: Settings) -> tuple[Part, Dataset]:
+        _, component = self.catalogue.load("dataset", reference)
+        given = {**self._partial(component), **settings.get("dataset", {})}
+        part = self._part("dataset", reference, given, must_load=True)
+        return part, self.catalogue.make("dataset", reference, part.settings)
+
+    def _data(self, dataset: Dataset, protocol: Protocol) -> Data:
+        return load_data(
+            dataset,
+            self.data_dir,
+            PhotoFormat.of(protocol),
+            cache_dir=self.cache_dir,
+            on_progress=self.on_progress,
+        )
+
+    def _partial(self, component: type) -> dict[str, bool]:
+        known = hyperparameters(component) if self.allow_partial else {}
+        return {"partial": True} if "partial" in known else {}
+
+    def _protocol(self, name: str, sampler: str | None, settings: Settings) -> Protocol:
+        """Return the protocol with its changes, in the order of its fields: one name for each."""
+        protocol = load_protocol(name)
+        changes = dict(settings.get("protocol", {}))
+        if sampler is not None:
+            changes["sampler"] = sampler
+        order = protocol.fields()
+        for key in sorted(changes, key=lambda key: order.index(key) if key in order else 0):
+            text = str(changes[key])
+            if key in ("backbone", "sampler"):
+                own = getattr(protocol, key)
+                if self.catalogue.is_same(key, text, self.catalogue.meant(key, own, HOME)):
+                    continue  # spelt in another way
+            protocol = protocol.change(key, text)
+        return protocol
+
+    def _rehearse(self, kind: str, part: Part, protocol: Protocol, data: Data) -> None:
+        """Make a sampler or a backbone, to find out whether it fits the data.
+
+        One that is broken fails in its trials.
+
+        Raises:
+            ConfigError: it doesn't: a batch can't be filled, or images meet a network for vectors.
+        """
+        if kind not in ("sampler", "backbone") or not part.source:
+            return
+        items = next(iter(data.splits.values()))
+        with suppress(PluginError), guarded(f"The {kind} {part.reference!r}"):
+            component = self.catalogue.make(kind, part.reference, part.settings)
+            if isinstance(component, Sampler):
+                stand_in = np.eye(len(items), protocol.embedding_dim, dtype=np.float32)
+                more = extras(component, items, lambda: stand_in)
+                size, rng = protocol.batch_size, np.random.default_rng(0)
+                made = component.batches(items.labels, batch_size=size, steps=1, rng=rng, **more)
+                next(iter(made))
+            else:
+                check_input(component, items)
+
+    def _part(
+        self, kind: str, reference: str, given: Mapping[str, Any], *, must_load: bool = False
+    ) -> Part:
+        try:
+            composition = compose(self.catalogue, kind, reference)
+            values, defaults = (composition.resolve(kind, some) for some in (given, {}))
+            files, source = self._files(kind, reference, values), composition.source()
+        except PluginError:
+            found = self.catalogue.find(kind, terms(kind, reference)[0].reference)
+            entry = found.entry
+            if must_load or not entry.distribution:
+                raise
+            alone = len(terms(kind, reference)) == 1 and found.argument is None
+            return Part(
+                reference=reference,
+                name=entry.name if alone else reference,
+                distribution=entry.distribution,
+                version=entry.version,
+                settings=dict(given),
+            )
+        return Part(
+            reference=reference,
+            name=composition.name,
+            distribution=composition.distribution,
+            version=composition.version,
+            source=source,
+            settings=composition.to_record(values),
+            changed={key: value for key, value in values.items() if value != defaults[key]},
+            files=files,
+        )
+
+    def _files(self, kind: str, reference: str, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Return a hash of each file that the settings of a backbone name."""
+        if kind != "backbone":
+            return {}
+        backbone = self.catalogue.make(kind, reference, settings)
+        with guarded(f"The backbone {reference!r}"):
+            files = backbone.files()
+        return file_hashes(files)
+
+
+def _shown(kind: str, part: Part, protocol: Protocol) -> Part:
+    """Return `part` under the name that the protocol has for it in tables."""
+    names = protocol.baselines.names if kind == "baseline" else {}
+    return part.model_copy(update={"name": names.get(part.name, part.name)})
+
+
+def _by_kind(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return ``{"loss.margin": 0.3}`` as ``{"loss": {"margin": 0.3}}``.
+
+    Raises:
+        ConfigError: a key that starts with no kind of component, nor with ``protocol``.
+    """
+    sorted_out: dict[str, dict[str, Any]] = {}
+    for key, value in settings.items():
+        kind, dot, name = key.partition(".")
+        if not dot or kind not in (*KINDS, "protocol"):
+            raise ConfigError(
+                f"--set {key}={value}: a setting is named as loss.margin or protocol.length.epochs."
+                + nearest(kind, (*KINDS, "protocol"))
+            )
+        sorted_out.setdefault(kind, {})[name] = value
+    return sorted_out
+
+
+def _check_used(settings: Settings, trials: Collection[Trial]) -> None:
+    """Check that every setting is of a kind of component that takes part.
+
+    Raises:
+        ConfigError: one is not, and so would change nothing.
+    """
+    used = {"protocol", "dataset"}.union(*(trial.parts for trial in trials))
+    for kind in settings:
+        if trials and kind not in used:
+            raise ConfigError(
+                f"--set {kind}.{next(iter(settings[kind]))}: no {kind} takes part in this run."
+            )

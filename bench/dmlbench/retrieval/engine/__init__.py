@@ -1,0 +1,1 @@
+"""How the ranks of positives are found fast: products in blocks, swept once."""

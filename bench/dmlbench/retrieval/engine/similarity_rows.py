@@ -1,0 +1,104 @@
+"""Ranks from rows of similarities, of which every query keeps its best R negatives.
+
+The way for large classes. A block of queries meets the whole gallery, part by part. Or, where the
+queries are the gallery and all of them can keep their best at once, each pair of blocks is
+multiplied once and seen from both sides: half the products.
+"""
+
+import threading
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from dmlbench.retrieval.engine.products import workers
+from dmlbench.retrieval.engine.query_block import QueryBlock, bytes_to_rank, negatives_kept
+from dmlbench.retrieval.engine.task import Figures, Task
+
+_COLUMNS = 16384
+_MOST_ROWS = 256
+_MOST_ROWS_IF_GALLERY_IS_MADE = 1024
+_LARGEST_EDGE = 1000  # no multiple of 64, whose columns lie in few lines of a cache
+_EDGE_OVER_KEPT = 4  # with more kept of each pair of blocks, keeping takes longer than products
+
+
+def rank_by_rows(task: Task) -> Figures:
+    """Return the figures of every query of the layout."""
+    figures = Figures.zeros(task)
+    if halves_products(task):
+        _rank_pairs(task, figures)
+    else:
+        _rank_blocks(task, figures)
+    return figures
+
+
+def halves_products(task: Task) -> bool:
+    """Return whether each pair of blocks is multiplied once: all queries must fit into memory."""
+    kept = negatives_kept(task, slice(None))
+    bytes_a_query = 4 * int(task.layout.class_size.max()) + 8 * kept
+    return (
+        task.symmetric
+        and task.gallery.kept
+        and _EDGE_OVER_KEPT * kept <= _edge(task)
+        and bytes_a_query * len(task.gallery) <= task.memory // 2
+    )
+
+
+def _edge(task: Task) -> int:
+    """Return the most queries of a block that is paired."""
+    return min(_LARGEST_EDGE, int((task.memory / 48) ** 0.5))
+
+
+def _rank_blocks(task: Task, figures: Figures) -> None:
+    """Let each block of queries meet the gallery."""
+    items, columns = len(task.gallery), min(_COLUMNS, len(task.gallery))
+    kept = negatives_kept(task, slice(None))
+    bytes_a_row = 4 * columns + 12 * kept + 8 * int(task.layout.class_size.max())
+    most = _MOST_ROWS if task.gallery.kept else _MOST_ROWS_IF_GALLERY_IS_MADE
+    most = min(most, task.queries.rows_in(task.memory // 8))
+    rows = int(np.clip(task.memory // (2 * bytes_a_row), 1, most))
+    scored = np.flatnonzero(task.layout.relevant > 0)
+    own = threading.local()
+
+    def measure(start: int) -> None:
+        if not hasattr(own, "buffer"):
+            own.buffer = np.empty((rows, columns), np.float32)
+        block = QueryBlock(task, scored[start : start + rows])
+        similarity = block.multiply(0, columns, own.buffer)
+        block.start(similarity if columns == items else None)
+        block.see(0, similarity)
+        for left in range(columns, items, columns):
+            block.see(left, block.multiply(left, min(left + columns, items), own.buffer))
+        block.write(figures)
+
+    with workers(task.memory // (rows * bytes_a_row + bytes_to_rank(task))) as pool:
+        list(pool.map(measure, range(0, len(scored), rows)))
+
+
+def _rank_pairs(task: Task, figures: Figures) -> None:
+    """Let all blocks of queries meet each other."""
+    items, edge = len(task.gallery), _edge(task)
+    bounds = np.linspace(0, items, -(-items // edge) + 1).astype(int).tolist()
+    own = threading.local()
+
+    def start(number: int) -> QueryBlock:
+        block = QueryBlock(task, np.arange(bounds[number], bounds[number + 1]))
+        block.start()
+        return block
+
+    def meet(pair: tuple[int, int]) -> None:
+        if not hasattr(own, "buffers"):
+            own.buffers = np.empty((2, edge, edge), np.float32)
+        first, second = pair
+        (top, bottom), (left, right) = bounds[first : first + 2], bounds[second : second + 2]
+        similarity = blocks[first].multiply(left, right, own.buffers[0])
+        if first != second:
+            across = own.buffers[1, : right - left, : bottom - top]
+            across[:] = similarity.T
+            blocks[second].see(top, across)
+        blocks[first].see(left, similarity)
+
+    with workers(task.memory // 2 // (12 * edge * edge + bytes_to_rank(task))) as pool:
+        numbers = range(len(bounds) - 1)
+        blocks = list(pool.map(start, numbers))
+        list(pool.map(meet, combinations_with_replacement(numbers, 2)))
+        list(pool.map(lambda block: block.write(figures), blocks))

@@ -1,0 +1,58 @@
+"""What the engines are asked to measure, and where they write it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dmlbench.retrieval.engine.layout import ClassLayout
+from dmlbench.retrieval.engine.mapped_vectors import MappedVectors
+from dmlbench.retrieval.engine.products import Multiply
+
+
+@dataclass(frozen=True)
+class Task:
+    """The data in class order, and what to measure."""
+
+    layout: ClassLayout
+    queries: MappedVectors
+    gallery: MappedVectors
+    symmetric: bool
+    """Whether queries and gallery are one set and similarity(a, b) is similarity(b, a)."""
+    tolerance: float
+    precision_at: tuple[int, ...]
+    whole_ranking: bool
+    """Whether the ranks of all positives are wanted, for the average precision of the ranking."""
+    multiply: Multiply
+    memory: int
+    """Bytes for work, besides the mapped vectors."""
+
+    @property
+    def depth(self) -> np.ndarray:
+        """Rank down to which each query's positives are wanted exactly ``[Q']``."""
+        deepest: np.ndarray = np.maximum(self.layout.relevant, max(self.precision_at, default=0))
+        return deepest
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures of each query of a layout ``[Q']``; 0 where it has no positive."""
+
+    best_rank: np.ndarray
+    hits: np.ndarray
+    average_precision: np.ndarray
+    ties: np.ndarray
+    hits_at: dict[int, np.ndarray]
+    whole_average_precision: np.ndarray | None
+
+    @classmethod
+    def zeros(cls, task: Task) -> "Figures":
+        """Return figures to be filled in."""
+        total = len(task.layout.relevant)
+        return cls(
+            best_rank=np.zeros(total, np.int64),
+            hits=np.zeros(total, np.int64),
+            average_precision=np.zeros(total),
+            ties=np.zeros(total, np.int64),
+            hits_at={k: np.zeros(total, np.int64) for k in task.precision_at},
+            whole_average_precision=np.zeros(total) if task.whole_ranking else None,
+        )

@@ -1,0 +1,170 @@
+"""Ranks from tiles of similarities between groups of whole classes.
+
+The way for small classes. All positives of a query lie in the one tile that its own class is in; it
+is looked at first and gives every query a bound, below which negatives don't matter. Of the other
+tiles, two sets that are the same need one half, each tile serving its rows and its columns.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from dmlbench.retrieval.engine.candidates import Candidates
+from dmlbench.retrieval.engine.products import Workers, workers
+from dmlbench.retrieval.engine.sweep import STRIP, Columns, Found, Rows, sweep
+from dmlbench.retrieval.engine.task import Figures, Task
+from dmlbench.retrieval.engine.thresholds import pack
+
+
+class Tile(NamedTuple):
+    """Queries `top` to `bottom` against gallery items `left` to `right`."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+class _Workspace(threading.local):
+    """Buffers of one thread."""
+
+    def __init__(self, edge: int) -> None:
+        self.similarity = np.empty(edge * (edge + 7), np.float32)
+        self.mask = np.empty(STRIP * (edge + 7), bool)
+
+
+def rank_by_tiles(task: Task, edge: int) -> Figures:
+    """Return the figures of every query of the layout.
+
+    Args:
+        task: what to measure.
+        edge: largest side of a tile; no class may be larger, nor may it exceed
+            `sweep.LARGEST_WIDTH`.
+    """
+    columns = _class_edges(task.layout.class_start, task.layout.class_size, edge)
+    group = np.searchsorted(columns, task.layout.class_start[task.layout.query_class], "right") - 1
+    candidates = Candidates(task)
+    workspace = _Workspace(edge)
+
+    def own_tile(tile: Tile) -> list[Found]:
+        similarity = _product(task, tile, workspace)
+        _start_queries(task, candidates, tile, similarity)
+        rows = Rows(candidates, tile.top, tile.bottom, len(similarity))
+        return sweep(similarity, [rows], workspace.mask)
+
+    def other_tile(tile: Tile) -> list[Found]:
+        similarity = _product(task, tile, workspace)
+        rows = Rows(candidates, tile.top, tile.bottom, len(similarity))
+        if task.symmetric:
+            across = Columns(candidates, tile.left, tile.right, similarity.shape[1])
+            return sweep(similarity, [rows, across], workspace.mask)
+        rows.skip(group[tile.top : tile.bottom] == np.searchsorted(columns, tile.left))
+        return sweep(similarity, [rows], workspace.mask)
+
+    parts = task.queries.bytes_of(edge) + task.gallery.bytes_of(edge)
+    with workers(task.memory // 2 // (5 * edge * edge + parts)) as pool:
+        _gather(pool, own_tile, _own_tiles(columns, group, edge), candidates)
+        others = _other_tiles(columns, len(group), edge, task.symmetric)
+        _gather(pool, other_tile, others, candidates)
+    return candidates.figures()
+
+
+def _gather(
+    pool: Workers,
+    work: Callable[[Tile], list[Found]],
+    tiles: Iterator[Tile],
+    candidates: Candidates,
+) -> None:
+    """Work off all tiles, none of them while the list is shortened: that moves the bounds."""
+    under_way: deque[Future[list[Found]]] = deque()
+
+    def take_result() -> None:
+        for found in under_way.popleft().result():
+            candidates.add(*found)
+
+    for tile in tiles:
+        under_way.append(pool.submit(work, tile))
+        if len(under_way) > pool.threads:
+            take_result()
+        if candidates.are_long():
+            while under_way:
+                take_result()
+            candidates.shorten()
+    while under_way:
+        take_result()
+
+
+def _class_edges(start: np.ndarray, size: np.ndarray, edge: int) -> np.ndarray:
+    """Return the edges of the fewest groups of whole classes with `edge` items at most each."""
+    ends = start + size
+    edges = [0]
+    while edges[-1] < ends[-1]:
+        edges.append(int(ends[np.searchsorted(ends, edges[-1] + edge, side="right") - 1]))
+    return np.array(edges)
+
+
+def _own_tiles(columns: np.ndarray, group: np.ndarray, edge: int) -> Iterator[Tile]:
+    for number, (left, right) in enumerate(pairwise(columns)):
+        top, bottom = np.searchsorted(group, [number, number + 1])
+        for first in range(top, bottom, edge):
+            yield Tile(first, min(first + edge, bottom), left, right)
+
+
+def _other_tiles(columns: np.ndarray, queries: int, edge: int, symmetric: bool) -> Iterator[Tile]:
+    rows = columns if symmetric else np.append(np.arange(0, queries, edge), queries)
+    for number, (top, bottom) in enumerate(pairwise(rows)):
+        rest = columns[number + 1 :] if symmetric else columns
+        for left, right in pairwise(rest):
+            yield Tile(top, bottom, left, right)
+
+
+def _product(task: Task, tile: Tile, workspace: _Workspace) -> np.ndarray:
+    """Return the similarities of a tile, filled up with -inf to a multiple of 8 columns."""
+    height, width = tile.bottom - tile.top, tile.right - tile.left
+    padded = -(-width // 8) * 8
+    similarity = workspace.similarity[: height * padded].reshape(height, padded)
+    similarity[:, width:] = -np.inf
+    task.multiply(
+        task.queries.part(tile.top, tile.bottom),
+        task.gallery.part(tile.left, tile.right),
+        similarity[:, :width],
+    )
+    return similarity
+
+
+def _start_queries(task: Task, candidates: Candidates, tile: Tile, similarity: np.ndarray) -> None:
+    """Set the bounds of queries by the tile of their positives, and leave negatives alone in it."""
+    layout, queries = task.layout, slice(tile.top, tile.bottom)
+    depth = max(1, int(task.depth[queries].max()))  # 0 where all queries are lone
+    number = layout.query_class[queries]
+    size = layout.class_size[number]
+    row = np.repeat(np.arange(len(number)), size)
+    column = np.arange(len(row)) + np.repeat(
+        layout.class_start[number] - (np.cumsum(size) - size), size
+    )
+    value = similarity[row, column - tile.left]
+    similarity[row, column - tile.left] = -np.inf
+    other = column != layout.own_position[queries][row]
+    positive = pack(tile.top + row[other], value[other])
+    positive.sort()
+
+    candidates.start(tile.top, tile.bottom, positive, _some_of_the_nearest(similarity, depth))
+
+
+def _some_of_the_nearest(similarity: np.ndarray, depth: int) -> np.ndarray:
+    """Return similarities of `depth` negatives of each row, ascending, near the best there are.
+
+    The best of every eight columns are an eighth to search in. They do if there are plenty of them.
+    """
+    best = similarity.reshape(len(similarity), 8, -1).max(axis=1)
+    if best.shape[1] < 2 * depth:
+        best = similarity
+    depth = min(depth, best.shape[1])
+    nearest = np.partition(best, best.shape[1] - depth, axis=1)[:, -depth:]
+    nearest.sort(axis=1)
+    return nearest

@@ -1,0 +1,147 @@
+"""What all schemas share: strict fields, an identity, and reading TOML."""
+
+import json
+import tomllib
+from functools import cache, reduce
+from inspect import isclass
+from typing import Any, ClassVar, TypeVar, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dmlbench.errors import ConfigError, nearest
+from dmlbench.schemas.added import Added, added
+
+
+class Section(BaseModel):
+    """A validated, unchangeable table of a TOML file; unknown keys are refused.
+
+    A field that is added after records were made is marked: ``Annotated[int, Added(before=1)]``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    decides_nothing: ClassVar[frozenset[str]] = frozenset()
+    """Fields that change no figure, such as names and texts."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that decide the figures, as JSON holds them.
+
+        One marked `Added` is left out while it stands at the value that older trials had.
+        """
+        marks = _marks(type(self))
+        values = {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if name not in self.decides_nothing
+        }
+        return {
+            name: _identity(value)
+            for name, value in values.items()
+            if name not in marks or not marks[name].is_before(value)
+        }
+
+    @classmethod
+    def fields(cls) -> list[str]:
+        """Return the dotted names of the fields that `change` can set: no lists, no tables."""
+        names = []
+        for name, field in cls.model_fields.items():
+            kind = field.annotation
+            if isclass(kind) and issubclass(kind, Section):
+                names += [f"{name}.{inner}" for inner in kind.fields()]
+            elif get_origin(kind) not in (list, tuple, dict) and name not in cls.decides_nothing:
+                names.append(name)
+        return names
+
+
+Model = TypeVar("Model", bound=Section)
+
+
+def read_toml(model: type[Model], path: Any, **extra: Any) -> Model:
+    """Return the TOML file at `path` as a checked `model`.
+
+    Raises:
+        ConfigError: the file can't be read, is not TOML, or does not fit the model.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror or error}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}.") from error
+    return validate(model, extra | values, str(path))
+
+
+def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
+    """Return `values` as a checked `model`.
+
+    Raises:
+        ConfigError: naming `where` and each key that does not fit.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            place = [str(name) for name in item["loc"]]
+            hint = ""
+            if item["type"] == "extra_forbidden":
+                table = reduce(_table, place[:-1], model)
+                hint = nearest(place[-1], table.model_fields)
+            lines.append(f"{'.'.join(place)}: {item['msg']}.{hint}")
+        raise ConfigError(
+            f"{where} is not a valid {model.__name__.lower()}: " + " ".join(lines)
+        ) from None
+
+
+def _table(model: Any, name: str) -> Any:
+    return model.model_fields[name].annotation
+
+
+@cache
+def _marks(model: type[Section]) -> dict[str, Added]:
+    """Return the marks of the fields that were added later."""
+    marks = {name: added(field.metadata) for name, field in model.model_fields.items()}
+    return {name: mark for name, mark in marks.items() if mark is not None}
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, Section):
+        return value.identity()
+    if isinstance(value, dict):
+        return {key: _identity(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_identity(one) for one in value]
+    return value
+
+
+def as_recorded(model: Model) -> Model:
+    """Return `model`, read from a record, as its trial was.
+
+    A field that the record lacks, since it was added later, stands at what older trials did,
+    which need not be today's default.
+    """
+    marks = _marks(type(model))
+    values = {name: marks[name].before for name in marks.keys() - model.model_fields_set}
+    for name in type(model).model_fields.keys() - values.keys():
+        value = getattr(model, name)
+        if (read := _recorded(value)) is not value:
+            values[name] = read
+    return model.model_copy(update=values) if values else model
+
+
+def _recorded(value: Any) -> Any:
+    if isinstance(value, Section):
+        return as_recorded(value)
+    if isinstance(value, dict):
+        read = {key: _recorded(one) for key, one in value.items()}
+        return read if any(read[key] is not one for key, one in value.items()) else value
+    return value
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether `value` is the same after a journey through JSON, tuples being lists."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True

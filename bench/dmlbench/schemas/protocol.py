@@ -1,0 +1,200 @@
+"""Protocols: everything about training and evaluation that is held equal for all losses.
+
+A protocol is a TOML file. Those that ship are in ``protocols/``; a path names one of your own.
+"""
+
+from functools import reduce
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from dmlbench.errors import ConfigError, nearest
+from dmlbench.schemas.base import Section, read_toml, validate
+
+PAPER = "paper"
+"""In place of a sampler's name: the one that the source of each loss uses."""
+
+Settings = dict[str, bool | int | float | str]
+"""Hyper-parameters by name."""
+
+
+class Optimiser(Section):
+    """How weights are updated."""
+
+    name: Literal["adam", "adamw", "sgd", "rmsprop"]
+    lr: float = Field(gt=0, description="learning rate of the network")
+    head_lr_multiple: float = Field(
+        gt=0, default=1.0, description="learning rate of the linear head over that of the network"
+    )
+    weight_decay: float = Field(ge=0)
+    momentum: float = Field(ge=0, lt=1, default=0.9, description="of sgd and rmsprop")
+    eps: float | None = Field(
+        gt=0, default=None, description="of adam, adamw and rmsprop; none: PyTorch's, 1e-8"
+    )
+    step_epochs: int | None = Field(
+        ge=1, default=None, description="with schedule step: epochs until the rate falls again"
+    )
+    step_factor: float | None = Field(
+        gt=0, lt=1, default=None, description="with schedule step: what it is multiplied by"
+    )
+    schedule: Literal["constant", "cosine", "step"] = Field(
+        description="constant; along half a cosine to 0; or down by a factor, again and again"
+    )
+    warmup_steps: int = Field(ge=0, description="steps over which the rate grows from 0")
+    head_only_epochs: int = Field(
+        ge=0,
+        default=0,
+        description="first epochs, in which only the head and the loss's own parameters learn",
+    )
+    clip_norm: float | None = Field(gt=0, default=None, description="largest gradient norm")
+    clip_value: float | None = Field(
+        gt=0, default=None, description="largest value in a gradient, own parameters included"
+    )
+
+    @model_validator(mode="after")
+    def _steps_are_said(self) -> "Optimiser":
+        if self.schedule == "step" and None in (self.step_epochs, self.step_factor):
+            raise ValueError("the schedule 'step' needs step_epochs and step_factor")
+        return self
+
+
+class Length(Section):
+    """How long training lasts. An epoch is a number of steps, or one pass over the items."""
+
+    epochs: int = Field(ge=1)
+    steps_per_epoch: Annotated[int, Field(ge=1)] | Literal["pass"] = Field(
+        description="'pass': as many as there are whole batches of different training items"
+    )
+
+    def steps(self, items: int, batch_size: int) -> int:
+        """Return the steps of an epoch on so many training items."""
+        if self.steps_per_epoch == "pass":
+            return max(1, items // batch_size)
+        return self.steps_per_epoch
+
+
+class Augmentation(Section):
+    """Random changes of each training image; vectors know none."""
+
+    crop: Literal["centre", "random", "random-resized"] = Field(
+        default="centre",
+        description="what is cut from a photo: the middle square, any, or one of any size",
+    )
+    crop_scale: float = Field(
+        gt=0, le=1, default=0.08, description="smallest area of a random-resized crop, as a share"
+    )
+    crop_ratio: float = Field(
+        ge=1, default=4 / 3, description="its greatest width over height, and height over width"
+    )
+    shift: float = Field(ge=0, le=0.5, description="farthest move, as a share of the side")
+    flip: bool = Field(description="mirror half of the images left to right")
+    brightness: float = Field(ge=0, default=0.0, description="as in torchvision's ColorJitter")
+    contrast: float = Field(ge=0, default=0.0, description="as in torchvision's ColorJitter")
+    saturation: float = Field(ge=0, default=0.0, description="as in torchvision's ColorJitter")
+    hue: float = Field(ge=0, le=0.5, default=0.0, description="as in torchvision's ColorJitter")
+
+
+class Validation(Section):
+    """How the epoch is selected; never on test."""
+
+    class_fraction: float = Field(ge=0, lt=1, description="share of training classes held out")
+    min_classes: int = Field(ge=2, description="with fewer, all train and the last epoch counts")
+
+
+class Baselines(Section):
+    """What rows without a trained deep network get."""
+
+    fit_items: int = Field(ge=2, description="most training items a baseline is fitted on")
+    floors: tuple[str, ...] = Field(description="rows that a trained one must beat")
+    names: dict[str, str] = Field(
+        default={}, description="what tables call a baseline, where its own name would mislead"
+    )
+
+
+class Protocol(Section):
+    """A protocol, checked."""
+
+    name: str
+    description: str
+    source: str = Field(description="where its choices come from")
+    backbone: str
+    backbone_settings: Settings = Field(
+        default={}, description="its hyper-parameters; those of another one keep their defaults"
+    )
+    frozen: bool = Field(
+        default=False,
+        description="the backbone learns nothing: its features of the plain images are what every "
+        "row starts from, and a loss trains the linear head alone",
+    )
+    sampler: str = Field(description="a reference, or 'paper': the one of each loss's source")
+    sampler_settings: Settings = Field(
+        default={}, description="its hyper-parameters; those of another one keep their defaults"
+    )
+    embedding_dim: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    short_side: int = Field(ge=4, description="photos are kept with so many pixels on it")
+    image_size: int = Field(ge=4, description="photos are cut to squares of so many pixels")
+    interpolation: Literal["bilinear", "bicubic"] = Field(
+        description="how photos and random-resized crops are resized; always anti-aliased"
+    )
+    precision: Literal["float32", "bfloat16"]
+    distance: Literal["cosine"]
+    optimiser: Optimiser
+    length: Length
+    augmentation: Augmentation
+    validation: Validation
+    baselines: Baselines
+
+    decides_nothing = frozenset({"name", "description", "source"})
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
+    def change(self, key: str, text: str) -> "Protocol":
+        """Return a copy with one field set, such as ``length.epochs``, and named after it.
+
+        The value that it has already changes nothing, the name neither.
+
+        Raises:
+            ConfigError: no such field, or not a value for it.
+        """
+        values = self.model_dump()
+        *tables, field = key.split(".")
+        if key not in self.fields():
+            raise ConfigError(
+                f"protocol.{key}: there is no such field." + nearest(key, self.fields())
+            )
+        table = reduce(dict[str, Any].__getitem__, tables, values)
+        if f"{key}_settings" in values and text != table[field]:
+            values[f"{key}_settings"] = {}  # they were those of another component
+        table[field] = None if text.lower() == "none" else text
+        changed = validate(type(self), values, f"--set protocol.{key}={text}")
+        if changed == self:
+            return self
+        value = reduce(getattr, key.split("."), changed)
+        return changed.model_copy(update={"name": f"{self.name}+{field}={value}"})
+
+
+def protocol_names() -> list[str]:
+    """Return the names of the protocols that ship with dmlbench."""
+    folder = files("dmlbench") / "protocols"
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir())
+
+
+def load_protocol(name: str) -> Protocol:
+    """Return a shipped protocol by name, or one of your own by the path of its TOML file.
+
+    Raises:
+        ConfigError: no such protocol, or the file is not a valid one.
+    """
+    if name.endswith(".toml"):
+        return read_toml(Protocol, Path(name), name=Path(name).stem)
+    if name not in protocol_names():
+        raise ConfigError(
+            f"There is no protocol named {name!r}."
+            + nearest(name, protocol_names())
+            + " One of your own is named by the path of its .toml file."
+        )
+    return read_toml(Protocol, files("dmlbench") / "protocols" / f"{name}.toml", name=name)

@@ -1,0 +1,106 @@
+"""Records: what a trial leaves behind."""
+
+import base64
+import json
+import zlib
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from dmlbench.errors import DataError
+from dmlbench.schemas.base import Section
+from dmlbench.schemas.trial import Trial
+
+_MOST_BYTES = 1 << 28
+"""In an unpacked array: zlib makes a thousand times as much of a stranger's file."""
+
+
+Metric = Annotated[float, Field(ge=-1e100, le=1e100)]
+"""No metric comes near the bounds; the squares of such numbers are numbers too."""
+
+
+class Array(Section):
+    """A small array as text: zlib-compressed little-endian bytes in base64."""
+
+    dtype: str
+    data: str
+
+    @classmethod
+    def pack(cls, values: np.ndarray) -> "Array":
+        """Return `values` ``[N]`` as text."""
+        little = values.astype(values.dtype.newbyteorder("<"))
+        text = base64.b64encode(zlib.compress(little.tobytes(), 9)).decode()
+        return cls(dtype=little.dtype.str, data=text)
+
+    def unpack(self) -> np.ndarray:
+        """Return the array ``[N]``.
+
+        Raises:
+            DataError: the text is damaged.
+        """
+        try:
+            packed = base64.b64decode(self.data, validate=True)
+            unpacking = zlib.decompressobj()
+            raw = unpacking.decompress(packed, _MOST_BYTES)
+            if unpacking.unconsumed_tail:
+                raise ValueError(f"it holds more than {_MOST_BYTES >> 20} MiB")
+            if not unpacking.eof:
+                raise ValueError("it is cut off")
+            return np.frombuffer(raw, dtype=np.dtype(self.dtype))
+        except (ValueError, TypeError, zlib.error) as error:
+            raise DataError(f"A per-query array is damaged: {error}") from error
+
+
+class Distances(Section):
+    """Mean cosine distances (1 - cosine similarity) over all pairs of a split."""
+
+    positive: float
+    negative: float
+
+
+class Epoch(Section):
+    """What was measured after an epoch; epoch 0 is the untrained network."""
+
+    epoch: int
+    loss: float | None = None
+    """Mean over the epoch's steps; None for epoch 0."""
+    distances: dict[str, Distances] = {}
+    """By split."""
+    validation: dict[str, float] = {}
+    """Metrics on held-out classes, where there are any."""
+
+
+class Record(Section):
+    """The outcome of one trial. All but `measurements` repeats to the bit on one platform."""
+
+    schema_version: Literal[1] = 1
+    """Raised when fields change their meaning."""
+    id: str
+    trial: Trial
+    status: Literal["finished", "failed"]
+    reason: str = ""
+    """Why it failed."""
+    metrics: dict[str, Metric] = {}
+    """Test metrics of the selected epoch."""
+    last_epoch_metrics: dict[str, Metric] = {}
+    selected_epoch: int | None = None
+    selection: str = ""
+    """How the epoch was selected."""
+    epochs: list[Epoch] = []
+    per_query: dict[str, Array] = {}
+    """By test item or query: ``class``, its place among the sorted classes; ``relevant``,
+    ``best_rank``, ``hits``, ``average_precision``, or ``correct``."""
+    collapsed: bool = False
+    """All test embeddings of the selected or of the last epoch are as good as equal."""
+    details: dict[str, Any] = {}
+    """Facts of the row: parameters, reducer, items a baseline was fitted on."""
+    settings: dict[str, Any] = {}
+    """Device, precision, threads, determinism."""
+    versions: dict[str, str] = {}
+    measurements: dict[str, Any] = {}
+    """Seconds, memory, host: what differs from run to run."""
+
+    def to_json(self) -> str:
+        """Return the record as JSON text, one line a field, keys sorted."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=1, allow_nan=False)

@@ -1,0 +1,90 @@
+"""A trial: one dataset, one protocol, one set of components with their settings, and one seed."""
+
+import json
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from dmlbench.schemas.base import Section
+from dmlbench.schemas.protocol import Protocol
+
+SEMANTICS = 2
+"""Part of every trial's identity; raised when a change to the harness changes figures."""
+
+# The kinds of component that make a row of a leaderboard, in the order in which it names them.
+ROW_KINDS = ("baseline", "loss", "miner", "sampler", "backbone")
+
+
+class Part(Section):
+    """A component as a trial uses it."""
+
+    reference: str
+    """What loads it again."""
+    name: str
+    """What tables call it: the entry point's name with a family's argument."""
+    distribution: str = ""
+    """The installed package that offers it; empty for an import reference."""
+    version: str = ""
+    source: str = ""
+    """Hash of its source code; empty if it could not be loaded."""
+    settings: dict[str, Any] = {}
+    """All hyper-parameters, but those added later that stand at what older trials did."""
+    changed: dict[str, Any] = {}
+    """Those that differ from the defaults."""
+    files: dict[str, str] = {}
+    """Hash of the content of each file that a setting names, by setting."""
+
+    decides_nothing = frozenset({"reference", "version", "changed", "files"})
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes it another component; a file's content stands in for its path."""
+        identity = super().identity()
+        return identity | {"settings": identity["settings"] | self.files}
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{key}={value}" for key, value in self.changed.items())
+        return f"{self.name} ({settings})" if settings else self.name
+
+
+class Trial(Section):
+    """A trial, resolved: everything that decides its record is in it."""
+
+    dataset: Part
+    fingerprint: str
+    """Hash of the dataset's items, labels and splits; empty if it could not be loaded."""
+    protocol: Protocol
+    parts: dict[str, Part]
+    """By kind: a loss with its miner, sampler and backbone, or a baseline."""
+    seed: int
+    semantics: int = SEMANTICS
+    """That of the harness which made it."""
+
+    @cached_property
+    def id(self) -> str:
+        """Return the hash that names this trial: equal for equal requests."""
+        return sha256(canonical_json(self.identity()).encode()).hexdigest()[:16]
+
+    @cached_property
+    def row(self) -> str:
+        """Return the hash that the trials of one leaderboard row share: all but the seed."""
+        identity = self.identity()
+        del identity["seed"]
+        return sha256(canonical_json(identity).encode()).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """Return the short name of the row: the baseline, or the loss with its miner."""
+        parts = [self.parts[kind] for kind in ("baseline", "loss", "miner") if kind in self.parts]
+        return " + ".join(map(str, parts))
+
+    def __str__(self) -> str:
+        return f"{self.dataset} / {self.label} / seed {self.seed}"
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces: one text for one value.
+
+    Raises:
+        ValueError: `value` holds NaN or infinity.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,50 @@
+"""Write a file whole or not at all."""
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from dmlbench.errors import ConfigError
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path`: afterwards the file is whole, whatever happens meanwhile."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_asked(path: Path, content: str | bytes, option: str) -> Path:
+    """Write `content` to `path`, in a folder that the user chose by `option`; return the path.
+
+    A file that holds it already stays as it is.
+
+    Raises:
+        ConfigError: it can't be written.
+    """
+    new = content if isinstance(content, bytes) else content.encode()
+    try:
+        if path.is_file() and path.read_bytes() == new:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, new)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can't be written: {error.strerror or error}. "
+            f"Choose another folder with {option}, or make room."
+        ) from error
+    return path
+
+
+def slug(text: str) -> str:
+    """Return `text` as the name of a file or folder."""
+    return re.sub(r"[^A-Za-z0-9.=_+-]+", "-", text).strip("-.")[:80] or "unnamed"

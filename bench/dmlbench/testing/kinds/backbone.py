@@ -1,0 +1,232 @@
+"""What the network of a backbone has to be.
+
+Every public function here is a check.
+"""
+
+import math
+from contextlib import suppress
+
+import torch
+from torch import Tensor, nn
+
+from dmlbench.compute.process_state import SEED, require_untouched
+from dmlbench.contracts.components import Backbone, ImageFormat
+from dmlbench.errors import PluginError
+from dmlbench.testing.findings import NotApplicableError, ShortcomingError, case
+from dmlbench.testing.subject import Subject
+from dmlbench.testing.tensors import (
+    described,
+    require_a_device_everywhere,
+    require_finite,
+    require_registered,
+    require_tensors_only,
+)
+
+_SIDES = (32, 64, 128, 224)
+"""Sizes of images to try, until the backbone takes one, if it leaves the size open."""
+
+
+def its_image_format_is_usable(subject: Subject) -> None:
+    """Channels and size are numbers or None; mean and deviation are one number or one a channel."""
+    backbone = subject.make()
+    if backbone.modality == "vector":
+        raise NotApplicableError("It takes vectors.")
+    wanted = backbone.image_format()
+    if not isinstance(wanted, ImageFormat):
+        raise PluginError(f"image_format returned {wanted!r}; it must be an ImageFormat.")
+    for name in ("channels", "size"):
+        value = getattr(wanted, name)
+        if value is not None and not (type(value) is int and value >= 1):
+            raise PluginError(f"Its image format has {name} = {value!r}; say a number, or None.")
+    if wanted.channels not in (None, 1, 3):
+        raise PluginError(
+            f"Its image format has {wanted.channels} channels; images have 1 or 3, or as many as "
+            "the dataset has (None)."
+        )
+    for name in ("mean", "std"):
+        values = getattr(wanted, name)
+        if len(values) not in (1, wanted.channels) or not all(map(math.isfinite, values)):
+            raise PluginError(
+                f"Its image format has {name} = {values!r}; say one number, or one a channel (and "
+                "then how many channels there are)."
+            )
+    if min(wanted.std) <= 0:
+        raise PluginError(f"Its image format has std = {wanted.std!r}; deviations are above 0.")
+
+
+def it_makes_a_vector_of_features_of_each_input(subject: Subject) -> None:
+    """The network maps a float32 batch [B, *shape] to features [B, num_features]."""
+    network, inputs = _built(subject)
+    count: object = network.num_features
+    if not isinstance(count, int) or count < 1:
+        raise PluginError(f"num_features is {count!r}; it must be a whole number from 1 on.")
+    for mode in (True, False):
+        with case(f"the network in {'training' if mode else 'evaluation'} mode"):
+            features = network.train(mode)(inputs.clone())
+            wanted = (len(inputs), count)
+            if not isinstance(features, Tensor) or features.shape != wanted:
+                raise PluginError(
+                    f"From inputs {[*inputs.shape]} it makes {described(features)}; with its "
+                    f"num_features that must be {[*wanted]}. Flatten or pool to one vector an item."
+                )
+            if features.dtype != torch.float32:
+                raise PluginError(f"Its features are {features.dtype}, not float32 as its inputs.")
+            require_finite("the features", features)
+
+
+def the_same_seed_builds_the_same_network(subject: Subject) -> None:
+    """Initial weights come from torch's global generator: every loss starts from the same."""
+    states = [_built(subject)[0].state_dict() for _ in range(2)]
+    other = [name for name, value in states[0].items() if not _equal(value, states[1].get(name))]
+    if other:
+        raise PluginError(
+            f"Built twice under the same seed, its weights differ: {', '.join(other[:5])}. Draw "
+            "them from torch's global generator, without a seed of your own."
+        )
+
+
+def _equal(one: object, other: object) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one, other)
+    return one == other
+
+
+def evaluation_treats_each_item_by_itself(subject: Subject) -> None:
+    """In evaluation mode an item's features depend on nothing else in its batch, nor on chance."""
+    network, inputs = _built(subject)
+    network.train()(inputs.clone())  # so that running averages are filled
+    network.eval()
+    with torch.no_grad():
+        together, again = network(inputs.clone()), network(inputs.clone())
+        alone = torch.cat([network(item[None].clone()) for item in inputs])
+    if not torch.equal(together, again):
+        raise PluginError(
+            "In evaluation mode it gives the same inputs different features. Switch dropout and "
+            "other chance off when self.training is False."
+        )
+    if not torch.allclose(together, alone, rtol=1e-3, atol=1e-4):
+        worst = (together - alone).abs().max().item()
+        raise PluginError(
+            f"In evaluation mode the features of an item change by up to {worst:.3g} with the "
+            "others of its batch. Use averages from training there, as batch norm does."
+        )
+
+
+def gradients_reach_its_parameters(subject: Subject) -> None:
+    """What can be trained is trained."""
+    network, inputs = _built(subject)
+    named = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+    if not named:
+        raise NotApplicableError("It has no parameters to train.")
+    features = network.train()(inputs.clone())
+    if not features.requires_grad:
+        raise PluginError(
+            "Its features have no gradient, though it has parameters to train. Leave out no_grad "
+            "and detach, or set requires_grad of frozen weights to False."
+        )
+    # A square: the sum of normalised features would be constant.
+    found = torch.autograd.grad(features.square().sum(), list(named.values()), allow_unused=True)
+    idle = [name for name, gradient in zip(named, found, strict=True) if gradient is None]
+    if len(idle) == len(named):
+        raise PluginError("No gradient reaches any of its parameters.")
+    if idle:
+        raise ShortcomingError(
+            f"No gradient reaches {len(idle)} of its {len(named)} parameters: "
+            f"{', '.join(idle[:5])}. Leave out layers that are not used."
+        )
+
+
+def its_inputs_stay_as_they_were(subject: Subject) -> None:
+    """A network that works in place needs a copy of its inputs."""
+    network, inputs = _built(subject)
+    given = inputs.clone()
+    network(given)
+    if not torch.equal(given, inputs):
+        raise ShortcomingError(
+            "It changes its inputs. The harness hands it copies, others may not: leave "
+            "inplace=True out of the first layer."
+        )
+
+
+def its_state_is_tensors_that_load_again(subject: Subject) -> None:
+    """A trial that was stopped goes on from a checkpoint as if nothing had happened."""
+    network, inputs = _built(subject)
+    network.train()(inputs.clone())
+    require_tensors_only(network.state_dict())
+    other, _ = _built(subject, seed=2)
+    other.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        same = torch.equal(network.eval()(inputs.clone()), other.eval()(inputs.clone()))
+    if not same:
+        raise PluginError(
+            "A new network with the state_dict of a trained one makes other features. Something "
+            "that it learned is in no parameter or buffer: use register_buffer."
+        )
+
+
+def it_moves_to_another_device_as_a_whole(subject: Subject) -> None:
+    """`.to(device)` moves all that it computes with; on a GPU, where there is one, it works."""
+    network, inputs = _built(subject)
+    network(inputs.clone())
+    require_registered(network)
+    if torch.cuda.is_available():
+        with case("everything on a GPU"):
+            network.to("cuda")(inputs.to("cuda")).sum().backward()
+
+
+def it_computes_where_its_inputs_are(subject: Subject) -> None:
+    """Every tensor that it makes on the way is made on the device of the inputs."""
+    network, inputs = _built(subject)
+    require_a_device_everywhere(lambda: network(inputs.clone()))
+
+
+def the_surroundings_stay_as_they_were(subject: Subject) -> None:
+    """A backbone sets no seed, and nothing else that the whole process shares."""
+
+    def run() -> None:
+        network, inputs = _built(subject)
+        network(inputs)
+
+    require_untouched(run)
+
+
+def _built(subject: Subject, seed: int = SEED) -> tuple[nn.Module, Tensor]:
+    """Return a network in training mode, and a batch of inputs that it takes.
+
+    Raises:
+        PluginError: build returned something else.
+    """
+    backbone = subject.make()
+    *smaller, shape = _shapes(backbone)
+    for each in smaller:
+        with suppress(Exception):  # a deep network may need larger images
+            network = _build(backbone, each, seed)
+            network.eval()(torch.zeros(1, *each))
+            shape = each
+            break
+    else:
+        network = _build(backbone, shape, seed)
+    generator = torch.Generator().manual_seed(seed)
+    return network.train(), torch.randn(4, *shape, generator=generator)
+
+
+def _shapes(backbone: Backbone) -> list[tuple[int, ...]]:
+    """Return shapes of one input that the backbone may take, the largest last."""
+    if backbone.modality == "vector":
+        return [(5,)]
+    wanted = backbone.image_format()
+    sides = (wanted.size,) if wanted.size else _SIDES
+    return [(wanted.channels or 3, side, side) for side in sides]
+
+
+def _build(backbone: Backbone, shape: tuple[int, ...], seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    network = backbone.build(shape)
+    if not isinstance(network, nn.Module):
+        raise PluginError(f"build returned {network!r}; it must return a torch.nn.Module.")
+    if not hasattr(network, "num_features"):
+        raise PluginError(
+            "The network has no attribute num_features. Set it to the number of features that it "
+            "makes of an input."
+        )
+    return network

@@ -1,0 +1,214 @@
+"""What a miner has to choose, whatever the batch.
+
+Every public function here is a check.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dmlbench.compute.process_state import require_untouched
+from dmlbench.contracts.components import Miner
+from dmlbench.contracts.pairs import PairMask, Pairs, Selection, Triplets
+from dmlbench.errors import ConfigError, PluginError
+from dmlbench.testing.batches import ODD, ORDINARY, Batch, contents
+from dmlbench.testing.findings import case
+from dmlbench.testing.subject import Subject
+from dmlbench.testing.tensors import described, largest, require_a_device_everywhere
+
+
+def it_returns_the_kind_of_selection_that_it_states(subject: Subject) -> None:
+    """`makes = "pairs"` gives masks [B, M], `makes = "triplets"` three index vectors [T]."""
+    _require_on_every_batch(subject, _require_form)
+
+
+def it_chooses_true_positives_and_true_negatives_only(subject: Subject) -> None:
+    """Positives are of the anchor's class and not the anchor itself; negatives of another class."""
+    _require_on_every_batch(subject, _require_form, _require_true)
+
+
+def the_ends_of_its_search_spaces_work(subject: Subject) -> None:
+    """Whatever value of a hyper-parameter its search space allows, it chooses rightly."""
+    for setting, variant in subject.at_the_ends():
+        with case(setting):
+            _require_on_every_batch(variant, _require_form, _require_true)
+
+
+def embeddings_of_any_length_are_mined_or_refused(subject: Subject) -> None:
+    """A loss may train on embeddings that are not of length 1; a miner for others says so."""
+    pairs = Pairs(3 * ORDINARY.embeddings, ORDINARY.labels, normalized=False)
+    with case("embeddings that are not of length 1"):
+        try:
+            selection = subject.make().select(pairs)
+        except ConfigError:
+            return
+        _require_form(subject.component, pairs, selection)
+        _require_true(subject.component, pairs, selection)
+
+
+def the_same_seed_gives_the_same_selection(subject: Subject) -> None:
+    """A trial repeats: chance comes from torch's global generator alone."""
+    found = []
+    for _ in range(2):
+        pairs, miner = _of_itself(ORDINARY), subject.make(seed=3)
+        found.append([vars(_select(miner, pairs)) for _ in range(2)])
+    same = all(
+        torch.equal(one[name], other[name])
+        for one, other in zip(*found, strict=True)
+        for name in one
+    )
+    if not same:
+        raise PluginError(
+            "Made and called twice under the same seed, it chooses differently. Take random "
+            "numbers from torch's global generator."
+        )
+
+
+def it_leaves_the_pairs_as_they_were(subject: Subject) -> None:
+    """Similarities and distances are shared with the loss, which comes after it."""
+    pairs = _with_memory(requires_grad=True)
+    before = {name: tensor.clone() for name, tensor in contents(pairs).items()}
+    _select(subject.make(), pairs)
+    now = contents(pairs)
+    changed = [name for name, tensor in before.items() if not torch.equal(tensor, now[name])]
+    if changed:
+        raise PluginError(
+            f"It changes {' and '.join(changed)}, which the loss uses after it. Work "
+            "on a copy: masked_fill in place of masked_fill_."
+        )
+    if not pairs.similarity.requires_grad:
+        raise PluginError("It takes the gradient from pairs.similarity. Leave that to its users.")
+
+
+def the_surroundings_stay_as_they_were(subject: Subject) -> None:
+    """A miner sets no seed, and nothing else that the whole process shares."""
+    require_untouched(lambda: _select(subject.make(), _of_itself(ORDINARY)))
+
+
+def it_computes_where_its_embeddings_are(subject: Subject) -> None:
+    """Every tensor that a miner makes is made on the device of the embeddings."""
+    miner, pairs = subject.make(), _of_itself(ORDINARY)
+    require_a_device_everywhere(lambda: _select(miner, pairs))
+    if torch.cuda.is_available():
+        with case("everything on a GPU"):
+            on_gpu = _of_itself(ORDINARY.to("cuda"))
+            _require_true(subject.component, on_gpu, _select(miner, on_gpu))
+
+
+def its_memory_grows_with_the_pairs_not_with_the_triplets(subject: Subject) -> None:
+    """The largest tensor is of the order of B x M, or of what is chosen."""
+    for classes in (2, 12):
+        sizes, chosen = [], 0
+        for items in (24, 48):
+            miner, batch = subject.make(), Batch.random(items, classes)
+            sizes.append(largest(partial(_select, miner, _of_itself(batch))))
+            selection = _select(miner, _of_itself(batch))
+            chosen = sum(tensor.numel() for tensor in vars(selection).values())
+        if sizes[1] > 5 * max(sizes[0], chosen):
+            raise PluginError(
+                f"With {classes} classes in a batch, the largest tensor grows from {sizes[0]:,} to "
+                f"{sizes[1]:,} numbers when the batch doubles, for {chosen:,} numbers of result. A "
+                "batch of 1,024 will not fit. Compute with [B, M], or in chunks of that size."
+            )
+
+
+def _batches() -> Iterator[tuple[str, Pairs]]:
+    yield "an ordinary batch", _of_itself(ORDINARY)
+    for name, batch in ODD.items():
+        yield f"the batch {name!r}", _of_itself(batch)
+    yield "more references than anchors", _with_memory()
+    memory = Batch.random(15, 5, seed=4)
+    nowhere = torch.full((len(ORDINARY.labels),), -1)
+    anchors = F.normalize(ORDINARY.embeddings)
+    references = F.normalize(memory.embeddings)
+    yield (
+        "references from a memory alone",
+        Pairs(anchors, ORDINARY.labels, references, memory.labels, nowhere),
+    )
+
+
+def _of_itself(batch: Batch) -> Pairs:
+    return Pairs(F.normalize(batch.embeddings), batch.labels)
+
+
+def _with_memory(*, requires_grad: bool = False) -> Pairs:
+    """Return a batch's pairs with a memory in front of it, so that no place is its own."""
+    memory = Batch.random(15, 5, seed=4)
+    anchors = F.normalize(ORDINARY.embeddings).requires_grad_(requires_grad)
+    return Pairs(
+        anchors,
+        ORDINARY.labels,
+        torch.cat([F.normalize(memory.embeddings), anchors]),
+        torch.cat([memory.labels, ORDINARY.labels]),
+        torch.arange(len(anchors)) + len(memory.labels),
+    )
+
+
+def _select(miner: Miner, pairs: Pairs) -> Selection:
+    with torch.no_grad():
+        return miner.select(pairs)
+
+
+def _require_on_every_batch(subject: Subject, *requirements: "_Requirement") -> None:
+    for name, pairs in _batches():
+        with case(name):
+            selection = _select(subject.make(), pairs)
+            for require in requirements:
+                require(subject.component, pairs, selection)
+
+
+_Requirement = Callable[[type[Miner], Pairs, Selection], None]
+
+
+def _require_form(component: type[Miner], pairs: Pairs, selection: Selection) -> None:
+    """Check the type, the shapes and the ranges of a selection."""
+    wanted = PairMask if component.makes == "pairs" else Triplets
+    if not isinstance(selection, wanted):
+        raise PluginError(
+            f"select returned {type(selection).__name__}; a miner that makes {component.makes} "
+            f"returns {wanted.__name__}."
+        )
+    for name, tensor in vars(selection).items():
+        seen = f"{name} is {described(tensor)}"
+        if isinstance(selection, PairMask):
+            if not _is(tensor, torch.bool, pairs.positive.shape):
+                raise PluginError(
+                    f"{seen}; a mask is a bool tensor of shape {[*pairs.positive.shape]}: anchors "
+                    "by references, which may be more than the batch."
+                )
+        elif not _is(tensor, torch.int64, selection.anchor.shape) or tensor.ndim != 1:
+            raise PluginError(
+                f"{seen}; the three indices are int64 tensors of one shape [T], of shape [0] where "
+                "there is no triplet."
+            )
+        elif len(tensor):
+            size = len(pairs) if name == "anchor" else len(pairs.references)
+            if not 0 <= int(tensor.min()) <= int(tensor.max()) < size:
+                raise PluginError(
+                    f"{name} has indices from {int(tensor.min())} to {int(tensor.max())}, where "
+                    f"there are {size}. Anchors are counted in the batch, positives and negatives "
+                    "among the references."
+                )
+
+
+def _is(tensor: object, dtype: torch.dtype, shape: torch.Size) -> bool:
+    return isinstance(tensor, Tensor) and tensor.dtype == dtype and tensor.shape == shape
+
+
+def _require_true(component: type[Miner], pairs: Pairs, selection: Selection) -> None:
+    """Check that chosen positives are positives, and chosen negatives negatives."""
+    for name, true in (("positive", pairs.positive), ("negative", pairs.negative)):
+        chosen = getattr(selection, name)
+        if isinstance(selection, Triplets):
+            wrong = int((~true[selection.anchor, chosen]).sum())
+        else:
+            wrong = int((chosen & ~true).sum())
+        if wrong:
+            itself = ", which leaves out the anchor itself" if name == "positive" else ""
+            raise PluginError(
+                f"{wrong} chosen {name}s are none. Choose within pairs.{name}{itself}, and pass "
+                "over an anchor that has none: an argmax over nothing is 0."
+            )

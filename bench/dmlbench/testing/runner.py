@@ -1,0 +1,116 @@
+"""Run checks, whatever a component does meanwhile."""
+
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from inspect import cleandoc, getsourcefile, isfunction
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+from dmlbench.compute.process_state import as_in_a_trial
+from dmlbench.errors import PluginError
+from dmlbench.testing.findings import Finding, NotApplicableError, ShortcomingError, with_cases
+from dmlbench.testing.subject import Subject
+
+Check = Callable[[Subject], None]
+
+_MODULES = {
+    "loss": ("loss_facts", "loss", "loss_state"),
+    "miner": ("miner",),
+    "sampler": ("sampler",),
+    "backbone": ("backbone",),
+    "dataset": ("dataset",),
+    "baseline": ("baseline",),
+}
+
+
+def checks(kind: str) -> tuple[Check, ...]:
+    """Return the checks of a kind of component, in the order in which they are run."""
+    names = ("foundations", "signature", *_MODULES[kind])
+    return tuple(check for name in names for check in _checks_in(name))
+
+
+def _checks_in(name: str) -> tuple[Check, ...]:
+    module = import_module(f"dmlbench.testing.kinds.{name}")
+    return tuple(
+        value
+        for key, value in vars(module).items()
+        if isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
+    )
+
+
+def check(
+    kind: str,
+    component: Any,
+    settings: Mapping[str, Any] | None = None,
+    argument: str | None = None,
+) -> list[Finding]:
+    """Run all checks of a kind on a component.
+
+    Args:
+        kind: "loss", "miner", "sampler", "backbone", "dataset" or "baseline".
+        component: its class.
+        settings: hyper-parameters to check it at, where they are not the defaults.
+        argument: which member of a family, such as ``"resnet18"`` of ``timm``.
+
+    Returns:
+        What each check found out. Anything that the component raises is in there.
+    """
+    return list(examinations(Subject(kind, component, settings or {}, argument)))
+
+
+def examinations(subject: Subject) -> Iterator[Finding]:
+    """Yield what each check finds out about `subject`, one after the other."""
+    return (examine(check, subject) for check in checks(subject.kind))
+
+
+def examine(check: Check, subject: Subject) -> Finding:
+    """Return what `check` finds out, if all foundations before it hold."""
+    for foundation in _checks_in("foundations"):
+        if foundation is check:
+            break
+        found = _run(foundation, subject)
+        if found.outcome == "skipped":
+            return Finding(check.__name__, "skipped", found.text)
+        if found.outcome == "failed":
+            return Finding(check.__name__, "skipped", f"Not run: not so that {found.claim}.")
+    return _run(check, subject)
+
+
+def _run(check: Check, subject: Subject) -> Finding:
+    try:
+        with as_in_a_trial():
+            check(subject)
+    except NotApplicableError as reason:
+        return Finding(check.__name__, "skipped", str(reason))
+    except ShortcomingError as advice:
+        return Finding(check.__name__, "warned", with_cases(advice, str(advice)))
+    except PluginError as advice:
+        return Finding(check.__name__, "failed", with_cases(advice, str(advice)))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may raise anything at all
+        return _unexpected(error, check, subject)
+    return Finding(check.__name__, "passed")
+
+
+def _unexpected(error: BaseException, check: Check, subject: Subject) -> Finding:
+    said = f": {shorten(str(error), 300)}" if str(error) else ""
+    cause = f"{subject.name} raised {type(error).__name__}{said} ({_place(error, subject)})"
+    claim = " ".join(cleandoc(check.__doc__ or "").split())
+    text = with_cases(error, f"{cause}. What must hold: {claim}")
+    return Finding(check.__name__, "failed", text, cause)
+
+
+def _place(error: BaseException, subject: Subject) -> str:
+    """Return the last line of the component's own file on the way to `error`, else the last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    try:
+        home = getsourcefile(subject.component)
+    except TypeError:
+        home = None
+    frame = next((frame for frame in reversed(frames) if frame.filename == home), frames[-1])
+    path = Path(frame.filename)
+    here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else None
+    return f"{here or Path(*path.parts[-2:])}, line {frame.lineno}: {frame.line}"

@@ -1,0 +1,1 @@
+"""Fit one row of a leaderboard: a network by a loss, or a baseline by its own rule."""

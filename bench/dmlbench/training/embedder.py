@@ -1,0 +1,160 @@
+"""The network that is trained: a backbone, and a linear head to the embedding."""
+
+from hashlib import sha256
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dmlbench.compute.device import autocast, constant
+from dmlbench.contracts.components import Backbone, ImageFormat
+from dmlbench.data.batches.device_inputs import place
+from dmlbench.data.batches.prefetch import made_ahead
+from dmlbench.data.items import Items
+from dmlbench.errors import ConfigError, PluginError
+
+_EVALUATION_BATCH = 256
+_MOST_VALUES = 1 << 22  # of a batch on a CPU: 27 images of 3x224x224
+_CACHED_VALUES = 1 << 17  # that a core has at hand while it works on them
+
+
+class Embedder(nn.Module):
+    """From raw inputs to embeddings ``[B, E]``, not normalised.
+
+    Raises:
+        ConfigError: the backbone is not made for such inputs.
+        PluginError: the backbone breaks its contract.
+    """
+
+    def __init__(self, backbone: Backbone, items: Items, embedding_dim: int) -> None:
+        super().__init__()
+        shape = check_input(backbone, items)
+        self.format = backbone.image_format() if backbone.modality == "image" else None
+        self.backbone = backbone.build(shape)
+        features = getattr(self.backbone, "num_features", None)
+        if not isinstance(features, int):
+            raise PluginError(f"{type(backbone).__name__}.build returned no int num_features.")
+        self.head = nn.Linear(features, embedding_dim)
+        self._room: Tensor | None = None
+        if self.format:  # 1.0 to 1.5 times as fast on a CPU, measured on seven networks
+            self.to(memory_format=torch.channels_last)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return embeddings of images ``[B, C, H, W]`` uint8, or of vectors ``[B, D]``."""
+        if self.format:
+            inputs = formatted(inputs, self.format, self._again(inputs))
+            self._room = inputs if self.training else None
+        embeddings: Tensor = self.head(self.backbone(inputs))
+        return embeddings
+
+    def _again(self, inputs: Tensor) -> Tensor | None:
+        """Return memory for the formatted inputs that served the batch before, if it may be used.
+
+        In training a batch is done with before the next one comes, and on a CPU new memory for
+        large batches costs more than what is computed in it. Autograd refuses to go back through a
+        batch that was written over.
+        """
+        return self._room if self.training and inputs.device.type == "cpu" else None
+
+
+def weights_hash(network: nn.Module) -> str:
+    """Return a hash of all tensors of a network's state, in the order of their names."""
+    digest = sha256()
+    tensors = {k: v for k, v in network.state_dict().items() if isinstance(v, Tensor)}
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def check_input(backbone: Backbone, items: Items) -> tuple[int, ...]:
+    """Return the shape in which `items` reach `backbone`.
+
+    Raises:
+        ConfigError: the backbone is not made for such inputs.
+    """
+    name = type(backbone).__name__
+    modality = "image" if items.inputs.dtype == np.uint8 else "vector"
+    if backbone.modality != modality:
+        raise ConfigError(
+            f"The backbone {name} takes {backbone.modality}s, the dataset has {modality}s. "
+            "Choose another with --backbone."
+        )
+    shape: tuple[int, ...] = items.inputs.shape[1:]
+    if modality == "vector":
+        return shape
+    wanted = backbone.image_format()
+    if wanted.channels and shape[0] not in (1, wanted.channels):
+        raise ConfigError(f"{name} wants {wanted.channels} channels, the images have {shape[0]}.")
+    sides = (wanted.size, wanted.size) if wanted.size else shape[1:]
+    return (wanted.channels or shape[0], *sides)
+
+
+def formatted(images: Tensor, wanted: ImageFormat, room: Tensor | None = None) -> Tensor:
+    """Return images as a network wants them ``[B, C, H, W]`` float32.
+
+    Args:
+        images: ``[B, C, H, W]`` uint8; if their channels are last in memory, those of the result
+            are too.
+        wanted: channels, size, mean and standard deviation.
+        room: an earlier result that may be written over.
+    """
+    size = (wanted.size or images.shape[2], wanted.size or images.shape[3])
+    scaled = size != images.shape[2:]
+    if scaled:
+        images = F.interpolate(images.float() / 255, size, mode="bicubic", antialias=True)
+    shape = (len(images), wanted.channels or images.shape[1], *size)
+    layout = torch.contiguous_format if images.is_contiguous() else torch.channels_last
+    if room is None or room.shape != shape or not room.is_contiguous(memory_format=layout):
+        room = torch.empty(shape, device=images.device, memory_format=layout)
+    mean, std = (_spread(numbers, room, layout) for numbers in (wanted.mean, wanted.std))
+    # On a CPU few images at a time: four times as fast for large ones.
+    some = len(images) if images.is_cuda else max(1, _CACHED_VALUES // max(1, room[0].numel()))
+    for source, target in zip(torch.split(images, some), torch.split(room, some), strict=True):
+        target.copy_(source)
+        rows = target if layout == torch.contiguous_format else _rows(target)
+        if not scaled:
+            rows.div_(255)
+        rows.sub_(mean).div_(std)
+    return room
+
+
+def _spread(numbers: tuple[float, ...], images: Tensor, layout: torch.memory_format) -> Tensor:
+    """Return a number for each channel, in the shape of a channel or of a row of `images`."""
+    spread = constant(numbers, images.device)
+    if layout == torch.contiguous_format or len(numbers) == 1:
+        return spread.view(-1, 1, 1)
+    return spread.repeat(images.shape[3])
+
+
+def _rows(images: Tensor) -> Tensor:
+    """Return channels-last images as rows ``[B, H, W * C]``, which take half the time."""
+    return images.permute(0, 2, 3, 1).flatten(2)
+
+
+@torch.no_grad()
+def embed(
+    model: Embedder,
+    items: Items,
+    device: torch.device,
+    precision: Literal["float32", "bfloat16"],
+) -> Tensor:
+    """Return the embeddings of `items` in evaluation mode, ``[N, E]`` float32."""
+    model.eval()
+    parts, size = [], _evaluation_batch(items, device)
+    inputs = place(items.inputs, device)
+    index = np.array_split(np.arange(len(items)), range(size, len(items), size))
+    for batch in made_ahead(inputs.plain, index, inputs.threads, 2 * inputs.threads):
+        with autocast(device, precision):
+            parts.append(model(batch).float())
+    return torch.cat(parts)
+
+
+def _evaluation_batch(items: Items, device: torch.device) -> int:
+    """Return how many items are embedded at once: fewer large ones, where memory is the CPU's."""
+    values = int(np.prod(items.inputs.shape[1:]))
+    if device.type != "cpu":
+        return _EVALUATION_BATCH
+    return min(_EVALUATION_BATCH, max(16, _MOST_VALUES // values))

@@ -1,0 +1,97 @@
+"""How the rows of a leaderboard learn: a network by a loss, or a baseline by its own rule."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+
+from dmlbench.components.workplace import Workplace
+from dmlbench.compute.determinism import (
+    LOSS_STREAM,
+    MINER_STREAM,
+    NETWORK_STREAM,
+    seed_everything,
+)
+from dmlbench.contracts.components import Miner
+from dmlbench.data.items import Items
+from dmlbench.data.splits import with_consecutive_labels
+from dmlbench.errors import TrialError
+from dmlbench.schemas.trial import Trial
+from dmlbench.training.embedder import Embedder, embed, weights_hash
+from dmlbench.training.frozen_features import FrozenFeatures
+from dmlbench.training.learner_state import Embed, State
+from dmlbench.training.loop import Recipe, train
+from dmlbench.training.objective import combine
+
+
+def untrained_network(trial: Trial, workplace: Workplace, items: Items) -> Embedder:
+    """Return the network as the trial's seed makes it: the same for every loss."""
+    frozen = trial.protocol.frozen
+    backbone = FrozenFeatures() if frozen else workplace.make("backbone", trial.parts["backbone"])
+    seed_everything(trial.seed, NETWORK_STREAM)
+    return Embedder(backbone, items, trial.protocol.embedding_dim).to(workplace.device)
+
+
+def initial_weights(model: Embedder) -> dict[str, str]:
+    """Return what tells apart two states of the pretrained weights that one name has."""
+    return {"initial_weights": weights_hash(model.backbone)[:16]}
+
+
+def train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
+    """Yield the state of a network before training on `items` and after each epoch."""
+    protocol, device = trial.protocol, workplace.device
+    model = untrained_network(trial, workplace, items)
+    seed_everything(trial.seed, LOSS_STREAM)
+    losses, weights = workplace.make_terms(
+        "loss",
+        trial.parts["loss"],
+        num_classes=with_consecutive_labels(items.labels)[1],
+        embedding_dim=protocol.embedding_dim,
+    )
+    miners: list[Miner] = []
+    if "miner" in trial.parts:
+        miners, _ = workplace.make_terms("miner", trial.parts["miner"])
+    objective = combine(losses, weights, miners).to(device)
+    sampler = workplace.make("sampler", trial.parts["sampler"])
+    seed_everything(trial.seed, MINER_STREAM)
+    embed_items = partial(embed_as_unit_vectors, model, device=device, precision=protocol.precision)
+    rates = [f"{float(loss.own_lr_multiple):g}x" for loss in losses]
+    details = {
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "loss_parameters": sum(weight.numel() for weight in objective.parameters()),
+        "reducer": "; ".join(dict.fromkeys(str(loss.reducer) for loss in losses)),
+        "own_lr": ", ".join(
+            rate for rate, loss in zip(rates, losses, strict=True) if list(loss.parameters())
+        ),
+        "train_items": len(items),
+        **initial_weights(model),
+    }
+    remember = partial(_remember, model, embed_items)
+    yield State(0, None, embed_items, details, remember)
+    means = train(model, Recipe(objective, sampler, protocol, trial.seed), items, device)
+    for epoch, mean_loss in enumerate(means, start=1):
+        yield State(epoch, mean_loss, embed_items, details, remember)
+
+
+def _remember(model: Embedder, embed_items: Embed) -> Embed:
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def embed_as_then(items: Items) -> np.ndarray:
+        model.load_state_dict(weights)
+        return embed_items(items)
+
+    return embed_as_then
+
+
+def embed_as_unit_vectors(model: Embedder, items: Items, **where: Any) -> np.ndarray:
+    """Return embeddings ``[N, E]`` of length 1.
+
+    Raises:
+        TrialError: they are not finite.
+    """
+    embeddings: np.ndarray = F.normalize(embed(model, items, **where)).cpu().numpy()
+    if not np.isfinite(embeddings).all():
+        raise TrialError("The network's embeddings are not finite. Lower the learning rate.")
+    return embeddings

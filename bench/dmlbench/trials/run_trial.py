@@ -1,0 +1,159 @@
+"""Run one trial from its description to its record, whatever happens inside."""
+
+import json
+import os
+import platform
+import time
+import traceback
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from typing import Any
+
+from dmlbench.components.workplace import Workplace
+from dmlbench.compute.determinism import (
+    repeatable,
+)
+from dmlbench.compute.device import describe
+from dmlbench.compute.memory import peaks
+from dmlbench.compute.versions import versions
+from dmlbench.contracts.components import Dataset
+from dmlbench.data.items import Data, Items, load_data
+from dmlbench.data.photos.decoding import PhotoFormat
+from dmlbench.errors import DataError, DmlbenchError
+from dmlbench.schemas.protocol import Protocol
+from dmlbench.schemas.record import Record
+from dmlbench.schemas.trial import Part, Trial, canonical_json
+from dmlbench.training.baselines import fit_baseline
+from dmlbench.training.frozen_features import Extractor
+from dmlbench.training.learner_state import State
+from dmlbench.training.network import train_network
+from dmlbench.trials.scoring import Keep, OnEpoch, cross_validate, retrieve
+
+
+def run_trial(
+    trial: Trial,
+    workplace: Workplace,
+    on_epoch: OnEpoch = lambda epoch: None,
+    keep: Keep | None = None,
+) -> Record:
+    """Run `trial` and return its record: finished, or failed with the reason.
+
+    Args:
+        trial: what to run.
+        workplace: where.
+        on_epoch: called with each epoch's entry of the record.
+        keep: called with the test embeddings; cross-validation has none that belong together.
+    """
+    started = time.perf_counter()
+    with repeatable(workplace.device), peaks(workplace.device) as most:
+        settings = describe(workplace.device, trial.protocol.precision)
+        try:
+            outcome = {"status": "finished", **_measure(trial, workplace, on_epoch, keep)}
+        except DmlbenchError as error:
+            outcome = {"status": "failed", "reason": _storable(str(error))}
+        # A plugin may raise anything, SystemExit included; it costs only this trial.
+        except (Exception, SystemExit) as error:
+            outcome = {"status": "failed", "reason": _storable(_reason(error))}
+    return Record(
+        id=trial.id,
+        trial=trial,
+        settings=settings,
+        versions=versions(
+            {p.distribution: p.version for p in (trial.dataset, *trial.parts.values())}
+        ),
+        measurements=_measurements(time.perf_counter() - started) | most,
+        **outcome,
+    )
+
+
+@lru_cache(maxsize=2)
+def load_once(
+    workplace: Workplace, reference: str, settings: str, photos: PhotoFormat
+) -> tuple[Dataset, Data]:
+    """Return a dataset and its data; the next trial on the same one finds them loaded.
+
+    Args:
+        workplace: where.
+        reference: the dataset's.
+        settings: its hyper-parameters as canonical JSON.
+        photos: see `load_data`.
+    """
+    part = Part(reference=reference, name=reference, settings=json.loads(settings))
+    dataset = workplace.make("dataset", part)
+    return dataset, load_data(dataset, workplace.data_dir, photos, cache_dir=workplace.cache_dir)
+
+
+@lru_cache(maxsize=2)
+def features_once(
+    workplace: Workplace,
+    dataset: tuple[str, str],
+    backbone: str,
+    protocol: Protocol,
+) -> Data:
+    """Return a dataset's data as features of a frozen backbone.
+
+    Args:
+        workplace: where.
+        dataset: reference and settings, see `load_once`.
+        backbone: a part of a trial as JSON.
+        protocol: how images reach it.
+    """
+    part = Part.model_validate_json(backbone)
+    data = load_once(workplace, *dataset, PhotoFormat.of(protocol))[1]
+    extractor = Extractor(workplace.make("backbone", part), part, protocol, workplace.device)
+    return extractor.features(data, workplace.cache_dir)
+
+
+def _measure(
+    trial: Trial, workplace: Workplace, on_epoch: OnEpoch, keep: Keep | None
+) -> dict[str, Any]:
+    asked = (trial.dataset.reference, canonical_json(trial.dataset.settings))
+    dataset, data = load_once(workplace, *asked, PhotoFormat.of(trial.protocol))
+    if data.fingerprint != trial.fingerprint:
+        raise DataError(
+            f"The data of {trial.dataset} changed: their fingerprint is {data.fingerprint}, "
+            f"it was {trial.fingerprint} when the run was planned."
+        )
+    if trial.protocol.frozen:
+        backbone = trial.parts["backbone"].model_dump_json()
+        data = features_once(workplace, asked, backbone, trial.protocol)
+    learn_items = partial(learn, trial, workplace)
+    if dataset.evaluation == "cross-validation":
+        outcome = cross_validate(trial, data, learn_items, on_epoch)
+    else:
+        recall_at, device = dataset.recall_at, workplace.device
+        outcome = retrieve(trial, data, recall_at, learn_items, on_epoch, keep, device)
+    if data.initial_weights:
+        outcome["details"]["initial_weights"] = data.initial_weights[:16]
+    return outcome
+
+
+def _reason(error: Exception | SystemExit) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(frame.filename)}:{frame.lineno}, in {frame.name}"
+    return f"{type(error).__name__}: {error} ({where})"
+
+
+def _storable(text: str) -> str:
+    """Return `text` without halves of characters, which no JSON reader takes."""
+    return text.encode(errors="replace").decode()
+
+
+def _measurements(seconds: float) -> dict[str, Any]:
+    return {
+        "seconds": round(seconds, 3),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+    }
+
+
+def learn(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
+    """Learn from `items`; yield the state before training and after each epoch.
+
+    A baseline has one state.
+    """
+    if "baseline" in trial.parts:
+        yield fit_baseline(trial, workplace, items)
+    else:
+        yield from train_network(trial, workplace, items)

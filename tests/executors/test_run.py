@@ -1,0 +1,243 @@
+"""The main job: going on where an earlier run stopped, and telling who listens."""
+
+import multiprocessing
+from dataclasses import replace
+
+import numpy as np
+import pluggy
+import pytest
+
+from dmlbench import DataError, hookimpl
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.hook_plugins import plugin_manager
+from dmlbench.contracts.executor import Site
+from dmlbench.executors.run import default_jobs, progress, run
+from dmlbench.schemas.plan import Plan
+from dmlbench.schemas.record import Record
+from dmlbench.storage.record_store import Store
+
+
+class Listener:
+    """Notes every hook that is called."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple] = []
+
+    @hookimpl
+    def dmlbench_run_started(self, plan):
+        self.heard.append(("run started", len(plan.trials)))
+
+    @hookimpl
+    def dmlbench_trial_started(self, trial):
+        self.heard.append(("trial started", trial.id))
+
+    @hookimpl
+    def dmlbench_epoch_finished(self, trial, metrics):
+        self.heard.append(("epoch finished", trial.id, metrics["epoch"]))
+
+    @hookimpl
+    def dmlbench_trial_finished(self, trial, record):
+        self.heard.append(("trial finished", trial.id, record.status))
+
+    @hookimpl
+    def dmlbench_run_finished(self, records):
+        self.heard.append(("run finished", [record.id for record in records]))
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+def hooks(listener) -> pluggy.PluginManager:
+    manager = plugin_manager(Catalogue(()))
+    manager.register(listener)
+    return manager
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+def ran(listener: Listener) -> list[str]:
+    """Return the trials that ran, and forget what was heard."""
+    found = [event[1] for event in listener.heard if event[0] == "trial started"]
+    listener.heard.clear()
+    return found
+
+
+def test_hooks_are_called_in_order(plan_of, zoo, store, hooks, listener):
+    plan = plan_of(losses=(zoo("Pull"), zoo("Raising")))
+    records = run(plan, Site(store.folder, device="cpu"), hooks, jobs=0)
+    good, bad = (trial.id for trial in plan.trials)
+    assert listener.heard == [
+        ("run started", 2),
+        ("trial started", good),
+        *(("epoch finished", good, epoch) for epoch in (0, 1, 2)),
+        ("trial finished", good, "finished"),
+        ("trial started", bad),
+        ("epoch finished", bad, 0),
+        ("trial finished", bad, "failed"),
+        ("run finished", [good, bad]),
+    ]
+    assert [record.id for record in records] == [good, bad]
+
+
+def test_what_is_finished_is_not_run_again(plan_of, zoo, store, hooks, listener):
+    site = Site(store.folder, device="cpu")
+    small = plan_of(losses=(zoo("Pull"),), seeds=(0,))
+    first = run(small, site, hooks, jobs=0)
+    assert ran(listener) == [small.trials[0].id]
+    large = plan_of(losses=(zoo("Pull"),), seeds=(1, 0))
+    records = run(large, site, hooks, jobs=0)
+    assert ran(listener) == [large.trials[0].id]
+    assert [record.trial.seed for record in records] == [1, 0]
+    assert records[1].to_json() == first[0].to_json()
+    run(large, site, hooks, jobs=0)
+    assert ran(listener) == []
+
+
+@pytest.mark.parametrize("jobs", [0, 1])
+def test_embeddings_that_are_to_be_kept_are_kept(plan_of, zoo, store, hooks, listener, jobs):
+    site = Site(store.folder, device="cpu")
+    plan = plan_of(losses=(zoo("Pull"),), seeds=(0,))
+    run(plan, site, hooks, jobs=0)
+    assert store.embeddings(plan.trials[0]) is None
+    (record,) = run(plan, replace(site, keep_embeddings=True), hooks, jobs=jobs)
+    kept = store.embeddings(plan.trials[0])
+    assert len(kept["test"]) == record.details["test_items"]
+    assert kept["test"].dtype == np.float32
+    ran(listener)
+    run(plan, replace(site, keep_embeddings=True), hooks, jobs=0)
+    assert ran(listener) == []
+    store.embeddings_path(plan.trials[0]).write_bytes(b"cut short")
+    with pytest.raises(DataError, match="can't be read"):
+        store.embeddings(plan.trials[0])
+
+
+def test_a_trial_whose_embeddings_can_not_be_kept_fails(plan_of, zoo, store, hooks):
+    plan = plan_of(losses=(zoo("Pull"),), seeds=(0,))
+    store.embeddings_path(plan.trials[0]).mkdir(parents=True)
+    site = Site(store.folder, device="cpu", keep_embeddings=True)
+    (record,) = run(plan, site, hooks, jobs=0)
+    assert record.status == "failed"
+    assert "embeddings can't be written" in record.reason
+
+
+def test_failed_and_damaged_ones_are_run_again(plan_of, zoo, store, hooks, listener):
+    site = Site(store.folder, device="cpu")
+    plan = plan_of(losses=(zoo("Pull"),), seeds=(0, 1, 2))
+    before = run(plan, site, hooks, jobs=0)
+    ran(listener)
+    failed, damaged, _ = plan.trials
+    store.write(before[0].model_copy(update={"status": "failed", "reason": "a full disk"}))
+    store.path(damaged).write_text("{")
+    found = progress(plan, store)
+    assert [record.trial.seed for record in found.done] == [2]
+    assert [trial.seed for trial in found.to_do] == [0, 1]
+    assert len(found.damaged) == 1
+    assert str(store.path(damaged)) in found.damaged[0]
+    after = run(plan, site, hooks, jobs=0)
+    assert ran(listener) == [failed.id, damaged.id]
+
+    def bare(record: Record) -> str:
+        return record.model_copy(update={"measurements": {}}).to_json()
+
+    assert list(map(bare, after)) == list(map(bare, before))
+
+
+def test_a_run_that_is_killed_goes_on_where_it_stopped(plan_of, zoo, store, hooks, listener):
+    class Killer:
+        @hookimpl
+        def dmlbench_trial_finished(self):
+            raise KeyboardInterrupt
+
+    site = Site(store.folder, device="cpu")
+    plan = plan_of(losses=(zoo("Pull"),), seeds=(0, 1, 2))
+    killer = Killer()
+    hooks.register(killer)
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, site, hooks, jobs=0)
+    assert ran(listener) == [plan.trials[0].id]
+    hooks.unregister(killer)
+    run(plan, site, hooks, jobs=0)
+    assert ran(listener) == [trial.id for trial in plan.trials[1:]]
+
+
+def test_a_listener_that_fails_steers_nothing(plan_of, zoo, store, hooks, listener):
+    class Failing:
+        @hookimpl(trylast=True)
+        def dmlbench_epoch_finished(self):
+            raise RuntimeError("deaf")
+
+    hooks.register(Failing())
+    plan = plan_of(losses=(zoo("Pull"),))
+    with pytest.warns(UserWarning, match="A hook plugin failed: RuntimeError: deaf"):
+        (record,) = run(plan, Site(store.folder, device="cpu"), hooks, jobs=0)
+    assert record.status == "finished"
+    assert listener.heard[-1] == ("run finished", [record.id])
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_run_that_is_interrupted(plan_of, zoo, store, hooks):
+    class Interrupting:
+        @hookimpl
+        def dmlbench_trial_started(self):
+            raise KeyboardInterrupt
+
+    hooks.register(Interrupting())
+    plan = plan_of(losses=(zoo("Pull"),), seeds=(0, 1))
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, Site(store.folder, device="cpu"), hooks, jobs=1)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_disk_that_is_full_fails_a_trial_and_loses_no_other(
+    plan_of, zoo, store, hooks, monkeypatch
+):
+    import errno
+    import os
+
+    plan = plan_of(losses=(zoo("Pull"),), seeds=(0, 1, 2))
+    fsync, calls = os.fsync, iter(range(9))
+
+    def full_once(handle: int) -> None:
+        if next(calls) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full_once)
+    records = run(plan, Site(store.folder, device="cpu"), hooks, jobs=0)
+    assert [record.status for record in records] == ["finished", "failed", "finished"]
+    assert "No space left on device" in records[1].reason
+    assert [trial.seed for trial in progress(plan, store).to_do] == [1]
+    assert len(list(store.folder.rglob("*"))) == 4  # two folders, two records
+
+
+@pytest.mark.slow
+def test_workers_tell_the_same_hooks(plan_of, zoo, store, hooks, listener):
+    plan = plan_of(losses=(zoo("Pull"), zoo("Vanishing")))
+    records = run(plan, Site(store.folder, device="cpu"), hooks, jobs=2)
+    assert [record.status for record in records] == ["finished", "failed"]
+    assert listener.heard[0] == ("run started", 2)
+    assert listener.heard[-1] == ("run finished", [trial.id for trial in plan.trials])
+    good, bad = (
+        [event[0] for event in listener.heard if event[1] == trial.id] for trial in plan.trials
+    )
+    assert good == ["trial started", *["epoch finished"] * 3, "trial finished"]
+    assert bad == ["trial started", "epoch finished", "trial finished"]
+
+
+def test_an_empty_plan_is_a_run_too(store, hooks, listener):
+    assert run(Plan(()), Site(store.folder, device="cpu"), hooks, jobs=0) == []
+    assert listener.heard == [("run started", 0), ("run finished", [])]
+
+
+def test_a_run_on_a_gpu_has_one_worker_and_on_the_cpu_one_a_core():
+    import os
+
+    assert default_jobs("cuda:1") == 1
+    assert default_jobs("cpu") == len(os.sched_getaffinity(0))
+    assert default_jobs("auto") >= 1
