@@ -41,12 +41,12 @@ from turns import Run, describe_machine, in_turns, over, typical
 from dmlbench import ImageFormat
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.compute.determinism import repeatable
-from dmlbench.data.batches.device_inputs import place
+from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.batches.feed import Feed
 from dmlbench.data.items import Items
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.encoded import sources
-from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.data.photos.store import photo_store
 from dmlbench.data.prepare.archive_members import members
 from dmlbench.schemas.protocol import Augmentation, load_protocol
@@ -93,12 +93,12 @@ def described(paths: list[str]) -> str:
     return f"{wide}x{tall}, {np.mean([os.path.getsize(path) for path in paths]) / 1000:.0f} kB"
 
 
-def stored(paths: list[str], folder: Path) -> Pictures:
+def stored(paths: list[str], folder: Path) -> StoredPhotos:
     """Return the photos, decoded into a store in `folder`."""
     features = datasets.Features(image=datasets.Image())
     table = datasets.Dataset.from_dict({"image": paths}, features=features)
     images, photos = list(sources("train", table)), PhotoFormat(SIDE, SHORT, "bilinear")
-    return Pictures(*photo_store(images, photos, folder, lambda *_: None), SIDE)
+    return StoredPhotos(*photo_store(images, photos, folder, lambda *_: None), SIDE)
 
 
 def consumed(batches: Iterable[Tensor]) -> int:
@@ -113,8 +113,10 @@ def consumed(batches: Iterable[Tensor]) -> int:
 class Fed:
     """Runs epochs of dmlbench's feed; images are normalised float32 at the end, as in training."""
 
-    def __init__(self, inputs: Pictures, batches: list[np.ndarray], workers: int) -> None:
-        self.feed = Feed(place(inputs, CPU), CHOICES, "bilinear", key=(0, 3), threads=workers)
+    def __init__(self, inputs: StoredPhotos, batches: list[np.ndarray], workers: int) -> None:
+        self.feed = Feed(
+            to_device_inputs(inputs, CPU), CHOICES, "bilinear", key=(0, 3), threads=workers
+        )
         self.batches, self.room = batches, None
 
     def epoch(self, epoch: int) -> int:

@@ -144,7 +144,11 @@ def our_step(name: str, batch: int) -> Step:
     sizes = {"num_classes": max(PROXIES, batch), "embedding_dim": DIMENSION}
     settings = {"warmup_steps": 0} if reference.startswith("xbm/") else {}  # memory from the start
     losses = composition.make("loss", composition.resolve("loss", settings), **sizes)
-    chosen = [miner] if miner else [each.component.default_miner for each in composition.mined]
+    chosen = (
+        [miner]
+        if miner
+        else [each.component.default_miner for each in composition.losses_with_miner]
+    )
     made = [catalogue.make("miner", reference, {}) for reference in chosen]
     objective = combine(losses, [1.0], made)
     objective.train()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from dmlbench.audit.reproduce import compare
+from dmlbench.audit.reproduce import compare_records
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
 from dmlbench.compute.device import pick_device
@@ -33,7 +33,7 @@ def main() -> None:
     moved: dict[tuple[str, str, str], list[float]] = {}
     for path in asked.records:
         record = read_record(path)
-        found = compare(record, run_trial(record.trial, workplace))
+        found = compare_records(record, run_trial(record.trial, workplace))
         if found.again.status != "finished":
             print(f"left out: {record.trial}: {found.again.reason}")
             continue

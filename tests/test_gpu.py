@@ -16,7 +16,7 @@ from dmlbench.data.batches import device_inputs as placed
 from dmlbench.data.batches.feed import Feed
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.encoded import sources
-from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.data.photos.store import photo_store
 from dmlbench.retrieval import RetrievalResult, evaluate
 from dmlbench.schemas.protocol import Augmentation
@@ -79,17 +79,17 @@ def test_metrics_are_those_of_the_cpu(gallery: bool):
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Pictures:
+def pictures(tmp_path: Path) -> StoredPhotos:
     photos = [*some_photos(5, 0), *some_photos(3, 1, 1)]
     images = list(sources("train", table([encoded(photo) for photo in photos])))
     store, places = photo_store(images, PhotoFormat(14, 20), tmp_path, lambda *_: None)
-    return Pictures(store, places, 14)
+    return StoredPhotos(store, places, 14)
 
 
 @pytest.mark.parametrize("crop", ["centre", "random", "random-resized"])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_batches_are_the_same_whether_or_not_the_photos_lie_on_the_gpu(
-    pictures: Pictures, crop: str, interpolation: str
+    pictures: StoredPhotos, crop: str, interpolation: str
 ):
     choices = Augmentation(shift=0.1, flip=True, crop=crop, brightness=0.4, hue=0.1)
     pixels = placed._resident(pictures.store, GPU)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dmlbench.audit.merge import MAX_BYTES, Finding, Judge, take
+from dmlbench.audit.merge import MAX_BYTES, CheckedFile, RecordChecker, import_records
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
 from dmlbench.errors import DataError
@@ -53,8 +53,8 @@ def with_part(record: Record, kind: str, **fields: Any) -> Record:
     return changed(record, parts={**record.trial.parts, kind: part})
 
 
-def judged(ours: Store, theirs: Store, **options: Any) -> Finding:
-    (found,) = Judge(ours, CATALOGUE, **options).findings(theirs.folder)
+def judged(ours: Store, theirs: Store, **options: Any) -> CheckedFile:
+    (found,) = RecordChecker(ours, CATALOGUE, **options).findings(theirs.folder)
     return found
 
 
@@ -71,22 +71,22 @@ def test_a_sound_record_is_taken_as_it_was(pixels, ours, theirs):
     found = judged(ours, theirs)
     assert (found.refused, found.notes, found.is_there) == ("", (), False)
     assert not ours.folder.exists()
-    take([found], ours)
+    import_records([found], ours)
     assert ours.read(pixels.trial) == pixels
     assert judged(ours, theirs).is_there
-    assert take([judged(ours, theirs)], ours)[0].is_there
+    assert import_records([judged(ours, theirs)], ours)[0].is_there
 
 
 def test_a_finished_record_replaces_our_failure_and_never_the_other_way_round(pixels, ours, theirs):
     failed = Record(id=pixels.id, trial=pixels.trial, status="failed", reason="no memory")
     ours.write(failed)
     theirs.write(pixels)
-    take([judged(ours, theirs)], ours)
+    import_records([judged(ours, theirs)], ours)
     assert ours.read(pixels.trial) == pixels
     theirs.write(failed)
     found = judged(ours, theirs)
     assert found.is_there
-    take([found], ours)
+    import_records([found], ours)
     assert ours.read(pixels.trial) == pixels
 
 
@@ -114,7 +114,9 @@ def test_components_that_are_not_here_are_said(pixels, ours, theirs, fields, wor
 def test_each_record_of_a_folder_is_noted(pixels, ours, theirs):
     for seed in (0, 1):
         theirs.write(changed(with_part(pixels, "baseline", source="0" * 64), seed=seed))
-    assert [len(found.notes) for found in Judge(ours, CATALOGUE).findings(theirs.folder)] == [1, 1]
+    assert [
+        len(found.notes) for found in RecordChecker(ours, CATALOGUE).findings(theirs.folder)
+    ] == [1, 1]
 
 
 # What is refused
@@ -142,7 +144,7 @@ def test_of_two_that_contradict_each_other_the_first_is_taken(pixels, ours, thei
     wrong = {**pixels.metrics, "tied": 0.5}
     text = pixels.model_copy(update={"metrics": wrong, "last_epoch_metrics": wrong}).to_json()
     (theirs.folder / "z.json").write_text(text)
-    first, second = Judge(ours, CATALOGUE).findings(theirs.folder)
+    first, second = RecordChecker(ours, CATALOGUE).findings(theirs.folder)
     assert (first.refused, second.refused != "") == ("", True)
 
 
@@ -206,7 +208,7 @@ def test_no_code_of_theirs_is_imported(pixels, ours, theirs, tmp_path):
     theirs.folder.mkdir()
     for number, record in enumerate(records):
         (theirs.folder / f"{number}.json").write_text(record.to_json())
-    found = Judge(ours, CATALOGUE, allow_other_data=True).findings(theirs.folder)
+    found = RecordChecker(ours, CATALOGUE, allow_other_data=True).findings(theirs.folder)
     assert ["is said to be of dmlbench" in one.refused for one in found] == [True] * 4 + [False] * 2
     assert not mark.exists()
     assert "this" not in sys.modules
@@ -228,7 +230,7 @@ def test_links_other_things_and_large_files_are_not_read(pixels, ours, theirs, t
     os.mkfifo(theirs.folder / "pipe.json")
     with (theirs.folder / "sparse.json").open("wb") as file:
         file.truncate(MAX_BYTES + 1)
-    found = {f.path.name: f.refused for f in Judge(ours, CATALOGUE).findings(theirs.folder)}
+    found = {f.path.name: f.refused for f in RecordChecker(ours, CATALOGUE).findings(theirs.folder)}
     assert found == {
         "link.json": "it is a link, and links are not followed",
         "pipe.json": "it is no regular file",
@@ -268,7 +270,7 @@ def test_numbers_that_are_not_finite_are_refused(pixels, ours, theirs):
 
 def test_a_folder_without_records_is_one_clear_error(ours, tmp_path):
     with pytest.raises(DataError, match="There are no records in"):
-        Judge(ours, CATALOGUE).findings(tmp_path)
+        RecordChecker(ours, CATALOGUE).findings(tmp_path)
 
 
 def test_a_full_disk_refuses_one_and_leaves_nothing_half_made(pixels, ours, theirs, monkeypatch):
@@ -277,15 +279,15 @@ def test_a_full_disk_refuses_one_and_leaves_nothing_half_made(pixels, ours, thei
 
     for seed in (0, 1):
         theirs.write(changed(pixels, seed=seed))
-    found = Judge(ours, CATALOGUE).findings(theirs.folder)
+    found = RecordChecker(ours, CATALOGUE).findings(theirs.folder)
     monkeypatch.setattr(os, "fsync", full)
-    assert all("No space left" in one.refused for one in take(found, ours))
+    assert all("No space left" in one.refused for one in import_records(found, ours))
     assert not [path for path in ours.folder.rglob("*") if path.is_file()]
 
 
 def test_what_was_taken_can_be_read_by_everybody(pixels, ours, theirs):
     theirs.write(pixels)
-    take([judged(ours, theirs)], ours)
+    import_records([judged(ours, theirs)], ours)
     (path,) = ours.folder.rglob("*.json")
     assert read_record(path) == pixels
     assert path.stat().st_mode & 0o777 == 0o644

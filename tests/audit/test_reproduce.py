@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dmlbench.audit.record_differences import differences
-from dmlbench.audit.reproduce import TOLERANCE, compare, plan_again
+from dmlbench.audit.reproduce import TOLERANCE, compare_records, plan_again
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
 from dmlbench.errors import ConfigError, DataError
@@ -40,21 +40,23 @@ def moved(record: Record, by: float) -> dict[str, float]:
 
 def test_a_trial_run_again_is_the_same_to_the_bit(record, workplace):
     (trial,) = plan_again([record], workplace).trials
-    found = compare(record, run_trial(trial, workplace))
+    found = compare_records(record, run_trial(trial, workplace))
     assert (found.to_the_bit, found.reproduced) == (True, True)
     assert (found.platform, found.versions, found.farthest) == ({}, {}, 0.0)
 
 
 def test_measurements_and_other_versions_are_no_difference(record):
     versions = {**record.versions, "dmlbench": "9.9"}
-    found = compare(record, changed(record, measurements={"seconds": 1e9}, versions=versions))
+    found = compare_records(
+        record, changed(record, measurements={"seconds": 1e9}, versions=versions)
+    )
     assert found.to_the_bit
     assert found.versions == {"dmlbench": (record.versions["dmlbench"], "9.9")}
 
 
 def test_the_last_bit_of_one_figure_counts_on_the_same_platform(record):
     again = changed(record, metrics=moved(record, 2**-53))
-    found = compare(record, again)
+    found = compare_records(record, again)
     assert [one.field for one in found.differences] == ["metrics.map_at_r"]
     assert not found.reproduced
 
@@ -62,20 +64,20 @@ def test_the_last_bit_of_one_figure_counts_on_the_same_platform(record):
 @pytest.mark.parametrize("fields", [{"settings": {"cpu": "x"}}, {"measurements": {"machine": "x"}}])
 def test_on_another_platform_near_is_near_enough(record, fields):
     fields = {key: {**getattr(record, key), **values} for key, values in fields.items()}
-    near = compare(record, changed(record, metrics=moved(record, TOLERANCE / 2), **fields))
+    near = compare_records(record, changed(record, metrics=moved(record, TOLERANCE / 2), **fields))
     assert near.reproduced
     assert not near.to_the_bit
-    far = compare(record, changed(record, metrics=moved(record, 2 * TOLERANCE), **fields))
+    far = compare_records(record, changed(record, metrics=moved(record, 2 * TOLERANCE), **fields))
     assert not far.reproduced
     assert far.farthest == pytest.approx(2 * TOLERANCE)
 
 
 def test_another_torch_is_another_platform_and_another_pytest_is_not(record):
     settings = {**record.settings, "torch": "9.9"}
-    assert compare(record, changed(record, settings=settings)).platform == {
+    assert compare_records(record, changed(record, settings=settings)).platform == {
         "torch": (record.settings["torch"], "9.9")
     }
-    found = compare(record, changed(record, versions={**record.versions, "pytest": "9"}))
+    found = compare_records(record, changed(record, versions={**record.versions, "pytest": "9"}))
     assert found.platform == {}
     assert found.versions == {"pytest": ("–", "9")}
 
@@ -89,13 +91,13 @@ def test_another_torch_is_another_platform_and_another_pytest_is_not(record):
     ],
 )
 def test_a_failure_a_collapse_or_a_missing_metric_is_never_near(record, fields):
-    assert not compare(record, elsewhere(record, **fields)).reproduced
+    assert not compare_records(record, elsewhere(record, **fields)).reproduced
 
 
 def test_what_a_newer_dmlbench_keeps_besides_is_no_difference(record):
     old = changed(record, per_query={"hits": record.per_query["hits"]})
-    assert compare(old, record).to_the_bit
-    assert not compare(record, old).to_the_bit
+    assert compare_records(old, record).to_the_bit
+    assert not compare_records(record, old).to_the_bit
 
 
 def test_differences_of_epochs_and_queries_are_counted(record):
@@ -120,8 +122,8 @@ def test_differences_of_epochs_and_queries_are_counted(record):
 def test_a_failure_is_reproduced_with_its_reason(trial_of, zoo, workplace):
     trial = trial_of(losses=(zoo("Raising"),))
     failed = run_trial(trial, workplace)
-    assert compare(failed, run_trial(trial, workplace)).to_the_bit
-    assert not compare(failed, changed(failed, reason="another")).reproduced
+    assert compare_records(failed, run_trial(trial, workplace)).to_the_bit
+    assert not compare_records(failed, changed(failed, reason="another")).reproduced
 
 
 # The same trial

@@ -147,9 +147,9 @@ def test_two_distributions_with_one_name_must_be_told_apart(install):
 def test_a_name_that_others_offer_too_still_means_its_own_at_home(install):
     install("stranger", MINER, {"dmlbench.miners": {"all-pairs": "stranger:Other"}})
     catalogue = Catalogue.discover()
-    assert catalogue.meant("miner", "all-pairs", "dmlbench") == "dmlbench:all-pairs"
-    assert catalogue.meant("miner", "all-pairs", "elsewhere") == "all-pairs"
-    assert catalogue.meant("miner", "random", "dmlbench") == "random"
+    assert catalogue.qualify("miner", "all-pairs", "dmlbench") == "dmlbench:all-pairs"
+    assert catalogue.qualify("miner", "all-pairs", "elsewhere") == "all-pairs"
+    assert catalogue.qualify("miner", "random", "dmlbench") == "random"
     assert catalogue.load("loss", "contrastive")[0].entry.distribution == "dmlbench"
 
 
@@ -157,11 +157,11 @@ def test_a_member_of_a_family_still_means_its_own_at_home(install):
     install("stranger", MINER, {"dmlbench.backbones": {"timm": "stranger:Other"}})
     catalogue = Catalogue.discover()
     own = "dmlbench:timm/resnet50.a1_in1k"
-    assert catalogue.meant("backbone", "timm/resnet50.a1_in1k", "dmlbench") == own
-    assert catalogue.meant("backbone", own, "dmlbench") == own
-    assert catalogue.meant("backbone", "timm/resnet50", "elsewhere") == "timm/resnet50"
-    assert catalogue.meant("backbone", "small-conv", "dmlbench") == "small-conv"
-    assert catalogue.meant("backbone", "./net.py:Net", "dmlbench") == "./net.py:Net"
+    assert catalogue.qualify("backbone", "timm/resnet50.a1_in1k", "dmlbench") == own
+    assert catalogue.qualify("backbone", own, "dmlbench") == own
+    assert catalogue.qualify("backbone", "timm/resnet50", "elsewhere") == "timm/resnet50"
+    assert catalogue.qualify("backbone", "small-conv", "dmlbench") == "small-conv"
+    assert catalogue.qualify("backbone", "./net.py:Net", "dmlbench") == "./net.py:Net"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.composition import Term, compose, meant, parse, spell
+from dmlbench.components.composition import Term, compose, parse, qualify, spell
 from dmlbench.errors import ConfigError
 
 AROUND = """
@@ -128,7 +128,7 @@ def test_a_loss_around_another_in_a_sum(catalogue):
 
 def test_what_is_mined_is_the_loss_inside(catalogue):
     made = compose(catalogue, "loss", "memory/triplet+proxy-anchor+contrastive")
-    assert [each.component.takes for each in made.mined] == ["triplets", "pairs"]
+    assert [each.component.takes for each in made.losses_with_miner] == ["triplets", "pairs"]
 
 
 def test_what_is_injected_reaches_each_term_and_each_inside(catalogue):
@@ -189,7 +189,7 @@ def test_an_edit_of_any_term_is_another_source(catalogue):
 def test_names_are_meant_as_the_package_means_them(install):
     install("mine", AROUND, {"dmlbench.losses": {"triplet": "mine:Memory"}})
     catalogue = Catalogue.discover()
-    assert meant(catalogue, "loss", "xbm/triplet+0.1*arcface", "dmlbench") == (
+    assert qualify(catalogue, "loss", "xbm/triplet+0.1*arcface", "dmlbench") == (
         "xbm/dmlbench:triplet+0.1*arcface"
     )
-    assert meant(catalogue, "loss", "triplet", "mine") == "mine:triplet"
+    assert qualify(catalogue, "loss", "triplet", "mine") == "mine:triplet"

@@ -16,7 +16,7 @@ from dmlbench.components.catalogue import Catalogue
 from dmlbench.data.items import BLOCK, Items, load_data
 from dmlbench.data.photos import store
 from dmlbench.data.photos.decoding import PhotoFormat, decode
-from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.schemas.protocol import load_protocol
 
 PHOTOS = some_photos(8)
@@ -158,8 +158,8 @@ import torch
 from dmlbench import Backbone, ImageFormat
 from dmlbench.data.items import Items
 from dmlbench.data.batches.feed import Feed
-from dmlbench.data.photos.pictures import Pictures
-from dmlbench.data.batches.device_inputs import place
+from dmlbench.data.photos.pictures import StoredPhotos
+from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.photos.store import _read
 from dmlbench.training.embedder import Embedder, embed
 from dmlbench.schemas.protocol import Augmentation
@@ -183,13 +183,14 @@ most = memory("VmData") + 2**28
 resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 before = memory("RssAnon")
 store = _read(photos, Path(sys.argv[1]))
-items = Items(Pictures(store, np.arange(photos), 224), np.arange(photos))
+items = Items(StoredPhotos(store, np.arange(photos), 224), np.arange(photos))
 part = items[np.linspace(0, photos - 1, some).astype(int)]
 model = Embedder(Mean(), items, 2)
 embedded = embed(model, part, device, "float32")
 flat = sum(float(block.flat()[:, 0].sum()) for block in items[np.arange(some)].blocks())
-feed = Feed(place(items.inputs, device), Augmentation(crop="random-resized", shift=0, flip=True),
-            "bilinear", (0, 3), threads=2)
+inputs = to_device_inputs(items.inputs, device)
+augmentation = Augmentation(crop="random-resized", shift=0, flip=True)
+feed = Feed(inputs, augmentation, "bilinear", (0, 3), threads=2)
 batches = [np.random.default_rng(k).integers(photos, size=32) for k in range(some // 32)]
 fed = sum(len(batch) for batch in feed.batches(1, batches))
 print(json.dumps({"size": Path(sys.argv[1]).stat().st_size, "grown": memory("RssAnon") - before,
@@ -225,5 +226,5 @@ def test_a_store_larger_than_the_memory_is_never_read_as_a_whole(tmp_path):
 def test_a_part_of_photos_is_told_by_places_alone():
     items = load_data(SOUND, None, 12).splits["train"]
     part = items[np.array([3, 1])]
-    assert isinstance(part.inputs, Pictures)
+    assert isinstance(part.inputs, StoredPhotos)
     assert part.inputs.places.tolist() == items.inputs.places[[3, 1]].tolist()

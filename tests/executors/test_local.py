@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dmlbench.contracts.executor import Site
+from dmlbench.contracts.executor import WorkerSettings
 from dmlbench.executors.inline import run_inline
 from dmlbench.executors.local import run_local
 from dmlbench.schemas.record import Record
@@ -20,8 +20,8 @@ from dmlbench.storage.record_store import Store
 pytestmark = pytest.mark.slow  # each worker imports torch
 
 
-def site(folder: Path) -> Site:
-    return Site(folder / "runs", device="cpu")
+def site(folder: Path) -> WorkerSettings:
+    return WorkerSettings(folder / "runs", device="cpu")
 
 
 def outcomes(events) -> dict[str, Record]:
@@ -114,13 +114,13 @@ def test_workers_end_when_nobody_listens_any_more(plan_of, zoo, tmp_path):
 PARENT = """
 import multiprocessing, sys
 from pathlib import Path
-from dmlbench.contracts.executor import Site
+from dmlbench.contracts.executor import WorkerSettings
 from dmlbench.executors.local import run_local
 from dmlbench.schemas.trial import Trial
 
 if __name__ == "__main__":
     trial = Trial.model_validate_json(Path("trial.json").read_text())
-    for event in run_local([trial], Site(Path("runs"), device="cpu"), 1):
+    for event in run_local([trial], WorkerSettings(Path("runs"), device="cpu"), 1):
         (worker,) = multiprocessing.active_children()
         print(event.kind, worker.pid, flush=True)
 """

@@ -10,7 +10,7 @@ import pytest
 from dmlbench import DataError, hookimpl
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.hook_plugins import plugin_manager
-from dmlbench.contracts.executor import Site
+from dmlbench.contracts.executor import WorkerSettings
 from dmlbench.executors.run import default_jobs, progress, run
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.record import Record
@@ -70,7 +70,7 @@ def ran(listener: Listener) -> list[str]:
 
 def test_hooks_are_called_in_order(plan_of, zoo, store, hooks, listener):
     plan = plan_of(losses=(zoo("Pull"), zoo("Raising")))
-    records = run(plan, Site(store.folder, device="cpu"), hooks, jobs=0)
+    records = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, jobs=0)
     good, bad = (trial.id for trial in plan.trials)
     assert listener.heard == [
         ("run started", 2),
@@ -86,7 +86,7 @@ def test_hooks_are_called_in_order(plan_of, zoo, store, hooks, listener):
 
 
 def test_what_is_finished_is_not_run_again(plan_of, zoo, store, hooks, listener):
-    site = Site(store.folder, device="cpu")
+    site = WorkerSettings(store.folder, device="cpu")
     small = plan_of(losses=(zoo("Pull"),), seeds=(0,))
     first = run(small, site, hooks, jobs=0)
     assert ran(listener) == [small.trials[0].id]
@@ -101,7 +101,7 @@ def test_what_is_finished_is_not_run_again(plan_of, zoo, store, hooks, listener)
 
 @pytest.mark.parametrize("jobs", [0, 1])
 def test_embeddings_that_are_to_be_kept_are_kept(plan_of, zoo, store, hooks, listener, jobs):
-    site = Site(store.folder, device="cpu")
+    site = WorkerSettings(store.folder, device="cpu")
     plan = plan_of(losses=(zoo("Pull"),), seeds=(0,))
     run(plan, site, hooks, jobs=0)
     assert store.embeddings(plan.trials[0]) is None
@@ -120,14 +120,14 @@ def test_embeddings_that_are_to_be_kept_are_kept(plan_of, zoo, store, hooks, lis
 def test_a_trial_whose_embeddings_can_not_be_kept_fails(plan_of, zoo, store, hooks):
     plan = plan_of(losses=(zoo("Pull"),), seeds=(0,))
     store.embeddings_path(plan.trials[0]).mkdir(parents=True)
-    site = Site(store.folder, device="cpu", keep_embeddings=True)
+    site = WorkerSettings(store.folder, device="cpu", keep_embeddings=True)
     (record,) = run(plan, site, hooks, jobs=0)
     assert record.status == "failed"
     assert "embeddings can't be written" in record.reason
 
 
 def test_failed_and_damaged_ones_are_run_again(plan_of, zoo, store, hooks, listener):
-    site = Site(store.folder, device="cpu")
+    site = WorkerSettings(store.folder, device="cpu")
     plan = plan_of(losses=(zoo("Pull"),), seeds=(0, 1, 2))
     before = run(plan, site, hooks, jobs=0)
     ran(listener)
@@ -154,7 +154,7 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(plan_of, zoo, store, hook
         def dmlbench_trial_finished(self):
             raise KeyboardInterrupt
 
-    site = Site(store.folder, device="cpu")
+    site = WorkerSettings(store.folder, device="cpu")
     plan = plan_of(losses=(zoo("Pull"),), seeds=(0, 1, 2))
     killer = Killer()
     hooks.register(killer)
@@ -175,7 +175,7 @@ def test_a_listener_that_fails_steers_nothing(plan_of, zoo, store, hooks, listen
     hooks.register(Failing())
     plan = plan_of(losses=(zoo("Pull"),))
     with pytest.warns(UserWarning, match="A hook plugin failed: RuntimeError: deaf"):
-        (record,) = run(plan, Site(store.folder, device="cpu"), hooks, jobs=0)
+        (record,) = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, jobs=0)
     assert record.status == "finished"
     assert listener.heard[-1] == ("run finished", [record.id])
 
@@ -190,7 +190,7 @@ def test_workers_end_with_the_run_that_is_interrupted(plan_of, zoo, store, hooks
     hooks.register(Interrupting())
     plan = plan_of(losses=(zoo("Pull"),), seeds=(0, 1))
     with pytest.raises(KeyboardInterrupt):
-        run(plan, Site(store.folder, device="cpu"), hooks, jobs=1)
+        run(plan, WorkerSettings(store.folder, device="cpu"), hooks, jobs=1)
     assert multiprocessing.active_children() == []
 
 
@@ -209,7 +209,7 @@ def test_a_disk_that_is_full_fails_a_trial_and_loses_no_other(
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", full_once)
-    records = run(plan, Site(store.folder, device="cpu"), hooks, jobs=0)
+    records = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, jobs=0)
     assert [record.status for record in records] == ["finished", "failed", "finished"]
     assert "No space left on device" in records[1].reason
     assert [trial.seed for trial in progress(plan, store).to_do] == [1]
@@ -219,7 +219,7 @@ def test_a_disk_that_is_full_fails_a_trial_and_loses_no_other(
 @pytest.mark.slow
 def test_workers_tell_the_same_hooks(plan_of, zoo, store, hooks, listener):
     plan = plan_of(losses=(zoo("Pull"), zoo("Vanishing")))
-    records = run(plan, Site(store.folder, device="cpu"), hooks, jobs=2)
+    records = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, jobs=2)
     assert [record.status for record in records] == ["finished", "failed"]
     assert listener.heard[0] == ("run started", 2)
     assert listener.heard[-1] == ("run finished", [trial.id for trial in plan.trials])
@@ -231,7 +231,7 @@ def test_workers_tell_the_same_hooks(plan_of, zoo, store, hooks, listener):
 
 
 def test_an_empty_plan_is_a_run_too(store, hooks, listener):
-    assert run(Plan(()), Site(store.folder, device="cpu"), hooks, jobs=0) == []
+    assert run(Plan(()), WorkerSettings(store.folder, device="cpu"), hooks, jobs=0) == []
     assert listener.heard == [("run started", 0), ("run finished", [])]
 
 

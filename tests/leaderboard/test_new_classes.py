@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dmlbench.leaderboard.formats.markdown import Pictures, page
+from dmlbench.leaderboard.formats.markdown import PageImages, markdown_page
 from dmlbench.leaderboard.publish import files_by_path
 from dmlbench.leaderboard.tables import make_tables
 from dmlbench.schemas.protocol import load_protocol
@@ -65,7 +65,7 @@ def test_a_row_that_is_worse_on_these_classes_need_not_be_on_others(table_of):
 
 def test_the_page_gives_the_difference_of_the_best_two_under_both_kinds_of_noise(table_of):
     table = table_of()
-    text = page(table, "x", Pictures())
+    text = markdown_page(table, "x", PageImages())
     top = only(table).top
     ours, theirs = ([r.metrics["map_at_r"] for r in row.finished] for row in table.trained)
     low, high = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
@@ -121,7 +121,7 @@ def test_results_that_are_absent_or_do_not_fit_give_no_figure_and_a_reason(
     if reason == "not of the same test items":  # as many of each class: sums differ, counts don't
         table = table_of(change=with_one("class", lambda one: np.minimum(one, CLASSES - 2)))
     assert reason in only(table).absent
-    text = page(table, "x", Pictures())
+    text = markdown_page(table, "x", PageImages())
     assert reason in text
     assert "So nothing here is a claim about other classes." in text
     assert table.rankings["small-conv"].decided  # what holds for these classes stays

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from dmlbench.leaderboard.formats.markdown import Pictures, page
+from dmlbench.leaderboard.formats.markdown import PageImages, markdown_page
 from dmlbench.leaderboard.formats.terminal import print_tables
 from dmlbench.leaderboard.publish import publish
-from dmlbench.leaderboard.ranking import rank
+from dmlbench.leaderboard.ranking import rank_rows
 from dmlbench.leaderboard.tables import make_tables
 from dmlbench.schemas.protocol import load_protocol
 
@@ -80,7 +80,7 @@ def test_below_five_seeds_no_row_is_worse_and_the_table_says_so(records, seeds):
     (sentence,) = only_ranking(few).sentences()
     assert sentence.startswith("No row is called better than another: that takes 5 seeds")
     assert sentence.endswith(f"here are {seeds}.")
-    text = page(only(few), "x", Pictures())
+    text = markdown_page(only(few), "x", PageImages())
     assert sentence in text
     assert "| Group" not in text
 
@@ -135,7 +135,7 @@ def test_a_value_that_is_not_finite_counts_as_missing(records):
     spoilt_rows = [
         row for row in only(spoilt).trained if row.id in {original.id for original in rows}
     ]
-    assert "contrastive + random" in rank(spoilt_rows, "map_at_r").left_out
+    assert "contrastive + random" in rank_rows(spoilt_rows, "map_at_r").left_out
 
 
 def test_the_lead_over_the_floors_is_paired_by_seed(records):
@@ -169,7 +169,7 @@ def test_the_csv_file_has_group_distance_from_the_best_and_lead(records, tmp_pat
 
 def test_page_and_terminal_show_the_group_and_what_could_be_told(records):
     ranking = only_ranking(records)
-    text = page(only(records), "x", Pictures())
+    text = markdown_page(only(records), "x", PageImages())
     lines = [
         [cell.strip() for cell in line.split("|")]
         for line in text.splitlines()

@@ -4,7 +4,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from dmlbench.leaderboard.formats.markdown import Pictures, page
+from dmlbench.leaderboard.formats.markdown import PageImages, markdown_page
 from dmlbench.leaderboard.publish import files_by_path
 from dmlbench.leaderboard.reported import reported, reported_rows
 from dmlbench.leaderboard.tables import make_tables
@@ -62,7 +62,7 @@ def row_of(record, part):
 
 def test_page_csv_and_json_show_reported_beside_reproduced_with_a_footnote(row_of):
     table = row_of(recall_at_1=0.5, map_at_r=0.2)
-    text = page(table, "x", Pictures())
+    text = markdown_page(table, "x", PageImages())
     (line,) = [one for one in text.splitlines() if one.startswith("| contrastive + all-pairs | ")][
         :1
     ]
@@ -76,7 +76,7 @@ def test_page_csv_and_json_show_reported_beside_reproduced_with_a_footnote(row_o
 
 
 def test_a_miner_that_the_source_does_not_name_is_said(row_of):
-    text = page(row_of("triplet", "semi-hard"), "x", Pictures())
+    text = markdown_page(row_of("triplet", "semi-hard"), "x", PageImages())
     assert "(1), which names no miner" in text
 
 
@@ -115,7 +115,7 @@ def test_nothing_is_reported_of(other, row_of, part):
     }[other]
     table = row_of(**fields)
     assert not reported_rows(table)
-    assert "eported" not in page(table, "x", Pictures())
+    assert "eported" not in markdown_page(table, "x", PageImages())
 
 
 def test_a_protocol_is_known_by_what_it_holds_not_by_its_name(row_of):

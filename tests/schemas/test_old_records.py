@@ -10,7 +10,7 @@ from pydantic import Field
 from dmlbench import Added, DataError, PluginError
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.planning.planner import Planner
-from dmlbench.schemas.base import Section
+from dmlbench.schemas.base import Schema
 from dmlbench.schemas.protocol import Augmentation, Optimiser, Protocol, load_protocol
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.suite import Suite
@@ -43,7 +43,7 @@ class LaterOptimiser(Optimiser):
     ema: Annotated[float | None, Added(before=None)] = None
 
 
-class Cache(Section):
+class Cache(Schema):
     chunk: int | None = None
 
 

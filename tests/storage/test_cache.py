@@ -13,7 +13,7 @@ import pytest
 
 from dmlbench import ConfigError, DataError
 from dmlbench.storage import cache as folders
-from dmlbench.storage.cache import cache_folder, made_once
+from dmlbench.storage.cache import cache_folder, read_or_create
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -71,17 +71,17 @@ def writes(text: bytes):
 
 def test_a_file_is_written_once(tmp_path):
     path = tmp_path / "deep" / "er" / "x.store"
-    assert made_once(path, read, writes(b"one.")) == b"one."
-    assert made_once(path, read, writes(b"two.")) == b"one."
+    assert read_or_create(path, read, writes(b"one.")) == b"one."
+    assert read_or_create(path, read, writes(b"two.")) == b"one."
     assert os.listdir(path.parent) == ["x.store"]
 
 
 def test_a_damaged_file_is_written_again(tmp_path):
     path = tmp_path / "x.store"
     path.write_bytes(b"tor")
-    assert made_once(path, read, writes(b"whole.")) == b"whole."
+    assert read_or_create(path, read, writes(b"whole.")) == b"whole."
     with pytest.raises(DataError, match="is damaged as soon as it is written"):
-        made_once(tmp_path / "y.store", read, writes(b"never whole"))
+        read_or_create(tmp_path / "y.store", read, writes(b"never whole"))
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), DataError("x"), KeyboardInterrupt()])
@@ -92,9 +92,9 @@ def test_nothing_is_left_of_what_failed(tmp_path, error):
         raise error
 
     with pytest.raises(type(error)):
-        made_once(tmp_path / "x.store", read, fail)
+        read_or_create(tmp_path / "x.store", read, fail)
     assert os.listdir(tmp_path) == []
-    assert made_once(tmp_path / "x.store", read, writes(b"later.")) == b"later."
+    assert read_or_create(tmp_path / "x.store", read, writes(b"later.")) == b"later."
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
@@ -105,14 +105,14 @@ def test_a_full_disk_is_named_and_left_clean(tmp_path, number):
 
     reason = rf"kept in {tmp_path}: {os.strerror(number)}\. Choose another folder"
     with pytest.raises(DataError, match=reason):
-        made_once(tmp_path / "x.store", read, fill)
+        read_or_create(tmp_path / "x.store", read, fill)
     assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_can_not_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match="Nothing can be kept in"):
-        made_once(tmp_path / "file" / "x.store", read, writes(b"x."))
+        read_or_create(tmp_path / "file" / "x.store", read, writes(b"x."))
 
 
 def test_a_file_that_can_not_be_read_is_named(tmp_path):
@@ -120,7 +120,7 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     with pytest.raises(DataError, match=f"kept in {tmp_path}: Permission denied. Choose another"):
-        made_once(tmp_path / "x.store", refused, writes(b"x."))
+        read_or_create(tmp_path / "x.store", refused, writes(b"x."))
 
 
 def test_without_locks_each_writes_a_file_of_its_own(tmp_path, monkeypatch):
@@ -132,10 +132,10 @@ def test_without_locks_each_writes_a_file_of_its_own(tmp_path, monkeypatch):
     def write(file: IO[bytes]) -> None:
         file.write(b"mine.")
         if not path.exists():  # another process is as far
-            made_once(path, read, writes(b"theirs."))
+            read_or_create(path, read, writes(b"theirs."))
 
     path = tmp_path / "x.store"
-    assert made_once(path, read, write) == b"mine."
+    assert read_or_create(path, read, write) == b"mine."
     assert os.listdir(tmp_path) == ["x.store"]
 
 
@@ -154,7 +154,7 @@ def in_halves(path: Path, log: Path, together: Any = None) -> None:
 
     if together:
         together.wait()
-    assert made_once(path, read, write) == b"first half, second half."
+    assert read_or_create(path, read, write) == b"first half, second half."
 
 
 def test_of_many_processes_one_writes_and_all_read(tmp_path):
@@ -176,7 +176,7 @@ def forever(path: Path) -> None:
         file.flush()
         signal.pause()
 
-    made_once(path, read, write)
+    read_or_create(path, read, write)
 
 
 def test_what_a_killed_process_left_is_written_again(tmp_path):
@@ -195,7 +195,7 @@ def test_what_a_killed_process_left_is_written_again(tmp_path):
     waiting.join()
     assert waiting.exitcode == 0
     assert read(path) == b"first half, second half."
-    made_once(tmp_path / "z.store", read, writes(b"z."))  # removes what nobody writes any more
+    read_or_create(tmp_path / "z.store", read, writes(b"z."))  # removes what nobody writes any more
     assert sorted(os.listdir(tmp_path)) == ["log", "x.store", "z.store"]
 
 
@@ -203,5 +203,5 @@ def test_what_another_process_still_writes_is_left_to_it(tmp_path):
     other = tmp_path / "other.partial"
     with other.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        made_once(tmp_path / "x.store", read, writes(b"x."))
+        read_or_create(tmp_path / "x.store", read, writes(b"x."))
         assert other.exists()

@@ -14,7 +14,7 @@ from dmlbench.data.items import load_data
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Trial
 from dmlbench.trials.run_trial import learn, load_once, run_trial
-from dmlbench.trials.scoring import retrieve
+from dmlbench.trials.scoring import score_retrieval
 
 TrialOf = Callable[..., Trial]
 
@@ -105,7 +105,7 @@ def test_each_state_can_be_remembered_to_the_bit_when_training_is_over(trial_of,
     data, embedded, remembered = data_of(trial, workplace), [], []
     for state in learn(trial, workplace, data.splits["train"]):
         embedded.append(state.embed(data.splits["test"]))
-        remembered.append(state.remember())
+        remembered.append(state.snapshot())
     assert not np.allclose(embedded[0], embedded[-1], atol=0.01)
     for embed, expected in zip(reversed(remembered), reversed(embedded), strict=True):
         assert np.array_equal(embed(data.splits["test"]), expected)
@@ -209,10 +209,10 @@ def test_a_network_that_works_in_place_leaves_the_data_alone(trial_of, zoo, work
 def test_metrics_are_computed_on_the_device_of_the_workplace(trial_of, zoo, workplace, monkeypatch):
     def spy(*given):
         told.append(given[-1])
-        return retrieve(*given)
+        return score_retrieval(*given)
 
     told = []
-    monkeypatch.setattr("dmlbench.trials.run_trial.retrieve", spy)
+    monkeypatch.setattr("dmlbench.trials.run_trial.score_retrieval", spy)
     assert run_trial(trial_of(losses=(zoo("Pull"),)), workplace).status == "finished"
     assert told == [workplace.device]
 

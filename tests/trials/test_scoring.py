@@ -17,7 +17,7 @@ from dmlbench.schemas.protocol import load_protocol
 from dmlbench.schemas.trial import Part, Trial
 from dmlbench.training.learner_state import State
 from dmlbench.trials import scoring as outcomes
-from dmlbench.trials.scoring import CURVE_ITEMS, cross_validate, retrieve
+from dmlbench.trials.scoring import CURVE_ITEMS, score_by_cross_validation, score_retrieval
 
 RECALL_AT = (1, 2, 4)
 
@@ -95,7 +95,7 @@ def test_the_epoch_is_selected_on_held_out_classes_though_test_says_otherwise():
     # On held-out classes epoch 2 is best; on test it is the worst.
     learner = Learner((9.0, 0.5), (3.0, 0.0), (0.1, 9.0), (3.0, 0.0))
     trial = make_trial(class_fraction=0.5, min_classes=2)
-    found = retrieve(trial, DATA, RECALL_AT, learner, ignore)
+    found = score_retrieval(trial, DATA, RECALL_AT, learner, ignore)
     assert found["selected_epoch"] == 2
     assert found["selection"] == "best MAP@R on held-out classes"
     expected = metrics(blurred(9.0), DATA.splits["test"])
@@ -116,7 +116,7 @@ def test_test_labels_are_not_scored_before_the_learner_is_done(monkeypatch):
         return evaluate(embeddings, labels, **options)
 
     monkeypatch.setattr(outcomes, "evaluate", spy)
-    retrieve(make_trial(class_fraction=0.5, min_classes=2), DATA, RECALL_AT, learner, ignore)
+    score_retrieval(make_trial(class_fraction=0.5, min_classes=2), DATA, RECALL_AT, learner, ignore)
     assert [is_test for finished, is_test in seen if not finished] == [False] * 3
     assert [is_test for finished, is_test in seen if finished] == [True] * 2
 
@@ -135,7 +135,7 @@ def test_metrics_are_computed_on_the_gpu_of_the_trial(monkeypatch, name, gallery
     splits = {"train": DATA.splits["train"], **parts} if gallery else DATA.splits
     trial, device = make_trial(class_fraction=0.5, min_classes=2), name and torch.device(name)
     learner = Learner(2.0, 0.1, 1.0)
-    retrieve(trial, Data(splits, (), ""), RECALL_AT, learner, ignore, device=device)
+    score_retrieval(trial, Data(splits, (), ""), RECALL_AT, learner, ignore, device=device)
     assert asked == [device if name == "cuda:1" else None] * 5
 
 
@@ -146,15 +146,15 @@ def test_a_learner_that_changes_is_asked_to_remember_the_epochs_that_may_count()
         def embed(some: Items) -> np.ndarray:
             return blurred(noise[0])(some)
 
-        def remember() -> Callable[[Items], np.ndarray]:
+        def snapshot() -> Callable[[Items], np.ndarray]:
             asked.append(noise[0])
             return blurred(noise[0])
 
         for epoch, noise[0] in enumerate((3.0, 0.1, 1.0)):
-            yield State(epoch, None, embed, {}, remember)
+            yield State(epoch, None, embed, {}, snapshot)
 
     trial = make_trial(class_fraction=0.5, min_classes=2)
-    found = retrieve(trial, DATA, RECALL_AT, learn, ignore)
+    found = score_retrieval(trial, DATA, RECALL_AT, learn, ignore)
     assert asked == [3.0, 0.1]
     assert found["selected_epoch"] == 1
     test = DATA.splits["test"]
@@ -163,7 +163,7 @@ def test_a_learner_that_changes_is_asked_to_remember_the_epochs_that_may_count()
 
 
 def test_of_equal_epochs_the_first_is_selected():
-    found = retrieve(
+    found = score_retrieval(
         make_trial(class_fraction=0.5, min_classes=2),
         DATA,
         RECALL_AT,
@@ -177,7 +177,7 @@ def test_of_equal_epochs_the_first_is_selected():
 def test_without_held_out_classes_the_last_epoch_counts(validation):
     learner = Learner(0.0, 0.1, 2.0)
     usual = {"class_fraction": 0.5, "min_classes": 2}
-    found = retrieve(make_trial(**(usual | validation)), DATA, RECALL_AT, learner, ignore)
+    found = score_retrieval(make_trial(**(usual | validation)), DATA, RECALL_AT, learner, ignore)
     assert found["selected_epoch"] == 2
     assert found["selection"] == "last epoch"
     assert found["metrics"] == found["last_epoch_metrics"]
@@ -190,7 +190,7 @@ def test_without_held_out_classes_the_last_epoch_counts(validation):
 def test_the_learner_never_sees_the_classes_held_out_for_its_seed(seed):
     learner = Learner(1.0, 0.5)
     trial = make_trial(seed=seed, class_fraction=0.5, min_classes=2)
-    found = retrieve(trial, DATA, RECALL_AT, learner, ignore)
+    found = score_retrieval(trial, DATA, RECALL_AT, learner, ignore)
     rng = np.random.default_rng((seed, SPLIT_STREAM))
     expected, held = hold_out_classes(DATA.splits["train"], 0.5, 2, rng)
     (given,) = learner.given
@@ -202,7 +202,7 @@ def test_the_learner_never_sees_the_classes_held_out_for_its_seed(seed):
 def test_a_baseline_learns_from_all_training_classes():
     learner = Learner(0.5)
     trial = make_trial("baseline", class_fraction=0.5, min_classes=2)
-    found = retrieve(trial, DATA, RECALL_AT, learner, ignore)
+    found = score_retrieval(trial, DATA, RECALL_AT, learner, ignore)
     assert learner.given[0] is DATA.splits["train"]
     assert found["selected_epoch"] == 0
     assert found["selection"] == "last epoch"
@@ -211,7 +211,7 @@ def test_a_baseline_learns_from_all_training_classes():
 def test_distances_of_each_epoch_are_recorded_and_told():
     told = []
     learner = Learner(2.0, 1.0)
-    found = retrieve(make_trial(class_fraction=0), DATA, RECALL_AT, learner, told.append)
+    found = score_retrieval(make_trial(class_fraction=0), DATA, RECALL_AT, learner, told.append)
     assert told == found["epochs"]
     for epoch, noise in zip(found["epochs"], (2.0, 1.0), strict=True):
         for split, items in DATA.splits.items():
@@ -228,7 +228,7 @@ def test_distances_of_a_large_split_are_measured_on_the_same_items_each_epoch():
         for epoch in range(2):
             yield State(epoch, None, lambda some: sizes.append(some) or some.inputs)
 
-    retrieve(make_trial(class_fraction=0), large, RECALL_AT, learn, ignore)
+    score_retrieval(make_trial(class_fraction=0), large, RECALL_AT, learn, ignore)
     watched = [some for some in sizes if some.labels.max() < 4]
     assert [len(some) for some in watched] == [CURVE_ITEMS] * 2
     assert np.array_equal(watched[0].inputs, watched[1].inputs)
@@ -236,7 +236,7 @@ def test_distances_of_a_large_split_are_measured_on_the_same_items_each_epoch():
 
 
 def test_figures_of_each_query_make_up_the_metrics():
-    found = retrieve(make_trial(class_fraction=0), DATA, RECALL_AT, Learner(1.0), ignore)
+    found = score_retrieval(make_trial(class_fraction=0), DATA, RECALL_AT, Learner(1.0), ignore)
     rows = {name: array.unpack() for name, array in found["per_query"].items()}
     assert {len(row) for row in rows.values()} == {len(DATA.splits["test"])}
     assert rows["average_precision"].mean() == pytest.approx(found["metrics"]["map_at_r"])
@@ -253,7 +253,7 @@ def test_figures_of_each_query_make_up_the_metrics():
 def test_the_embeddings_that_are_kept_are_those_of_the_selected_epoch(class_fraction):
     kept = {}
     trial = make_trial(class_fraction=class_fraction, min_classes=2)
-    found = retrieve(trial, DATA, RECALL_AT, Learner(1.0, 0.5), ignore, kept.update)
+    found = score_retrieval(trial, DATA, RECALL_AT, Learner(1.0, 0.5), ignore, kept.update)
     test = DATA.splits["test"]
     again = evaluate(kept["test"], test.labels, recall_at=RECALL_AT)
     assert set(kept) == {"test"}
@@ -265,7 +265,7 @@ def test_a_collapsed_network_scores_zero_and_is_marked():
     def learn(items: Items) -> Iterator[State]:
         yield State(0, None, lambda some: np.ones((len(some), 4), dtype=np.float32))
 
-    found = retrieve(make_trial(class_fraction=0), DATA, RECALL_AT, learn, ignore)
+    found = score_retrieval(make_trial(class_fraction=0), DATA, RECALL_AT, learn, ignore)
     assert found["collapsed"]
     assert found["metrics"]["map_at_r"] == found["metrics"]["recall@1"] == 0
     assert found["metrics"]["tied"] == 1
@@ -278,7 +278,7 @@ def test_a_network_that_collapses_after_the_epoch_that_counts_is_marked_too():
         yield State(1, 0.0, lambda some: np.ones((len(some), 4), dtype=np.float32))
 
     trial = make_trial(class_fraction=0.5, min_classes=2)
-    found = retrieve(trial, DATA, RECALL_AT, learn, ignore)
+    found = score_retrieval(trial, DATA, RECALL_AT, learn, ignore)
     assert found["selected_epoch"] == 0
     assert found["metrics"]["map_at_r"] > 0
     assert found["collapsed"]
@@ -290,9 +290,9 @@ def test_details_tell_of_the_learner_and_of_test():
         np.append(DATA.splits["test"].labels, 99),
     )
     data = Data({"train": DATA.splits["train"], "test": lonely}, (), "")
-    details = retrieve(make_trial(class_fraction=0), data, RECALL_AT, Learner(1.0, 0.5), ignore)[
-        "details"
-    ]
+    details = score_retrieval(
+        make_trial(class_fraction=0), data, RECALL_AT, Learner(1.0, 0.5), ignore
+    )["details"]
     assert details["epoch"] == 1
     assert details["lone_queries"] == 1
     assert details["validation_items"] == 0
@@ -306,7 +306,7 @@ def test_queries_retrieve_in_the_gallery_at_the_selected_epoch():
     }
     learner = Learner((9.0, 0.5), (3.0, 0.0), (0.1, 1.0), (3.0, 0.0))
     trial = make_trial(class_fraction=0.5, min_classes=2)
-    found = retrieve(trial, Data(splits, (), ""), RECALL_AT, learner, ignore)
+    found = score_retrieval(trial, Data(splits, (), ""), RECALL_AT, learner, ignore)
     assert found["selected_epoch"] == 2
     for noise, name in ((1.0, "metrics"), (0.0, "last_epoch_metrics")):
         queries, gallery = (blurred(noise)(splits[split]) for split in ("query", "gallery"))
@@ -334,7 +334,7 @@ def test_raw_iris_scores_what_scikit_learn_says():
     def learn(items: Items) -> Iterator[State]:
         yield State(0, None, lambda some: some.inputs)
 
-    found = cross_validate(make_trial("baseline"), FLOWERS, learn, ignore)
+    found = score_by_cross_validation(make_trial("baseline"), FLOWERS, learn, ignore)
     expected = cross_val_score(KNeighborsClassifier(), IRIS.data, IRIS.target)
     accuracy = found["metrics"]["knn_accuracy"]
     assert accuracy == pytest.approx(expected.mean(), abs=1e-12)
@@ -358,7 +358,7 @@ def test_no_fold_is_scored_on_what_it_learnt_from():
 
     unique = Items(np.arange(60, dtype=np.float32)[:, None], np.tile([0, 1, 2], 20))
     data = Data({"all": unique}, (), "")
-    found = cross_validate(make_trial("baseline"), data, learn, ignore)
+    found = score_by_cross_validation(make_trial("baseline"), data, learn, ignore)
     assert found["metrics"]["knn_accuracy"] == pytest.approx(1 / 3)  # all go to class 0
     assert [len(items) for items in given] == [48] * 5
     for items in given:
@@ -374,7 +374,7 @@ def test_epochs_are_means_over_the_folds_and_the_last_counts():
         yield State(1, float(fold), lambda some: some.inputs, {"fold": fold})
 
     told = []
-    found = cross_validate(make_trial(), FLOWERS, learn, told.append)
+    found = score_by_cross_validation(make_trial(), FLOWERS, learn, told.append)
     assert [epoch.loss for epoch in found["epochs"]] == [None, 2.0]
     assert found["epochs"] == told
     assert found["selected_epoch"] == 1

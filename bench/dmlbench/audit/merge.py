@@ -22,7 +22,7 @@ MAX_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckedFile:
     """What is to be done with one file."""
 
     path: Path
@@ -37,7 +37,7 @@ class Finding:
 
 
 @dataclass
-class Judge:
+class RecordChecker:
     """Compares a stranger's records with the records, the components and the data that are here."""
 
     store: Store
@@ -52,7 +52,7 @@ class Judge:
         self._components = KnownComponents(self.catalogue, records)
         self._data = KnownData(self.catalogue, records, self.data_dir, self.cache_dir)
 
-    def findings(self, folder: Path) -> list[Finding]:
+    def findings(self, folder: Path) -> list[CheckedFile]:
         """Return what is to be done with each file below `folder` whose name ends in ``.json``.
 
         Nothing is written. Of two files with one trial the second is compared with the first.
@@ -71,7 +71,7 @@ class Judge:
                 self._ours[record.id] = record
         return found
 
-    def _judge(self, path: Path) -> Finding:
+    def _judge(self, path: Path) -> CheckedFile:
         try:
             _check_file(path)
             record = read_record(path)
@@ -79,14 +79,14 @@ class Judge:
             if wrong:
                 raise DataError("; ".join(wrong))
             if self._is_there(record):
-                return Finding(path, record=record, is_there=True)
+                return CheckedFile(path, record=record, is_there=True)
             notes = [
                 *self._components.notes(record.trial),
                 *self._data.notes(record, others_too=self.allow_other_data),
             ]
         except DataError as error:
-            return Finding(path, refused=str(error).removeprefix(f"{path} ").removesuffix("."))
-        return Finding(path, record=record, notes=tuple(notes))
+            return CheckedFile(path, refused=str(error).removeprefix(f"{path} ").removesuffix("."))
+        return CheckedFile(path, record=record, notes=tuple(notes))
 
     def _is_there(self, record: Record) -> bool:
         """Return whether we have the record, or a finished one of the trial that failed in it.
@@ -108,7 +108,7 @@ class Judge:
         return True
 
 
-def take(findings: Sequence[Finding], store: Store) -> list[Finding]:
+def import_records(findings: Sequence[CheckedFile], store: Store) -> list[CheckedFile]:
     """Write the records that were neither refused nor there; return `findings` as they came out.
 
     Each is written whole or not at all.
@@ -116,7 +116,7 @@ def take(findings: Sequence[Finding], store: Store) -> list[Finding]:
     return [_taken(found, store) for found in findings]
 
 
-def _taken(found: Finding, store: Store) -> Finding:
+def _taken(found: CheckedFile, store: Store) -> CheckedFile:
     if found.record is None or found.is_there:
         return found
     try:

@@ -17,7 +17,7 @@ _HEAD = 4096
 
 
 @dataclass(frozen=True)
-class Findings:
+class PublishedCheck:
     """How the files in a folder differ from those that the records give, by path in it."""
 
     compared: tuple[str, ...]
@@ -38,7 +38,7 @@ class Findings:
         return dict(sorted(reasons.items()))
 
 
-def check(texts: Mapping[str, str], folder: Path) -> Findings:
+def check(texts: Mapping[str, str], folder: Path) -> PublishedCheck:
     """Compare the files in `folder` with what they should be; nothing is written.
 
     Args:
@@ -57,7 +57,7 @@ def check(texts: Mapping[str, str], folder: Path) -> Findings:
             if held != text.encode():
                 different.append(path)
     left_over = _left_over(texts, folder)
-    return Findings(*map(tuple, (compared, present, missing, different, left_over)))
+    return PublishedCheck(*map(tuple, (compared, present, missing, different, left_over)))
 
 
 def _read(path: Path) -> bytes | None:

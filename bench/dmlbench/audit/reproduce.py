@@ -64,7 +64,7 @@ class Reproduction:
         return self.to_the_bit or (bool(self.platform) and near)
 
 
-def compare(record: Record, again: Record) -> Reproduction:
+def compare_records(record: Record, again: Record) -> Reproduction:
     """Return how `again`, of the same trial, compares with `record`."""
     again = Record.model_validate_json(again.to_json())  # as if it had been read, too
     platform = changed(_platform(record), _platform(again))

@@ -9,7 +9,7 @@ import click
 from dmlbench.cli.options import cache_dir_option, data_dir_option
 
 if TYPE_CHECKING:
-    from dmlbench.audit.merge import Finding
+    from dmlbench.audit.merge import CheckedFile
 
 
 @click.command("merge")
@@ -44,22 +44,22 @@ def command(
     Checked are the schema and the identity, the data, the source of the components, and the
     metrics, recomputed from the per-query results. See docs/records.md.
     """
-    from dmlbench.audit.merge import Judge, take
+    from dmlbench.audit.merge import RecordChecker, import_records
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.storage.record_store import Store
 
     store = Store(into)
-    judge = Judge(store, Catalogue.discover(), data_dir, cache_dir, allow_other_data)
+    judge = RecordChecker(store, Catalogue.discover(), data_dir, cache_dir, allow_other_data)
     findings = judge.findings(folder)
     if not dry_run and any(found.record and not found.is_there for found in findings):
         store.check_writable("--into")
-        findings = take(findings, store)
+        findings = import_records(findings, store)
     _report(findings, into, dry_run)
     if any(found.refused for found in findings):
         raise SystemExit(1)
 
 
-def _report(findings: "list[Finding]", into: Path, dry_run: bool) -> None:
+def _report(findings: "list[CheckedFile]", into: Path, dry_run: bool) -> None:
     from dmlbench.leaderboard.formats.escaping import plain
 
     notes = Counter(plain(note, 300) for found in findings for note in found.notes)

@@ -9,7 +9,7 @@ import click
 from dmlbench.cli.options import cache_dir_option, data_dir_option
 
 if TYPE_CHECKING:
-    from dmlbench.audit.published_files import Findings
+    from dmlbench.audit.published_files import PublishedCheck
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.data.items import Data
     from dmlbench.schemas.trial import Trial
@@ -114,7 +114,7 @@ def _data_reader(
     return read
 
 
-def _report(findings: "Findings", output: Path, command: str) -> None:
+def _report(findings: "PublishedCheck", output: Path, command: str) -> None:
     for path, reason in findings.stale.items():
         click.echo(f"stale: {output / path}: {reason}", err=True)
     if findings.stale:

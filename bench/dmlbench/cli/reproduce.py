@@ -35,13 +35,13 @@ def command(
     """
     from tempfile import TemporaryDirectory
 
-    from dmlbench.audit.reproduce import compare, plan_again
+    from dmlbench.audit.reproduce import compare_records, plan_again
     from dmlbench.cli.progress import ProgressDisplay, decoding_display
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.hook_plugins import plugin_manager
     from dmlbench.components.workplace import Workplace
     from dmlbench.compute.device import pick_device
-    from dmlbench.contracts.executor import Site
+    from dmlbench.contracts.executor import WorkerSettings
     from dmlbench.executors.run import default_jobs, run
     from dmlbench.storage.record_store import read_record
 
@@ -54,9 +54,9 @@ def command(
     hooks.register(ProgressDisplay(len(plan.trials)))
     jobs = min(default_jobs(device), len(plan.trials)) if jobs is None else jobs
     with TemporaryDirectory(prefix="dmlbench-") as folder:
-        again = run(plan, Site(Path(folder), data_dir, device, cache_dir), hooks, jobs)
+        again = run(plan, WorkerSettings(Path(folder), data_dir, device, cache_dir), hooks, jobs)
     by_id = {record.id: record for record in again}
-    found = [compare(record, by_id[record.id]) for record in records]
+    found = [compare_records(record, by_id[record.id]) for record in records]
     _show(found)
     if not all(each.reproduced for each in found):
         raise SystemExit(1)

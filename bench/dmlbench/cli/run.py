@@ -143,7 +143,7 @@ def command(
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.hook_plugins import plugin_manager
     from dmlbench.compute.device import pick_device
-    from dmlbench.contracts.executor import Site
+    from dmlbench.contracts.executor import WorkerSettings
     from dmlbench.executors.run import default_jobs, progress, run
     from dmlbench.leaderboard.formats.terminal import print_tables
     from dmlbench.planning.planner import Planner
@@ -168,7 +168,7 @@ def command(
         Store(folder).check_writable()
     hooks = plugin_manager(catalogue)
     hooks.register(EpochLog() if log else ProgressDisplay(len(before.to_do)))
-    site = Site(store.folder, data_dir, device, cache_dir, keep_embeddings)
+    site = WorkerSettings(store.folder, data_dir, device, cache_dir, keep_embeddings)
     records = run(plan, site, hooks, jobs)
     print_tables(records)
     published = _publish(store, output / "leaderboards", hooks)

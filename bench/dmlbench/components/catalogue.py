@@ -15,7 +15,7 @@ from dmlbench.errors import ConfigError, PluginError, guarded, nearest
 
 
 @dataclass(frozen=True)
-class Found:
+class Match:
     """What a reference names: an entry, and the argument if the entry is a family."""
 
     entry: Entry
@@ -43,7 +43,7 @@ class Catalogue:
         names = [entry.name for entry in entries]
         return [e.name if names.count(e.name) == 1 else e.qualified for e in entries]
 
-    def find(self, kind: str, reference: str) -> Found:
+    def find(self, kind: str, reference: str) -> Match:
         """Return what `reference` names, without importing it.
 
         Understood are, in this order: ``name``, ``family/argument``, ``family:argument``,
@@ -56,7 +56,7 @@ class Catalogue:
         for name, argument in _readings(reference):
             matches = [e for e in entries if name in (e.name, e.qualified)]
             if len(matches) == 1:
-                return Found(matches[0], argument)
+                return Match(matches[0], argument)
             if matches:
                 raise ConfigError(
                     f"Two installed packages offer a {kind} named {name!r}. Say which one: "
@@ -65,15 +65,15 @@ class Catalogue:
                 )
         module, colon, attribute = reference.rpartition(":")
         if colon and attribute.isidentifier() and _is_module(module):
-            return Found(Entry(kind, reference, "", "", reference))
+            return Match(Entry(kind, reference, "", "", reference))
         raise ConfigError(
             f"There is no {kind} named {reference!r}."
             + nearest(reference, [e.name for e in entries])
             + " A class of your own is named as 'module:Class' or './file.py:Class'."
         )
 
-    def meant(self, kind: str, name: str, home: str) -> str:
-        """Return the reference to what the distribution `home` means by `name`: first its own.
+    def qualify(self, kind: str, name: str, owner: str) -> str:
+        """Return the reference to what the distribution `owner` means by `name`: first its own.
 
         So what a loss calls its default miner, or a file that ships its backbone, stays the same
         when another package offers something of that name.
@@ -82,8 +82,8 @@ class Catalogue:
         for family, _ in _readings(name):
             if family in known:
                 return name
-            if f"{home}:{family}" in known:
-                return f"{home}:{name}"
+            if f"{owner}:{family}" in known:
+                return f"{owner}:{name}"
         return name
 
     def is_same(self, kind: str, reference: str, other: str) -> bool:
@@ -93,7 +93,7 @@ class Catalogue:
         except ConfigError:
             return False
 
-    def load(self, kind: str, reference: str) -> tuple[Found, Any]:
+    def load(self, kind: str, reference: str) -> tuple[Match, Any]:
         """Return what `reference` names and the imported class.
 
         Raises:
@@ -107,7 +107,7 @@ class Catalogue:
             try:
                 self.find(
                     "miner",
-                    self.meant("miner", component.default_miner, found.entry.distribution),
+                    self.qualify("miner", component.default_miner, found.entry.distribution),
                 )
             except ConfigError as error:
                 raise PluginError(

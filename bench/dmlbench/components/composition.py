@@ -83,14 +83,14 @@ def _written(weight: float) -> str:
     return (short if float(short) == weight else repr(weight)).replace("e+", "e")
 
 
-def meant(catalogue: Catalogue, kind: str, reference: str, home: str) -> str:
-    """Return `reference` with each of its names as the distribution `home` means it."""
+def qualify(catalogue: Catalogue, kind: str, reference: str, owner: str) -> str:
+    """Return `reference` with each of its names as the distribution `owner` means it."""
     found = []
     for weight, name in terms(kind, reference):
         outer, slash, inner = name.partition("/")
-        full = catalogue.meant(kind, outer, home)
+        full = catalogue.qualify(kind, outer, owner)
         found.append(
-            Term(weight, full + slash + (catalogue.meant(kind, inner, home) if slash else ""))
+            Term(weight, full + slash + (catalogue.qualify(kind, inner, owner) if slash else ""))
         )
     return spell(found)
 
@@ -177,7 +177,7 @@ class Composition:
         return len(self.ingredients) > 1 or self.ingredients[0].weight != 1
 
     @property
-    def mined(self) -> tuple[Ingredient, ...]:
+    def losses_with_miner(self) -> tuple[Ingredient, ...]:
         """Return the losses that take what a miner chooses; of one around another the inner one."""
         inner = [each.innermost for each in self.ingredients]
         return tuple(each for each in inner if each.component.takes != "labels")

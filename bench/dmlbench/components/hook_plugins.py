@@ -11,7 +11,7 @@ from dmlbench.errors import PluginError
 
 if TYPE_CHECKING:
     pass
-from dmlbench.contracts.hooks import _PROJECT, Specification
+from dmlbench.contracts.hooks import PROJECT, Specification
 
 
 def plugin_manager(catalogue: Catalogue) -> pluggy.PluginManager:
@@ -19,7 +19,7 @@ def plugin_manager(catalogue: Catalogue) -> pluggy.PluginManager:
 
     One that can't is left out with a warning: pluggy's own loader would let it end the run.
     """
-    manager = pluggy.PluginManager(_PROJECT)
+    manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Specification)
     for entry in catalogue.of_kind("hooks"):
         try:

@@ -19,7 +19,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Site:
+class WorkerSettings:
     """What an executor's workers need to know; small enough to be sent to them."""
 
     records: Path

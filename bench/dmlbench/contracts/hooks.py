@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from dmlbench.schemas.record import Record
     from dmlbench.schemas.trial import Trial
 
-_PROJECT = "dmlbench"
-hookspec = pluggy.HookspecMarker(_PROJECT)
-hookimpl = pluggy.HookimplMarker(_PROJECT)
+PROJECT = "dmlbench"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Specification:

@@ -9,7 +9,7 @@ import numpy as np
 from dmlbench.contracts.components import Dataset
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.encoded import sources
-from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.data.photos.store import OnProgress, photo_store
 from dmlbench.errors import ConfigError, DataError, PluginError
 from dmlbench.storage.cache import cache_folder
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     Tables = Mapping[str, datasets.Dataset]
 
-Inputs = np.ndarray | Pictures
+Inputs = np.ndarray | StoredPhotos
 """Images ``[N, C, H, W]`` uint8, stored photos that stand for such an array, or vectors ``[N, D]``
 float32."""
 
 
-def read_inputs(
+def load_inputs(
     dataset: Dataset,
     tables: "Tables",
     photos: PhotoFormat,
@@ -71,7 +71,7 @@ def _stored(
     store, places = photo_store(images, photos, folder, on_progress)
     ends = np.cumsum([len(table) for table in tables.values()])
     parts = zip(tables, np.split(places, ends[:-1]), strict=True)
-    return {name: Pictures(store, some, photos.image_size) for name, some in parts}
+    return {name: StoredPhotos(store, some, photos.image_size) for name, some in parts}
 
 
 def _with_colour(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmlbench.contracts.components import Dataset
-from dmlbench.data.inputs import Inputs, read_inputs
+from dmlbench.data.inputs import Inputs, load_inputs
 from dmlbench.data.photos.decoding import PhotoFormat
-from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.data.photos.store import OnProgress
 from dmlbench.errors import DataError, PluginError, guarded
 
@@ -58,7 +58,7 @@ class Items:
 
     def flat(self) -> np.ndarray:
         """Return each item as one row ``[N, D]`` float32, a copy: pixels in 0-1, or the vector."""
-        inputs = self.inputs.centre() if isinstance(self.inputs, Pictures) else self.inputs
+        inputs = self.inputs.centre() if isinstance(self.inputs, StoredPhotos) else self.inputs
         rows = inputs.reshape(len(self), -1).astype(np.float32)
         if inputs.dtype == np.uint8:
             rows /= 255
@@ -66,7 +66,7 @@ class Items:
 
     def blocks(self) -> Iterator["Items"]:
         """Yield all items in order: arrays at once, photos in parts that fit in memory."""
-        if not isinstance(self.inputs, Pictures):
+        if not isinstance(self.inputs, StoredPhotos):
             yield self
             return
         for start in range(0, len(self), BLOCK):
@@ -133,7 +133,7 @@ def load_data(
     if dataset.evaluation == "query-gallery":
         _check_shared(dataset, splits)
     photos = PhotoFormat(photos, photos) if isinstance(photos, int) else photos
-    inputs = read_inputs(dataset, tables, photos, cache_dir, on_progress)
+    inputs = load_inputs(dataset, tables, photos, cache_dir, on_progress)
     splits = {name: replace(items, inputs=inputs[name]) for name, items in splits.items()}
     return Data(splits, class_names, _fingerprint(splits, class_names))
 
@@ -227,7 +227,7 @@ def _check_shared(dataset: Dataset, splits: Mapping[str, Items]) -> None:
 def _fingerprint(splits: Mapping[str, Items], class_names: tuple[str, ...]) -> str:
     digest = sha256("\0".join(class_names).encode())
     for name, items in sorted(splits.items()):
-        inputs = items.inputs.digests if isinstance(items.inputs, Pictures) else items.inputs
+        inputs = items.inputs.digests if isinstance(items.inputs, StoredPhotos) else items.inputs
         for array in (inputs, items.labels, items.groups):
             if array is None:
                 continue

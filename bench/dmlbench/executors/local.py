@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from dmlbench.contracts.executor import Event, Site
+from dmlbench.contracts.executor import Event, WorkerSettings
 from dmlbench.errors import DataError
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Trial
@@ -27,20 +27,22 @@ _GRACE_SECONDS = 5.0
 _SPAWN = multiprocessing.get_context("spawn")  # a fork of a process that used torch may hang
 
 
-def run_local(trials: Sequence[Trial], site: Site, jobs: int) -> Generator[Event, None, None]:
+def run_local(
+    trials: Sequence[Trial], settings: WorkerSettings, jobs: int
+) -> Generator[Event, None, None]:
     """Run `trials` in `jobs` worker processes and yield what happens, as it happens.
 
     Each worker computes on one CPU thread: so side by side they do more than one process with
     many threads, and the figures do not depend on their number.
     """
     waiting = deque(trials)
-    workers = [_Worker(site) for _ in range(min(jobs, len(trials)))]
+    workers = [_Worker(settings) for _ in range(min(jobs, len(trials)))]
     try:
         while waiting or any(worker.trial for worker in workers):
             for place, worker in enumerate(workers):
                 if waiting and worker.is_dead():
                     worker.stop()
-                    workers[place] = _Worker(site)
+                    workers[place] = _Worker(settings)
             for worker in workers:
                 if worker.trial is None and waiting:
                     worker.start(waiting.popleft())
@@ -57,12 +59,14 @@ def run_local(trials: Sequence[Trial], site: Site, jobs: int) -> Generator[Event
 class _Worker:
     """A worker process as this process sees it."""
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.settings = settings
         self.trial: Trial | None = None
         self.ended = False
         self.pipe, theirs = _SPAWN.Pipe()
-        self.process: SpawnProcess = _SPAWN.Process(target=_work, args=(theirs, site), daemon=True)
+        self.process: SpawnProcess = _SPAWN.Process(
+            target=_work, args=(theirs, settings), daemon=True
+        )
         with _one_thread():
             self.process.start()
         theirs.close()  # so that this end sees it when the worker dies
@@ -94,7 +98,7 @@ class _Worker:
         how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
         hint = " The machine may have run out of memory." if -code == signal.SIGKILL else ""
         reason = f"The worker process {how} in the middle of the trial.{hint}"
-        store = Store(self.site.records)
+        store = Store(self.settings.records)
         with suppress(DataError):  # it may have died after its work was done
             written = store.read(trial)
             if written is not None and written.status == "finished":
@@ -111,7 +115,7 @@ class _Worker:
         self.process.join()
 
 
-def _work(pipe: "Connection[Any, Any]", site: Site) -> None:
+def _work(pipe: "Connection[Any, Any]", settings: WorkerSettings) -> None:
     """Run the trials that come through `pipe` until it closes, or the device works no more.
 
     What happens goes back through it, each time with whether it was the last.
@@ -130,16 +134,19 @@ def _work(pipe: "Connection[Any, Any]", site: Site) -> None:
             os._exit(1)
 
     workplace = Workplace(
-        Catalogue.discover(), site.data_dir, device.pick_device(site.device), site.cache_dir
+        Catalogue.discover(),
+        settings.data_dir,
+        device.pick_device(settings.device),
+        settings.cache_dir,
     )
-    store = Store(site.records)
+    store = Store(settings.records)
     while True:
         try:
             trial = pipe.recv()
         except EOFError:
             return
         tell(Event("started", trial))
-        keep = partial(store.write_embeddings, trial) if site.keep_embeddings else None
+        keep = partial(store.write_embeddings, trial) if settings.keep_embeddings else None
         record = run_trial(trial, workplace, partial(_tell_epoch, tell, trial), keep)
         last = record.status == "failed" and not device.still_works(workplace.device)
         tell(Event("finished", trial, record=store.keep(record)), last=last)

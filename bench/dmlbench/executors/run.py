@@ -9,7 +9,7 @@ from typing import Any
 
 import pluggy
 
-from dmlbench.contracts.executor import Event, Site
+from dmlbench.contracts.executor import Event, WorkerSettings
 from dmlbench.errors import DataError
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.record import Record
@@ -52,31 +52,33 @@ def progress(plan: Plan, store: Store, *, embeddings: bool = False) -> Progress:
     return Progress(tuple(done), tuple(to_do), tuple(damaged))
 
 
-def run(plan: Plan, site: Site, hooks: pluggy.PluginManager, jobs: int) -> list[Record]:
+def run(
+    plan: Plan, settings: WorkerSettings, hooks: pluggy.PluginManager, jobs: int
+) -> list[Record]:
     """Run the unfinished trials of `plan` and return the records of all, in the plan's order.
 
     Args:
         plan: what to run.
-        site: where records go, where data are, which device.
+        settings: where records go, where data are, which device.
         hooks: who listens.
         jobs: worker processes; 0 runs the trials in this process.
     """
-    before = progress(plan, Store(site.records), embeddings=site.keep_embeddings)
+    before = progress(plan, Store(settings.records), embeddings=settings.keep_embeddings)
     records = {record.id: record for record in before.done}
     hook = hooks.hook
-    _tell(hook.dmlbench_run_started, plan=plan)
-    with closing(_events(before.to_do, site, jobs)) as events:
+    _notify(hook.dmlbench_run_started, plan=plan)
+    with closing(_events(before.to_do, settings, jobs)) as events:
         for event in events:
             if event.kind == "started":
-                _tell(hook.dmlbench_trial_started, trial=event.trial)
+                _notify(hook.dmlbench_trial_started, trial=event.trial)
             elif event.epoch is not None:
                 metrics = event.epoch.model_dump(mode="json")
-                _tell(hook.dmlbench_epoch_finished, trial=event.trial, metrics=metrics)
+                _notify(hook.dmlbench_epoch_finished, trial=event.trial, metrics=metrics)
             elif event.record is not None:
                 records[event.trial.id] = event.record
-                _tell(hook.dmlbench_trial_finished, trial=event.trial, record=event.record)
+                _notify(hook.dmlbench_trial_finished, trial=event.trial, record=event.record)
     ordered = [records[trial.id] for trial in plan.trials]
-    _tell(hook.dmlbench_run_finished, records=ordered)
+    _notify(hook.dmlbench_run_finished, records=ordered)
     return ordered
 
 
@@ -95,7 +97,7 @@ def default_jobs(device: str) -> int:
     return 1
 
 
-def _tell(hook: Callable[..., Any], **news: Any) -> None:
+def _notify(hook: Callable[..., Any], **news: Any) -> None:
     """Call who listens; a listener that raises anything is reported and steers nothing."""
     try:
         hook(**news)
@@ -103,11 +105,13 @@ def _tell(hook: Callable[..., Any], **news: Any) -> None:
         warnings.warn(f"A hook plugin failed: {type(error).__name__}: {error}", stacklevel=2)
 
 
-def _events(trials: tuple[Trial, ...], site: Site, jobs: int) -> Generator[Event, None, None]:
+def _events(
+    trials: tuple[Trial, ...], settings: WorkerSettings, jobs: int
+) -> Generator[Event, None, None]:
     if jobs == 0:
         from dmlbench.executors.inline import run_inline
 
-        return run_inline(trials, site)
+        return run_inline(trials, settings)
     from dmlbench.executors.local import run_local
 
-    return run_local(trials, site, jobs)
+    return run_local(trials, settings, jobs)

@@ -13,7 +13,7 @@ _TIES = (
 )
 
 
-def facts(table: Table) -> dict[str, str]:
+def protocol_facts(table: Table) -> dict[str, str]:
     """Return what was held equal for all rows, by topic."""
     protocol, optimiser = table.protocol, table.protocol.optimiser
     seeds = sorted({record.trial.seed for record in table.records})

@@ -12,7 +12,7 @@ from dmlbench.leaderboard.distance_curves import curves_row
 from dmlbench.leaderboard.formats.csv import to_csv
 from dmlbench.leaderboard.formats.json import to_json
 from dmlbench.leaderboard.formats.latex import to_latex
-from dmlbench.leaderboard.formats.markdown import Pictures, index, page, samplers_page
+from dmlbench.leaderboard.formats.markdown import PageImages, index, markdown_page, samplers_page
 from dmlbench.leaderboard.formats.markdown_across import across_page
 from dmlbench.leaderboard.formats.svg import distances_svg, ranking_svg
 from dmlbench.leaderboard.loss_grid import by_sampler, differing_by_sampler
@@ -87,7 +87,9 @@ def _files(stem: PurePosixPath, table: Table) -> dict[str, str]:
     }
     pictures = {name: f"{stem.name}.{name}.svg" for name, svg in drawings.items() if svg}
     files = {f"{stem}.{name}.svg": svg for name, svg in drawings.items() if svg}
-    text = page(table, stem.name, Pictures(**pictures, distances_row=row.label if row else ""))
+    text = markdown_page(
+        table, stem.name, PageImages(**pictures, distances_row=row.label if row else "")
+    )
     files |= {f"{stem}.md": text, f"{stem}.csv": to_csv(table), f"{stem}.tex": to_latex(table)}
     return {f"{stem}.json": to_json(table), **files}
 

@@ -75,7 +75,7 @@ class Ranking:
         return display_name(self.metric)
 
 
-def rank(rows: Sequence[Row], metric: str, to_beat: Sequence[Row] | None = None) -> Ranking:
+def rank_rows(rows: Sequence[Row], metric: str, to_beat: Sequence[Row] | None = None) -> Ranking:
     """Return `rows` (trained, of one backbone) compared with the best of them by `metric`.
 
     They are compared on the finished seeds that most of them share; a row that lacks one of those

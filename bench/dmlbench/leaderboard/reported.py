@@ -8,14 +8,14 @@ from dmlbench.leaderboard.metric_names import display_name, percent
 from dmlbench.leaderboard.ranking_cells import NOTHING, Cells
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
-from dmlbench.schemas.base import Section, read_toml
+from dmlbench.schemas.base import Schema, read_toml
 from dmlbench.schemas.protocol import Protocol, load_protocol
 
 _FIELDS = {"step_epochs": "optimiser.step_epochs"}
 """Fields that a protocol's name may say were changed, as `Protocol.change` wants them."""
 
 
-class Source(Section):
+class PaperSource(Schema):
     """Where figures were read."""
 
     paper: str
@@ -28,7 +28,7 @@ class Source(Section):
         return f"{self.paper}: {self.place}. Read in: {self.provenance}."
 
 
-class Entry(Section):
+class ReportedRow(Schema):
     """The figures of one method on one dataset."""
 
     source: str
@@ -61,11 +61,11 @@ class Entry(Section):
         return protocol
 
 
-class Reported(Section):
+class Reported(Schema):
     """All that is reported."""
 
-    sources: dict[str, Source]
-    entries: tuple[Entry, ...]
+    sources: dict[str, PaperSource]
+    entries: tuple[ReportedRow, ...]
 
 
 @cache
@@ -78,7 +78,7 @@ def reported() -> Reported:
     return read_toml(Reported, files("dmlbench.leaderboard") / "reported.toml")
 
 
-def reported_rows(table: Table) -> Mapping[str, Entry]:
+def reported_rows(table: Table) -> Mapping[str, ReportedRow]:
     """Return what is reported of the rows of `table`, by the row's id.
 
     Rows have the loss's own defaults, the protocol's backbone and nothing changed; the data are the
@@ -121,7 +121,7 @@ def reported_cells(table: Table) -> tuple[Cells, list[str]] | None:
     return Cells([*headings, "Source"], lines, range(1, len(headings))), footnotes
 
 
-def _is_of(entry: Entry, row: Row) -> bool:
+def _is_of(entry: ReportedRow, row: Row) -> bool:
     parts = row.trial.parts
     loss, backbone = parts.get("loss"), parts.get("backbone")
     if loss is None or (loss.name, loss.distribution) != (entry.loss, "dmlbench"):

@@ -7,7 +7,7 @@ from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 
 
-def details(table: Table) -> tuple[list[str], list[list[str]]]:
+def row_details(table: Table) -> tuple[list[str], list[list[str]]]:
     """Return headings and a line for each finished row; columns without a text are left out."""
     last = [metric for metric in table.metrics if metric in ("recall@1", table.headline)]
     counts = [metric for metric in last if metric == table.headline]

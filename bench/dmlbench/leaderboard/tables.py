@@ -10,7 +10,7 @@ from typing import Any
 from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.leaderboard.metric_names import display_name, headline, shown
 from dmlbench.leaderboard.new_classes import NewClasses, for_new_classes
-from dmlbench.leaderboard.ranking import Ranking, over_floor, rank
+from dmlbench.leaderboard.ranking import Ranking, over_floor, rank_rows
 from dmlbench.leaderboard.rows import Row, named_rows
 from dmlbench.schemas.protocol import Protocol
 from dmlbench.schemas.record import Record
@@ -98,7 +98,7 @@ class Table:
         if self.headline is None:
             return {}
         return {
-            backbone: rank(rows, self.headline, self._on_the_same_features(rows[0]))
+            backbone: rank_rows(rows, self.headline, self._on_the_same_features(rows[0]))
             for backbone, rows in self.lanes.items()
         }
 

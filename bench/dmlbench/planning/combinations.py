@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.composition import Composition, compose, meant, terms
+from dmlbench.components.composition import Composition, compose, qualify, terms
 from dmlbench.errors import ConfigError, PluginError
 from dmlbench.schemas.protocol import PAPER, Protocol
 from dmlbench.schemas.suite import Suite
@@ -34,7 +34,6 @@ class Combinations:
         Raises:
             ConfigError: an unknown name, or components that don't go together.
         """
-        meant = self.catalogue.meant
         backbone = self._backbone(suite, protocol, settings)
         for chosen in (*self._loss_rows(suite), *self._probe_rows(suite)):
             named = {kind: (name, settings.get(kind, {})) for kind, name in chosen.items()}
@@ -45,7 +44,7 @@ class Combinations:
             baselines = tuple(self.catalogue.references("baseline"))
         elif baselines == "floors":
             floors = protocol.baselines.floors
-            baselines = tuple(meant("baseline", floor, HOME) for floor in floors)
+            baselines = tuple(self.catalogue.qualify("baseline", floor, HOME) for floor in floors)
         for baseline in baselines:
             takes = getattr(self._try("baseline", baseline), "takes", "pixels")
             row: dict[str, Chosen] = {"baseline": (baseline, settings.get("baseline", {}))}
@@ -56,7 +55,7 @@ class Combinations:
     def _backbone(self, suite: Suite, protocol: Protocol, settings: Settings) -> Chosen:
         """Return the backbone asked for, or the protocol's with the settings that it names."""
         given = settings.get("backbone", {})
-        own = self.catalogue.meant("backbone", protocol.backbone, HOME)
+        own = self.catalogue.qualify("backbone", protocol.backbone, HOME)
         asked = suite.backbone
         if asked in (None, protocol.backbone) or self.catalogue.is_same("backbone", asked, own):
             return own, {**protocol.backbone_settings, **given}
@@ -66,26 +65,26 @@ class Combinations:
         """Return the protocol's sampler, or the one that the source of `loss` uses."""
         given = settings.get("sampler", {})
         if protocol.sampler != PAPER:
-            own = self.catalogue.meant("sampler", protocol.sampler, HOME)
+            own = self.catalogue.qualify("sampler", protocol.sampler, HOME)
             return own, {**protocol.sampler_settings, **given}
         composition = self._compose(loss)
         if composition is None:  # fails in its trials, whatever the sampler
-            return self.catalogue.meant("sampler", "random", HOME), given
+            return self.catalogue.qualify("sampler", "random", HOME), given
         first = composition.ingredients[0].innermost
         name, usual = first.component.paper_sampler
-        home = first.entry.distribution or HOME
-        return self.catalogue.meant("sampler", name, home), {**usual, **given}
+        owner = first.entry.distribution or HOME
+        return self.catalogue.qualify("sampler", name, owner), {**usual, **given}
 
     def _loss_rows(self, suite: Suite) -> Iterator[dict[str, str]]:
         everything = [self._as_trained(name) for name in self.catalogue.references("loss")]
         for reference in everything if suite.losses == "all" else suite.losses:
             composition = self._compose(reference)
-            mined = [] if composition is None else composition.mined
+            mined = [] if composition is None else composition.losses_with_miner
             if composition is not None and not mined:
                 if isinstance(suite.miners, tuple):
                     raise ConfigError(
                         f"{reference} learns from labels and takes no miner. Losses that do: "
-                        f"{', '.join(self._mined())}."
+                        f"{', '.join(self._losses_with_miner())}."
                     )
                 yield {"loss": reference}
             elif isinstance(suite.miners, tuple):
@@ -103,18 +102,18 @@ class Combinations:
         component = self._try("loss", reference)
         if component is None or not component.trained_as:
             return reference
-        home = self.catalogue.find("loss", reference).entry.distribution
-        return meant(self.catalogue, "loss", component.trained_as, home)
+        owner = self.catalogue.find("loss", reference).entry.distribution
+        return qualify(self.catalogue, "loss", component.trained_as, owner)
 
     def _probe_rows(self, suite: Suite) -> Iterator[dict[str, str]]:
         if suite.miners != "all":
             return
-        names = [self.catalogue.meant("loss", probe, HOME) for probe in suite.probes]
+        names = [self.catalogue.qualify("loss", probe, HOME) for probe in suite.probes]
         probes = {name: self._compose(name) for name in names}
-        if not probes or any(loss and not loss.mined for loss in probes.values()):
+        if not probes or any(loss and not loss.losses_with_miner for loss in probes.values()):
             raise ConfigError(
                 f"miners = 'all' needs probes: losses that take a miner, not {suite.probes}. "
-                f"There are: {', '.join(self._mined())}."
+                f"There are: {', '.join(self._losses_with_miner())}."
             )
         for miner in self.catalogue.references("miner"):
             component = self._try("miner", miner)
@@ -122,7 +121,7 @@ class Combinations:
                 if (
                     loss is None
                     or component is None
-                    or loss.mined[0].component.takes != component.makes
+                    or loss.losses_with_miner[0].component.takes != component.makes
                 ):
                     continue
                 if self._default_miner(loss) != miner:
@@ -134,12 +133,12 @@ class Combinations:
     def _default_miner(self, composition: Composition) -> str:
         """Return the miner that each term names, one if all name the same."""
         miners = [
-            self.catalogue.meant("miner", term.component.default_miner, term.entry.distribution)
-            for term in composition.mined
+            self.catalogue.qualify("miner", term.component.default_miner, term.entry.distribution)
+            for term in composition.losses_with_miner
         ]
         return "+".join(miners if len(set(miners)) > 1 else miners[:1])
 
-    def _mined(self) -> list[str]:
+    def _losses_with_miner(self) -> list[str]:
         losses = {name: self._try("loss", name) for name in self.catalogue.references("loss")}
         return [name for name, loss in losses.items() if loss and loss.takes != "labels"]
 

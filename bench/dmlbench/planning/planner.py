@@ -144,7 +144,7 @@ class Planner:
             text = str(changes[key])
             if key in ("backbone", "sampler"):
                 own = getattr(protocol, key)
-                if self.catalogue.is_same(key, text, self.catalogue.meant(key, own, HOME)):
+                if self.catalogue.is_same(key, text, self.catalogue.qualify(key, own, HOME)):
                     continue  # spelt in another way
             protocol = protocol.change(key, text)
         return protocol

@@ -12,7 +12,7 @@ from dmlbench.errors import ConfigError, nearest
 from dmlbench.schemas.added import Added, added
 
 
-class Section(BaseModel):
+class Schema(BaseModel):
     """A validated, unchangeable table of a TOML file; unknown keys are refused.
 
     A field that is added after records were made is marked: ``Annotated[int, Added(before=1)]``.
@@ -46,14 +46,14 @@ class Section(BaseModel):
         names = []
         for name, field in cls.model_fields.items():
             kind = field.annotation
-            if isclass(kind) and issubclass(kind, Section):
+            if isclass(kind) and issubclass(kind, Schema):
                 names += [f"{name}.{inner}" for inner in kind.fields()]
             elif get_origin(kind) not in (list, tuple, dict) and name not in cls.decides_nothing:
                 names.append(name)
         return names
 
 
-Model = TypeVar("Model", bound=Section)
+Model = TypeVar("Model", bound=Schema)
 
 
 def read_toml(model: type[Model], path: Any, **extra: Any) -> Model:
@@ -98,14 +98,14 @@ def _table(model: Any, name: str) -> Any:
 
 
 @cache
-def _marks(model: type[Section]) -> dict[str, Added]:
+def _marks(model: type[Schema]) -> dict[str, Added]:
     """Return the marks of the fields that were added later."""
     marks = {name: added(field.metadata) for name, field in model.model_fields.items()}
     return {name: mark for name, mark in marks.items() if mark is not None}
 
 
 def _identity(value: Any) -> Any:
-    if isinstance(value, Section):
+    if isinstance(value, Schema):
         return value.identity()
     if isinstance(value, dict):
         return {key: _identity(one) for key, one in value.items()}
@@ -130,7 +130,7 @@ def as_recorded(model: Model) -> Model:
 
 
 def _recorded(value: Any) -> Any:
-    if isinstance(value, Section):
+    if isinstance(value, Schema):
         return as_recorded(value)
     if isinstance(value, dict):
         read = {key: _recorded(one) for key, one in value.items()}

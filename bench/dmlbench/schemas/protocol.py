@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from dmlbench.errors import ConfigError, nearest
-from dmlbench.schemas.base import Section, read_toml, validate
+from dmlbench.schemas.base import Schema, read_toml, validate
 
 PAPER = "paper"
 """In place of a sampler's name: the one that the source of each loss uses."""
@@ -20,7 +20,7 @@ Settings = dict[str, bool | int | float | str]
 """Hyper-parameters by name."""
 
 
-class Optimiser(Section):
+class Optimiser(Schema):
     """How weights are updated."""
 
     name: Literal["adam", "adamw", "sgd", "rmsprop"]
@@ -60,7 +60,7 @@ class Optimiser(Section):
         return self
 
 
-class Length(Section):
+class Length(Schema):
     """How long training lasts. An epoch is a number of steps, or one pass over the items."""
 
     epochs: int = Field(ge=1)
@@ -75,7 +75,7 @@ class Length(Section):
         return self.steps_per_epoch
 
 
-class Augmentation(Section):
+class Augmentation(Schema):
     """Random changes of each training image; vectors know none."""
 
     crop: Literal["centre", "random", "random-resized"] = Field(
@@ -96,14 +96,14 @@ class Augmentation(Section):
     hue: float = Field(ge=0, le=0.5, default=0.0, description="as in torchvision's ColorJitter")
 
 
-class Validation(Section):
+class Validation(Schema):
     """How the epoch is selected; never on test."""
 
     class_fraction: float = Field(ge=0, lt=1, description="share of training classes held out")
     min_classes: int = Field(ge=2, description="with fewer, all train and the last epoch counts")
 
 
-class Baselines(Section):
+class Baselines(Schema):
     """What rows without a trained deep network get."""
 
     fit_items: int = Field(ge=2, description="most training items a baseline is fitted on")
@@ -113,7 +113,7 @@ class Baselines(Section):
     )
 
 
-class Protocol(Section):
+class Protocol(Schema):
     """A protocol, checked."""
 
     name: str

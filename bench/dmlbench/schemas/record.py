@@ -9,18 +9,18 @@ import numpy as np
 from pydantic import Field
 
 from dmlbench.errors import DataError
-from dmlbench.schemas.base import Section
+from dmlbench.schemas.base import Schema
 from dmlbench.schemas.trial import Trial
 
 _MOST_BYTES = 1 << 28
 """In an unpacked array: zlib makes a thousand times as much of a stranger's file."""
 
 
-Metric = Annotated[float, Field(ge=-1e100, le=1e100)]
+MetricValue = Annotated[float, Field(ge=-1e100, le=1e100)]
 """No metric comes near the bounds; the squares of such numbers are numbers too."""
 
 
-class Array(Section):
+class Array(Schema):
     """A small array as text: zlib-compressed little-endian bytes in base64."""
 
     dtype: str
@@ -52,14 +52,14 @@ class Array(Section):
             raise DataError(f"A per-query array is damaged: {error}") from error
 
 
-class Distances(Section):
+class Distances(Schema):
     """Mean cosine distances (1 - cosine similarity) over all pairs of a split."""
 
     positive: float
     negative: float
 
 
-class Epoch(Section):
+class Epoch(Schema):
     """What was measured after an epoch; epoch 0 is the untrained network."""
 
     epoch: int
@@ -71,7 +71,7 @@ class Epoch(Section):
     """Metrics on held-out classes, where there are any."""
 
 
-class Record(Section):
+class Record(Schema):
     """The outcome of one trial. All but `measurements` repeats to the bit on one platform."""
 
     schema_version: Literal[1] = 1
@@ -81,9 +81,9 @@ class Record(Section):
     status: Literal["finished", "failed"]
     reason: str = ""
     """Why it failed."""
-    metrics: dict[str, Metric] = {}
+    metrics: dict[str, MetricValue] = {}
     """Test metrics of the selected epoch."""
-    last_epoch_metrics: dict[str, Metric] = {}
+    last_epoch_metrics: dict[str, MetricValue] = {}
     selected_epoch: int | None = None
     selection: str = ""
     """How the epoch was selected."""

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from dmlbench.schemas.base import Section, is_plain, read_toml
+from dmlbench.schemas.base import Schema, is_plain, read_toml
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What NumPy and scikit-learn take as a seed."""
 
 
-class Suite(Section):
+class Suite(Schema):
     """A request to run trials: each loss with each miner, and each baseline, on each dataset."""
 
     datasets: tuple[str, ...] = Field(min_length=1)

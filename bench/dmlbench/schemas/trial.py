@@ -5,7 +5,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from dmlbench.schemas.base import Section
+from dmlbench.schemas.base import Schema
 from dmlbench.schemas.protocol import Protocol
 
 SEMANTICS = 2
@@ -15,7 +15,7 @@ SEMANTICS = 2
 ROW_KINDS = ("baseline", "loss", "miner", "sampler", "backbone")
 
 
-class Part(Section):
+class Part(Schema):
     """A component as a trial uses it."""
 
     reference: str
@@ -46,7 +46,7 @@ class Part(Section):
         return f"{self.name} ({settings})" if settings else self.name
 
 
-class Trial(Section):
+class Trial(Schema):
     """A trial, resolved: everything that decides its record is in it."""
 
     dataset: Part

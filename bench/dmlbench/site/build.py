@@ -15,7 +15,7 @@ from dmlbench.schemas.record import Record
 from dmlbench.site.index_page import index_page
 from dmlbench.site.kept_embeddings import HOW, Embedded, ReadData, ReadEmbeddings, embedded
 from dmlbench.site.method_page import method_page
-from dmlbench.site.sitemap import INDEX, Contents, contents
+from dmlbench.site.sitemap import INDEX, Contents, sitemap
 from dmlbench.site.table_page import DOWNLOADS, table_page
 from dmlbench.site.trial_page import trial_page
 from dmlbench.storage.atomic import write_asked
@@ -55,7 +55,7 @@ def build_site(
     tables = [add_columns(table, sources) for table in make_tables(records)]
     if not tables:
         raise ConfigError("There are no records to publish. Make some with `dmlbench run`.")
-    site = contents(tables)
+    site = sitemap(tables)
     Store(folder).check_writable("--html")
     made = []
     for path, content in _files(site, embeddings, data):

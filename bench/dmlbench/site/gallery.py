@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from dmlbench.data.items import Items
-from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.retrieval import nearest_neighbours
 from dmlbench.site.kept_embeddings import Embedded
@@ -95,7 +95,7 @@ def _pictures(items: Items, index: np.ndarray) -> list[str]:
     """Return the images as data URIs; each image is encoded once."""
     unique, places = np.unique(index, return_inverse=True)
     images = items.inputs
-    arrays = images.centre(unique) if isinstance(images, Pictures) else images[unique]
+    arrays = images.centre(unique) if isinstance(images, StoredPhotos) else images[unique]
     encoded = [_data_uri(array) for array in arrays]
     return [encoded[place] for place in places]
 

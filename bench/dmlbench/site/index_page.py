@@ -8,13 +8,13 @@ from dmlbench.leaderboard.metric_names import display_name
 from dmlbench.leaderboard.ranking import BEST
 from dmlbench.site.sitemap import INDEX, Contents
 from dmlbench.site.sortable_tables import Cell, Column, Sheet, figure, ranking_of
-from dmlbench.site.templating import page
+from dmlbench.site.templating import render
 
 
 def index_page(site: Contents) -> str:
     """Return the index of the site."""
     found = across(site.tables)
-    return page(
+    return render(
         "index.html",
         INDEX,
         title="Leaderboards",

@@ -17,7 +17,7 @@ from dmlbench.site.sortable_tables import (
     ranking_of,
     trials,
 )
-from dmlbench.site.templating import page
+from dmlbench.site.templating import render
 
 
 def method_page(site: Contents, method: Method) -> str:
@@ -38,7 +38,7 @@ def method_page(site: Contents, method: Method) -> str:
         if any(row.finished for row in rows)
     ]
     commands = [(table.title, row.label, row_command(row)) for table, row in method.rows]
-    return page(
+    return render(
         "method.html",
         site.method_page(method),
         title=method.title,

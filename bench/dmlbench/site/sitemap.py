@@ -56,7 +56,7 @@ class Contents:
         return f"trials/{record.trial.id}.html"
 
 
-def contents(tables: Sequence[Table]) -> Contents:
+def sitemap(tables: Sequence[Table]) -> Contents:
     """Return the pages that a site of `tables` has."""
     rows: dict[tuple[str, str, str], list[tuple[Table, Row]]] = {}
     for table in tables:

@@ -9,7 +9,7 @@ from dmlbench.leaderboard.loss_grid import Grid
 from dmlbench.leaderboard.metric_names import display_name, percent
 from dmlbench.leaderboard.ranking import BEST, Ranking
 from dmlbench.leaderboard.ranking_cells import NOTHING, Cells, ranking_cells
-from dmlbench.leaderboard.row_details import details
+from dmlbench.leaderboard.row_details import row_details
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.schemas.record import Record
@@ -97,7 +97,7 @@ def ranking_sheet(
 
 def details_sheet(site: Contents, table: Table) -> Sheet:
     """Return how each finished row was made."""
-    headings, lines = details(table)
+    headings, lines = row_details(table)
     rows = [row for row in table.rows if row.finished]
     cells = [[_measured(text) for text in line] for line in lines]
     for line, row in zip(cells, rows, strict=True):

@@ -9,7 +9,7 @@ from dmlbench.leaderboard.formats.escaping import REASON_LENGTH, plain
 from dmlbench.leaderboard.formats.json import to_json
 from dmlbench.leaderboard.formats.latex import to_latex
 from dmlbench.leaderboard.loss_grid import by_miner, by_sampler
-from dmlbench.leaderboard.protocol_facts import facts, provenance
+from dmlbench.leaderboard.protocol_facts import protocol_facts, provenance
 from dmlbench.leaderboard.ranking import BEST
 from dmlbench.leaderboard.reported import reported_cells
 from dmlbench.leaderboard.rows import Row
@@ -27,7 +27,7 @@ from dmlbench.site.sortable_tables import (
     ranking_sheet,
     reported_sheet,
 )
-from dmlbench.site.templating import page
+from dmlbench.site.templating import render
 
 DOWNLOADS: dict[str, tuple[str, Callable[[Table], str]]] = {
     ".csv": ("CSV", to_csv),
@@ -57,14 +57,14 @@ def table_page(
     baselines = table.baselines
     beside = reported_cells(table)
     grids = [grid for grid in (by_miner(table), by_sampler(samplers)) if grid]
-    return page(
+    return render(
         "table.html",
         site.table(table),
         title=table.title,
         table=table,
         description=plain(table.protocol.description, REASON_LENGTH),
         downloads=[(name, site.table(table, end)) for end, (name, _) in DOWNLOADS.items()],
-        facts=facts(table),
+        facts=protocol_facts(table),
         provenance=provenance(table),
         lanes=lanes,
         baselines=ranking_sheet(site, "baselines", "Baselines", table, baselines)

@@ -19,7 +19,7 @@ _environment.policies["json.dumps_kwargs"] = {
 }
 
 
-def page(template: str, path: str, **context: Any) -> str:
+def render(template: str, path: str, **context: Any) -> str:
     """Return the page that lies at `path` in the site's folder."""
     root = "../" * path.count("/")
     return _environment.get_template(template).render(root=root, here=path, **context)

@@ -17,7 +17,7 @@ from dmlbench.site.gallery import gallery
 from dmlbench.site.kept_embeddings import Embedded
 from dmlbench.site.sitemap import Contents
 from dmlbench.site.sortable_tables import Cell, Column, Sheet, trials
-from dmlbench.site.templating import page
+from dmlbench.site.templating import render
 
 
 def trial_page(
@@ -27,7 +27,7 @@ def trial_page(
     one = _alone(row, record)
     finished = record.status == "finished"
     seen = found if finished and isinstance(found, Embedded) else None
-    return page(
+    return render(
         "trial.html",
         site.trial(record),
         title=f"{row.label}, seed {record.trial.seed}",

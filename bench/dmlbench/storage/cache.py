@@ -39,7 +39,7 @@ def cache_folder(chosen: Path | None = None) -> Path:
         ) from error
 
 
-def made_once(
+def read_or_create(
     path: Path, read: Callable[[Path], Content | None], write: Callable[[IO[bytes]], None]
 ) -> Content:
     """Return what is read from the file at `path`, which is written if there is no sound one.

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from dmlbench.compute.device import autocast, constant
 from dmlbench.contracts.components import Backbone, ImageFormat
-from dmlbench.data.batches.device_inputs import place
-from dmlbench.data.batches.prefetch import made_ahead
+from dmlbench.data.batches.device_inputs import to_device_inputs
+from dmlbench.data.batches.prefetch import prefetch
 from dmlbench.data.items import Items
 from dmlbench.errors import ConfigError, PluginError
 
@@ -144,9 +144,9 @@ def embed(
     """Return the embeddings of `items` in evaluation mode, ``[N, E]`` float32."""
     model.eval()
     parts, size = [], _evaluation_batch(items, device)
-    inputs = place(items.inputs, device)
+    inputs = to_device_inputs(items.inputs, device)
     index = np.array_split(np.arange(len(items)), range(size, len(items), size))
-    for batch in made_ahead(inputs.plain, index, inputs.threads, 2 * inputs.threads):
+    for batch in prefetch(inputs.plain, index, inputs.threads, 2 * inputs.threads):
         with autocast(device, precision):
             parts.append(model(batch).float())
     return torch.cat(parts)

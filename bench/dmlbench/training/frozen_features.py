@@ -27,7 +27,7 @@ from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.errors import TrialError
 from dmlbench.schemas.protocol import Protocol
 from dmlbench.schemas.trial import Part, canonical_json
-from dmlbench.storage.cache import cache_folder, made_once
+from dmlbench.storage.cache import cache_folder, read_or_create
 from dmlbench.training.embedder import Embedder, embed, weights_hash
 
 VERSION = 1
@@ -88,7 +88,7 @@ class Extractor:
             path = folder / f"{sha256(f'{key}/{name}'.encode()).hexdigest()[:32]}.npy"
             shape = (len(items), width)
             write = partial(self._write, network, items, shape)
-            splits[name] = replace(items, inputs=made_once(path, partial(_read, shape), write))
+            splits[name] = replace(items, inputs=read_or_create(path, partial(_read, shape), write))
         return replace(data, splits=splits, initial_weights=weights)
 
     def _key(self, network: nn.Module, weights: str, fingerprint: str) -> str:

@@ -21,5 +21,5 @@ class State:
     embed: Embed
     """Valid until the next state is asked for."""
     details: dict[str, Any] = field(default_factory=dict)
-    remember: Callable[[], Embed] | None = None
+    snapshot: Callable[[], Embed] | None = None
     """Returns what embeds as `embed` does now once the learner is done; None if `embed` does."""

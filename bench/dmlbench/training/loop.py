@@ -11,7 +11,7 @@ from torch import Tensor
 from dmlbench.compute.determinism import IMAGE_STREAM
 from dmlbench.compute.device import autocast
 from dmlbench.contracts.components import Sampler
-from dmlbench.data.batches.device_inputs import place
+from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.batches.feed import Feed
 from dmlbench.data.items import Items
 from dmlbench.data.splits import with_consecutive_labels
@@ -106,7 +106,7 @@ def _embeddings_at_start(
 
 
 def _feed(recipe: Recipe, items: Items, device: torch.device) -> Feed:
-    inputs = place(items.inputs, device)
+    inputs = to_device_inputs(items.inputs, device)
     return Feed(
         inputs,
         recipe.protocol.augmentation,

@@ -68,14 +68,14 @@ def train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator[
         "train_items": len(items),
         **initial_weights(model),
     }
-    remember = partial(_remember, model, embed_items)
-    yield State(0, None, embed_items, details, remember)
+    snapshot = partial(_snapshot, model, embed_items)
+    yield State(0, None, embed_items, details, snapshot)
     means = train(model, Recipe(objective, sampler, protocol, trial.seed), items, device)
     for epoch, mean_loss in enumerate(means, start=1):
-        yield State(epoch, mean_loss, embed_items, details, remember)
+        yield State(epoch, mean_loss, embed_items, details, snapshot)
 
 
-def _remember(model: Embedder, embed_items: Embed) -> Embed:
+def _snapshot(model: Embedder, embed_items: Embed) -> Embed:
     weights = {name: value.clone() for name, value in model.state_dict().items()}
 
     def embed_as_then(items: Items) -> np.ndarray:

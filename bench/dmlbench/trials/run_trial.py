@@ -27,14 +27,19 @@ from dmlbench.training.baselines import fit_baseline
 from dmlbench.training.frozen_features import Extractor
 from dmlbench.training.learner_state import State
 from dmlbench.training.network import train_network
-from dmlbench.trials.scoring import Keep, OnEpoch, cross_validate, retrieve
+from dmlbench.trials.scoring import (
+    KeepEmbeddings,
+    OnEpoch,
+    score_by_cross_validation,
+    score_retrieval,
+)
 
 
 def run_trial(
     trial: Trial,
     workplace: Workplace,
     on_epoch: OnEpoch = lambda epoch: None,
-    keep: Keep | None = None,
+    keep: KeepEmbeddings | None = None,
 ) -> Record:
     """Run `trial` and return its record: finished, or failed with the reason.
 
@@ -105,7 +110,7 @@ def features_once(
 
 
 def _measure(
-    trial: Trial, workplace: Workplace, on_epoch: OnEpoch, keep: Keep | None
+    trial: Trial, workplace: Workplace, on_epoch: OnEpoch, keep: KeepEmbeddings | None
 ) -> dict[str, Any]:
     asked = (trial.dataset.reference, canonical_json(trial.dataset.settings))
     dataset, data = load_once(workplace, *asked, PhotoFormat.of(trial.protocol))
@@ -119,10 +124,10 @@ def _measure(
         data = features_once(workplace, asked, backbone, trial.protocol)
     learn_items = partial(learn, trial, workplace)
     if dataset.evaluation == "cross-validation":
-        outcome = cross_validate(trial, data, learn_items, on_epoch)
+        outcome = score_by_cross_validation(trial, data, learn_items, on_epoch)
     else:
         recall_at, device = dataset.recall_at, workplace.device
-        outcome = retrieve(trial, data, recall_at, learn_items, on_epoch, keep, device)
+        outcome = score_retrieval(trial, data, recall_at, learn_items, on_epoch, keep, device)
     if data.initial_weights:
         outcome["details"]["initial_weights"] = data.initial_weights[:16]
     return outcome

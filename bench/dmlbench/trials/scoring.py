@@ -24,16 +24,16 @@ NEIGHBOURS = 5
 Learn = Callable[[Items], Iterator[State]]
 OnEpoch = Callable[[Epoch], None]
 Evaluate = Callable[..., RetrievalResult]
-Keep = Callable[[dict[str, np.ndarray]], None]
+KeepEmbeddings = Callable[[dict[str, np.ndarray]], None]
 
 
-def retrieve(
+def score_retrieval(
     trial: Trial,
     data: Data,
     recall_at: tuple[int, ...],
     learn: Learn,
     on_epoch: OnEpoch,
-    keep: Keep | None = None,
+    keep: KeepEmbeddings | None = None,
     device: torch.device | None = None,
 ) -> dict[str, Any]:
     """Learn on the training classes and retrieve among the test items, or in a gallery.
@@ -73,7 +73,7 @@ def retrieve(
         if validation is not None:
             scores = _metrics(measure(state.embed(validation), validation.labels, recall_at=(1,)))
             if best is None or scores["map_at_r"] > best[0]:
-                embed_then = state.remember() if state.remember else state.embed
+                embed_then = state.snapshot() if state.snapshot else state.embed
                 best = (scores["map_at_r"], state.epoch, embed_then)
         epochs.append(
             Epoch(epoch=state.epoch, loss=state.loss, distances=distances, validation=scores)
@@ -104,7 +104,9 @@ def retrieve(
     }
 
 
-def cross_validate(trial: Trial, data: Data, learn: Learn, on_epoch: OnEpoch) -> dict[str, Any]:
+def score_by_cross_validation(
+    trial: Trial, data: Data, learn: Learn, on_epoch: OnEpoch
+) -> dict[str, Any]:
     """Score 5 nearest neighbours (Euclidean) on what is learnt from the other folds.
 
     The folds are stratified and the same for every row and seed. Distances are means over folds.

@@ -6,7 +6,7 @@ import torch
 from torchvision.transforms.v2 import functional as torchvision
 
 from dmlbench.data.batches.augmentation import augment, crop_boxes
-from dmlbench.data.batches.random_numbers import Change, Draws
+from dmlbench.data.batches.random_numbers import Purpose, RandomNumbers
 from dmlbench.data.photos.crops import RESIZED_DRAWS, random_boxes, resized_boxes
 from dmlbench.schemas.protocol import Augmentation
 
@@ -18,8 +18,8 @@ LARGE = torch.randint(
 )
 
 
-def draws(seed: int = 0, images: int = 40) -> Draws:
-    return Draws.of((seed, 3, 1), np.arange(images), np.zeros(images, dtype=np.int64), 0)
+def draws(seed: int = 0, images: int = 40) -> RandomNumbers:
+    return RandomNumbers.of((seed, 3, 1), np.arange(images), np.zeros(images, dtype=np.int64), 0)
 
 
 def choices(**changes) -> Augmentation:
@@ -80,7 +80,7 @@ def test_every_move_is_drawn_and_none_is_farther():
 @pytest.mark.parametrize("images", [IMAGES, LARGE, LARGE.to(memory_format=torch.channels_last)])
 def test_mirrored_images_are_torchvisions(images):
     changed = augment(images.clone(), choices(flip=True), draws())
-    mirrored = draws().uniform(Change.FLIP, 1)[:, 0] < 0.5
+    mirrored = draws().uniform(Purpose.FLIP, 1)[:, 0] < 0.5
     assert 10 < mirrored.sum() < 30
     for image, given, chosen in zip(changed, images, mirrored, strict=True):
         assert torch.equal(image, torchvision.horizontal_flip(given) if chosen else given)
@@ -97,7 +97,7 @@ def test_changes_belong_to_the_image_and_the_seed_alone():
     assert torch.equal(augment(IMAGES, most, draws(1)), first)
     assert not torch.equal(augment(IMAGES, most, draws(2)), first)
     order = np.random.default_rng(0).permutation(40)
-    again = augment(IMAGES[order], most, Draws(draws(1).states[order]))
+    again = augment(IMAGES[order], most, RandomNumbers(draws(1).states[order]))
     assert torch.equal(again, first[order])
 
 
@@ -112,10 +112,10 @@ def test_one_kind_of_change_does_not_stir_another():
 def test_the_crop_is_the_one_that_was_chosen():
     sizes = np.tile([60, 80], (40, 1))
     assert crop_boxes(sizes, (50, 50), choices(), draws()) is None
-    places = draws().uniform(Change.CROP, 2)
+    places = draws().uniform(Purpose.CROP, 2)
     found = crop_boxes(sizes, (50, 50), choices(crop="random"), draws())
     assert np.array_equal(found, random_boxes(sizes, (50, 50), places))
     resized = choices(crop="random-resized", crop_scale=0.3, crop_ratio=1.5)
-    numbers = draws().uniform(Change.CROP, RESIZED_DRAWS)
+    numbers = draws().uniform(Purpose.CROP, RESIZED_DRAWS)
     expected = resized_boxes(sizes, 0.3, 1.5, numbers)
     assert np.array_equal(crop_boxes(sizes, (50, 50), resized, draws()), expected)

@@ -9,10 +9,10 @@ import torch
 from support.stored_photos import encoded, some_photos, table
 
 from dmlbench.data.batches import device_inputs as placed
-from dmlbench.data.batches.device_inputs import place
+from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.encoded import sources
-from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.data.photos.store import photo_store
 
 CPU = torch.device("cpu")
@@ -23,16 +23,16 @@ BOXES = np.array([[0, 0, 12, 12], [1, 2, 9, 7], [3, 1, 4, 11], [2, 2, 10, 5]])
 
 
 @pytest.fixture(scope="module", params=["colour", "grey", "mixed"])
-def pictures(tmp_path_factory, request) -> Pictures:
+def pictures(tmp_path_factory, request) -> StoredPhotos:
     channels = {"colour": (3, 3), "grey": (1, 1), "mixed": (1, 3)}[request.param]
     photos = [*some_photos(4, 0, channels[0]), *some_photos(4, 1, channels[1])]
     images = list(sources("train", table([encoded(photo) for photo in photos])))
     folder = tmp_path_factory.mktemp("cache")
     store, places = photo_store(images, PhotoFormat(14, 20), folder, lambda *_: None)
-    return Pictures(store, places, 14)[np.array([7, 2, 2, 0, 1, 6])]
+    return StoredPhotos(store, places, 14)[np.array([7, 2, 2, 0, 1, 6])]
 
 
-def resident(pictures: Pictures) -> placed._ResidentPictures:
+def resident(pictures: StoredPhotos) -> placed._ResidentPictures:
     placed._resident.cache_clear()
     return placed._ResidentPictures(pictures, placed._resident(pictures.store, CPU))
 
@@ -46,18 +46,18 @@ def alike(one: torch.Tensor, two: torch.Tensor, kind: str) -> bool:
 def test_vectors_and_arrays_are_picked_from_memory():
     vectors = RNG.random((7, 4), dtype=np.float32)
     for inputs in (vectors, ARRAYS):
-        there = place(inputs, CPU)
+        there = to_device_inputs(inputs, CPU)
         batch = there.plain(INDEX)
         assert np.array_equal(batch, inputs[INDEX])
         batch[:] = 0
         assert np.array_equal(there.plain(INDEX), inputs[INDEX])
-    assert place(vectors, CPU).sizes is None
-    assert place(ARRAYS, CPU).seen == (12, 15)
+    assert to_device_inputs(vectors, CPU).sizes is None
+    assert to_device_inputs(ARRAYS, CPU).seen == (12, 15)
 
 
 @pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
 def test_crops_of_arrays_are_the_same_at_once_and_one_by_one(kind):
-    there = place(ARRAYS, CPU)
+    there = to_device_inputs(ARRAYS, CPU)
     one_by_one = there.crops(INDEX, BOXES, kind)
     there.at_once = True
     at_once = there.crops(INDEX, BOXES, kind)
@@ -69,7 +69,7 @@ def test_crops_of_arrays_are_the_same_at_once_and_one_by_one(kind):
 
 def test_photos_on_a_device_are_those_on_disk(pictures, monkeypatch):
     monkeypatch.setattr(placed, "_PIECE", 333)
-    on_disk, there = place(pictures, CPU), resident(pictures)
+    on_disk, there = to_device_inputs(pictures, CPU), resident(pictures)
     assert np.array_equal(on_disk.plain(INDEX), pictures.centre(INDEX))
     assert torch.equal(there.plain(INDEX), on_disk.plain(INDEX))
     assert np.array_equal(there.sizes, on_disk.sizes)
@@ -78,7 +78,7 @@ def test_photos_on_a_device_are_those_on_disk(pictures, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
 def test_crops_on_a_device_are_those_on_disk(pictures, kind):
-    on_disk, there = place(pictures, CPU), resident(pictures)
+    on_disk, there = to_device_inputs(pictures, CPU), resident(pictures)
     boxes = BOXES.copy()
     found, expected = there.crops(INDEX, boxes, kind), on_disk.crops(INDEX, boxes, kind)
     assert found.dtype == expected.dtype == torch.uint8
@@ -91,7 +91,7 @@ def test_crops_on_a_device_are_those_on_disk(pictures, kind):
     "boxes", [BOXES, BOXES // 2 + (0, 0, 7, 7), BOXES * (1, 1, 0, 0) + (0, 0, 14, 14)]
 )
 def test_crops_for_a_device_are_the_same_to_the_bit_wherever_the_photos_are(pictures, kind, boxes):
-    sent, there = place(pictures, CPU), resident(pictures)
+    sent, there = to_device_inputs(pictures, CPU), resident(pictures)
     sent.at_once = True  # as for a GPU
     found, expected = sent.crops(INDEX, boxes, kind), there.crops(INDEX, boxes, kind)
     assert torch.equal(found, expected)
@@ -111,6 +111,6 @@ def test_photos_stay_on_disk_if_they_would_take_too_much_of_the_device(pictures,
     placed._resident.cache_clear()
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * needed - 1, 0))
     assert placed._resident(pictures.store, Cuda()) is None
-    on_disk = place(pictures, Cuda())
+    on_disk = to_device_inputs(pictures, Cuda())
     assert isinstance(on_disk, placed._Pictures)
     assert on_disk.threads > 0

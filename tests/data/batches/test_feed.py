@@ -9,12 +9,12 @@ from support.stored_photos import encoded, some_photos, table
 from torchvision.transforms.v2 import functional as torchvision
 
 from dmlbench.data.batches.augmentation import augment, crop_boxes
-from dmlbench.data.batches.device_inputs import place
+from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.batches.feed import Feed
-from dmlbench.data.batches.random_numbers import Draws
+from dmlbench.data.batches.random_numbers import RandomNumbers
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.encoded import sources
-from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.data.photos.store import photo_store
 from dmlbench.schemas.protocol import Augmentation
 
@@ -27,14 +27,14 @@ RICH = Augmentation(crop="random-resized", shift=0.1, flip=True, **COLOURS)
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Pictures:
+def pictures(tmp_path_factory) -> StoredPhotos:
     images = list(sources("train", table([encoded(p) for p in some_photos(9)], [0] * 9)))
     folder = tmp_path_factory.mktemp("cache")
-    return Pictures(*photo_store(images, PhotoFormat(14, 20), folder, lambda *_: None), 14)
+    return StoredPhotos(*photo_store(images, PhotoFormat(14, 20), folder, lambda *_: None), 14)
 
 
 def batches(inputs, choices: Augmentation = RICH, epoch: int = 1, made=BATCHES, **changes):
-    feed = Feed(place(inputs, CPU), choices, "bilinear", **({"key": (0, 3)} | changes))
+    feed = Feed(to_device_inputs(inputs, CPU), choices, "bilinear", **({"key": (0, 3)} | changes))
     return [batch.clone() for batch in feed.batches(epoch, made)]
 
 
@@ -71,7 +71,7 @@ def test_the_first_view_does_not_depend_on_there_being_a_second(pictures):
 def test_a_batch_is_cut_and_augmented_by_the_draws_of_its_items(pictures):
     items, before = np.array([3, 8, 3]), np.array([0, 0, 1])
     (found,) = batches(pictures, made=[items])
-    draws = Draws.of((0, 3, 1), items, before, 0)
+    draws = RandomNumbers.of((0, 3, 1), items, before, 0)
     boxes = crop_boxes(pictures.sizes[items], (14, 14), RICH, draws)
     cut = []
     for item, box in zip(items, boxes.tolist(), strict=True):
@@ -110,7 +110,7 @@ def test_vectors_are_repeated_and_not_changed():
 
 @pytest.mark.parametrize("threads", [0, 2])
 def test_an_error_reaches_the_step_whose_batch_it_spoils(threads):
-    feed = Feed(place(ARRAYS, CPU), RICH, "bilinear", (0, 3), threads=threads)
+    feed = Feed(to_device_inputs(ARRAYS, CPU), RICH, "bilinear", (0, 3), threads=threads)
     made = feed.batches(1, [BATCHES[0], np.array([0, 99])])
     with closing(made):
         assert len(next(made)) == 6

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmlbench.data.batches.random_numbers import Change, Draws, repeats
+from dmlbench.data.batches.random_numbers import Purpose, RandomNumbers, repeats
 
 MASK = 2**64 - 1
 GOLDEN = 0x9E3779B97F4A7C15
@@ -24,8 +24,8 @@ def mixed(state: int, word: int) -> int:
     return hashed((state + GOLDEN & MASK) ^ hashed(word + GOLDEN & MASK))
 
 
-def numbers(key=(0, 3, 1), items=ITEMS, before=NONE, view=0, change=Change.CROP, count=1):
-    return Draws.of(key, items, before, view).uniform(change, count)
+def numbers(key=(0, 3, 1), items=ITEMS, before=NONE, view=0, change=Purpose.CROP, count=1):
+    return RandomNumbers.of(key, items, before, view).uniform(change, count)
 
 
 def test_the_hash_is_splitmix64():
@@ -39,7 +39,7 @@ def test_the_hash_is_splitmix64():
     st.integers(0, 10**6),
     st.integers(0, 1000),
     st.integers(0, 3),
-    st.sampled_from(Change),
+    st.sampled_from(Purpose),
 )
 @settings(max_examples=50)
 def test_numbers_are_those_of_plain_arithmetic(key, item, before, view, change):
@@ -70,7 +70,7 @@ def test_whatever_differs_makes_other_numbers():
         numbers(key=(3, 0, 1)),
         numbers(before=NONE + 1),
         numbers(view=1),
-        *(numbers(change=change) for change in Change if change != Change.CROP),
+        *(numbers(change=change) for change in Purpose if change != Purpose.CROP),
     ]
     for place, one in enumerate(found):
         assert len(np.unique(one)) == len(one)
@@ -96,9 +96,9 @@ def test_they_are_uniform_and_independent():
 
 
 def test_two_batches_of_numbers_are_one_after_the_other():
-    one, two = (Draws.of((0, 0, 0), ITEMS[:5], NONE[:5], view) for view in (0, 1))
-    both = (one + two).uniform(Change.FLIP, 2)
-    expected = [one.uniform(Change.FLIP, 2), two.uniform(Change.FLIP, 2)]
+    one, two = (RandomNumbers.of((0, 0, 0), ITEMS[:5], NONE[:5], view) for view in (0, 1))
+    both = (one + two).uniform(Purpose.FLIP, 2)
+    expected = [one.uniform(Purpose.FLIP, 2), two.uniform(Purpose.FLIP, 2)]
     assert np.array_equal(both, np.concatenate(expected))
 
 

@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import functional as torchvision
 
 from dmlbench.data.photos.decoding import PhotoFormat, decode
 from dmlbench.data.photos.encoded import sources
-from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.data.photos.store import photo_store
 
 FORMAT = PhotoFormat(16, 20)
@@ -20,10 +20,10 @@ WHOLE = [torch.from_numpy(pixels).permute(2, 0, 1).expand(3, -1, -1) for pixels 
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Pictures:
+def pictures(tmp_path_factory) -> StoredPhotos:
     images = list(sources("train", table(ROWS, [0] * len(ROWS))))
     store, places = photo_store(images, FORMAT, tmp_path_factory.mktemp("cache"), lambda *_: None)
-    return Pictures(store, places, 16)
+    return StoredPhotos(store, places, 16)
 
 
 def test_they_look_like_the_array_of_their_middle_squares(pictures):
@@ -67,7 +67,7 @@ def test_crops_are_torchvisions(pictures, kind):
 
 def test_grey_ones_alone_have_one_channel(tmp_path):
     images = list(sources("train", table(GREY)))
-    pictures = Pictures(*photo_store(images, FORMAT, tmp_path, lambda *_: None), 16)
+    pictures = StoredPhotos(*photo_store(images, FORMAT, tmp_path, lambda *_: None), 16)
     assert pictures.centre().shape == pictures.shape == (2, 1, 16, 16)
     boxes = np.array([[0, 0, 20, 20]])
     assert pictures.crops(np.array([1]), boxes).shape == (1, 1, 16, 16)

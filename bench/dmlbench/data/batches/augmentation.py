@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from dmlbench.data.batches.colour_jitter import DRAWS, jitter, jitters
-from dmlbench.data.batches.random_numbers import Change, Draws
+from dmlbench.data.batches.random_numbers import Purpose, RandomNumbers
 from dmlbench.data.photos.crops import RESIZED_DRAWS, random_boxes, resized_boxes
 from dmlbench.data.photos.resampling import to_device
 from dmlbench.schemas.protocol import Augmentation
@@ -14,7 +14,7 @@ _LARGE = 4096  # values of an image
 
 
 def crop_boxes(
-    sizes: np.ndarray, seen: tuple[int, int], choices: Augmentation, draws: Draws
+    sizes: np.ndarray, seen: tuple[int, int], choices: Augmentation, draws: RandomNumbers
 ) -> np.ndarray | None:
     """Return what to cut from each picture: boxes ``[B, 4]``, or None for its middle.
 
@@ -25,14 +25,14 @@ def crop_boxes(
         draws: the random numbers of the pictures.
     """
     if choices.crop == "random":
-        return random_boxes(sizes, seen, draws.uniform(Change.CROP, 2))
+        return random_boxes(sizes, seen, draws.uniform(Purpose.CROP, 2))
     if choices.crop == "random-resized":
-        numbers = draws.uniform(Change.CROP, RESIZED_DRAWS)
+        numbers = draws.uniform(Purpose.CROP, RESIZED_DRAWS)
         return resized_boxes(sizes, choices.crop_scale, choices.crop_ratio, numbers)
     return None
 
 
-def augment(images: Tensor, choices: Augmentation, draws: Draws) -> Tensor:
+def augment(images: Tensor, choices: Augmentation, draws: RandomNumbers) -> Tensor:
     """Return `images` ``[B, C, H, W]`` uint8 with changes, each image with its own.
 
     A shift moves the picture by whole pixels, up to the nearest to the share that `choices` allow,
@@ -45,15 +45,15 @@ def augment(images: Tensor, choices: Augmentation, draws: Draws) -> Tensor:
     """
     _, _, height, width = images.shape
     if choices.shift:
-        moves = draws.uniform(Change.SHIFT, 2)
+        moves = draws.uniform(Purpose.SHIFT, 2)
         rows = to_device(_shifted(height, choices.shift, moves[:, :1]), images.device)
         columns = to_device(_shifted(width, choices.shift, moves[:, 1:]), images.device)
         index = torch.arange(len(images), device=images.device)[:, None, None]
         images = images[index, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     if choices.flip:
-        images = _mirrored(images, draws.uniform(Change.FLIP, 1)[:, 0] < 0.5)
+        images = _mirrored(images, draws.uniform(Purpose.FLIP, 1)[:, 0] < 0.5)
     if jitters(choices):
-        images = jitter(images, choices, draws.uniform(Change.COLOUR, DRAWS))
+        images = jitter(images, choices, draws.uniform(Purpose.COLOUR, DRAWS))
     return images
 
 

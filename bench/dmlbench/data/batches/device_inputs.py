@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dmlbench.data.photos.crops import centre_boxes
-from dmlbench.data.photos.pictures import Pictures
+from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.data.photos.resampling import (
     Interpolation,
     cut_regions,
@@ -27,7 +27,7 @@ _PIECE = 1 << 24  # pixels that move at a time
 _THREADS = 4
 
 
-class Placed(ABC):
+class DeviceInputs(ABC):
     """Inputs of which batches can be had on a device.
 
     Attributes:
@@ -55,7 +55,7 @@ class Placed(ABC):
         """
 
 
-def place(inputs: np.ndarray | Pictures, device: torch.device) -> Placed:
+def to_device_inputs(inputs: np.ndarray | StoredPhotos, device: torch.device) -> DeviceInputs:
     """Return `inputs` where `device` has them as fast as they fit."""
     if isinstance(inputs, np.ndarray):
         return _Arrays(inputs, device)
@@ -63,7 +63,7 @@ def place(inputs: np.ndarray | Pictures, device: torch.device) -> Placed:
     return _Pictures(inputs, device) if pixels is None else _ResidentPictures(inputs, pixels)
 
 
-class _Arrays(Placed):
+class _Arrays(DeviceInputs):
     """Vectors, or images of one size, on the device."""
 
     def __init__(self, inputs: np.ndarray, device: torch.device) -> None:
@@ -93,13 +93,13 @@ class _Arrays(Placed):
         return torch.from_numpy(np.stack(parts)).permute(0, 3, 1, 2)
 
 
-class _Pictures(Placed):
+class _Pictures(DeviceInputs):
     """Photos that are cut on the CPU, each time they are wanted; a GPU resizes them itself.
 
     So crops are the same to the bit whether or not the photos found room on the GPU.
     """
 
-    def __init__(self, inputs: Pictures, device: torch.device) -> None:
+    def __init__(self, inputs: StoredPhotos, device: torch.device) -> None:
         self.inputs, self.device = inputs, device
         self.sizes, self.seen = inputs.sizes, (inputs.side, inputs.side)
         self.at_once = device.type == "cuda"
@@ -115,10 +115,10 @@ class _Pictures(Placed):
         return torch.from_numpy(self.inputs.crops(index, boxes, interpolation))
 
 
-class _ResidentPictures(Placed):
+class _ResidentPictures(DeviceInputs):
     """Photos of which the whole store lies on the device."""
 
-    def __init__(self, inputs: Pictures, pixels: Tensor) -> None:
+    def __init__(self, inputs: StoredPhotos, pixels: Tensor) -> None:
         self.pixels = pixels
         self.sizes: np.ndarray = inputs.sizes
         self.seen = (inputs.side, inputs.side)

@@ -7,9 +7,9 @@ import numpy as np
 from torch import Tensor
 
 from dmlbench.data.batches.augmentation import augment, crop_boxes
-from dmlbench.data.batches.device_inputs import Placed
-from dmlbench.data.batches.prefetch import made_ahead
-from dmlbench.data.batches.random_numbers import Draws, repeats
+from dmlbench.data.batches.device_inputs import DeviceInputs
+from dmlbench.data.batches.prefetch import prefetch
+from dmlbench.data.batches.random_numbers import RandomNumbers, repeats
 from dmlbench.data.photos.resampling import Interpolation
 from dmlbench.schemas.protocol import Augmentation
 
@@ -31,7 +31,7 @@ class Feed:
         threads: that prepare batches ahead; 0: each is made when it is asked for.
     """
 
-    inputs: Placed
+    inputs: DeviceInputs
     augmentation: Augmentation
     interpolation: Interpolation
     key: tuple[int, ...]
@@ -48,15 +48,15 @@ class Feed:
         steps = zip(batches, repeats(batches), strict=True)
         key = (*self.key, epoch)
         ahead = _AHEAD * self.threads
-        yield from made_ahead(lambda step: self._made(key, *step), steps, self.threads, ahead)
+        yield from prefetch(lambda step: self._made(key, *step), steps, self.threads, ahead)
 
     def _made(self, key: tuple[int, ...], items: np.ndarray, before: np.ndarray) -> Tensor:
         index = np.tile(items, self.views)
         if self.inputs.sizes is None:
             return self.inputs.plain(index)
-        draws = Draws.of(key, items, before, view=0)
+        draws = RandomNumbers.of(key, items, before, view=0)
         for view in range(1, self.views):
-            draws += Draws.of(key, items, before, view)
+            draws += RandomNumbers.of(key, items, before, view)
         boxes = crop_boxes(self.inputs.sizes[index], self.inputs.seen, self.augmentation, draws)
         if boxes is None:
             images = self.inputs.plain(index)

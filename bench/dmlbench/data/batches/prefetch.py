@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
-def made_ahead(
+def prefetch(
     make: Callable[[Item], Made], items: Iterable[Item], threads: int, ahead: int
 ) -> Generator[Made, None, None]:
     """Yield what `make` returns for each item, in the order of the items.

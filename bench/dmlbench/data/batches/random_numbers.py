@@ -19,7 +19,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-class Change(IntEnum):
+class Purpose(IntEnum):
     """What random numbers are for; each kind has its own, whether or not others are drawn."""
 
     CROP = 0
@@ -29,7 +29,7 @@ class Change(IntEnum):
 
 
 @dataclass(frozen=True)
-class Draws:
+class RandomNumbers:
     """The random numbers of the images of a batch.
 
     Attributes:
@@ -39,7 +39,9 @@ class Draws:
     states: np.ndarray
 
     @classmethod
-    def of(cls, key: tuple[int, ...], items: np.ndarray, repeats: np.ndarray, view: int) -> "Draws":
+    def of(
+        cls, key: tuple[int, ...], items: np.ndarray, repeats: np.ndarray, view: int
+    ) -> "RandomNumbers":
         """Return the random numbers of a batch.
 
         Args:
@@ -53,7 +55,7 @@ class Draws:
             states = _mixed(states + _GOLDEN, word)
         return cls(states)
 
-    def uniform(self, change: Change, count: int) -> np.ndarray:
+    def uniform(self, change: Purpose, count: int) -> np.ndarray:
         """Return `count` numbers for each image, in [0, 1) ``[B, count]`` float64."""
         states = _mixed(self.states + _GOLDEN, np.full(1, int(change)))
         places = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
@@ -61,9 +63,9 @@ class Draws:
         numbers: np.ndarray = (bits >> np.uint64(11)) * 2.0**-53
         return numbers
 
-    def __add__(self, other: "Draws") -> "Draws":
+    def __add__(self, other: "RandomNumbers") -> "RandomNumbers":
         """Return the random numbers of both batches, one after the other."""
-        return Draws(np.concatenate([self.states, other.states]))
+        return RandomNumbers(np.concatenate([self.states, other.states]))
 
 
 def repeats(batches: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -16,7 +16,7 @@ _ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class EncodedPhotos:
     """One encoded image.
 
     Attributes:
@@ -46,7 +46,7 @@ class Source:
             raise DataError(f"{self.name} can't be read: {error.strerror or error}.") from error
 
 
-def sources(split: str, table: "datasets.Dataset") -> Iterator[Source]:
+def sources(split: str, table: "datasets.Dataset") -> Iterator[EncodedPhotos]:
     """Yield the image of each row of a table whose column ``image`` is an ``Image`` feature.
 
     Raises:
@@ -59,11 +59,13 @@ def sources(split: str, table: "datasets.Dataset") -> Iterator[Source]:
             yield _source(f"number {row} of the split {split}", image or {}, (rows, row))
 
 
-def _source(place: str, image: Mapping[str, Any], where: "tuple[datasets.Dataset, int]") -> Source:
+def _source(
+    place: str, image: Mapping[str, Any], where: "tuple[datasets.Dataset, int]"
+) -> EncodedPhotos:
     path, content = image.get("path"), image.get("bytes")
     name = f"The image {path or place}"
     if content is not None:
-        return Source(sha256(content).digest(), name, where)
+        return EncodedPhotos(sha256(content).digest(), name, where)
     if not path:
         raise DataError(f"{name} is missing: there is neither a file nor its bytes.")
     try:
@@ -71,4 +73,6 @@ def _source(place: str, image: Mapping[str, Any], where: "tuple[datasets.Dataset
     except OSError as error:
         raise DataError(f"{name} can't be read: {error.strerror or error}.") from error
     identity = f"{os.path.abspath(path)}\0{found.st_size}\0{found.st_mtime_ns}"
-    return Source(sha256(identity.encode(errors="surrogateescape")).digest(), name, Path(path))
+    return EncodedPhotos(
+        sha256(identity.encode(errors="surrogateescape")).digest(), name, Path(path)
+    )

@@ -11,7 +11,7 @@ from dmlbench.data.photos.store import PhotoStore
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class StoredPhotos:
     """Squares of stored photos; nothing is read until it is asked for.
 
     It has the `shape`, `dtype` and length of the array ``[N, C, side, side]`` of all middle
@@ -33,7 +33,7 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, index: np.ndarray | slice) -> "Pictures":
+    def __getitem__(self, index: np.ndarray | slice) -> "StoredPhotos":
         return replace(self, places=self.places[index])
 
     @property

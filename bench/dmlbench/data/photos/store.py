@@ -22,10 +22,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from dmlbench.data.batches.prefetch import made_ahead
+from dmlbench.data.batches.prefetch import prefetch
 from dmlbench.data.photos.decoding import VERSION, PhotoFormat, decode, quiet_pillow
-from dmlbench.data.photos.encoded import Source
-from dmlbench.storage.cache import made_once
+from dmlbench.data.photos.encoded import EncodedPhotos
+from dmlbench.storage.cache import read_or_create
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of photos decoded so far, and of all."""
@@ -71,19 +71,19 @@ class PhotoStore:
 
 
 def photo_store(
-    images: Sequence[Source], photos: PhotoFormat, folder: Path, on_progress: OnProgress
+    images: Sequence[EncodedPhotos], photos: PhotoFormat, folder: Path, on_progress: OnProgress
 ) -> tuple[PhotoStore, np.ndarray]:
     """Return the store of `images`, made if there is none, and where in it each image is ``[N]``.
 
     Raises:
         DataError: an image can't be decoded, or the store can't be written.
     """
-    distinct: dict[bytes, Source] = {}
+    distinct: dict[bytes, EncodedPhotos] = {}
     for image in images:
         distinct.setdefault(image.identity, image)
     path = folder / "photos" / f"{_key(sorted(distinct), photos)}.store"
     write = partial(_write, list(distinct.values()), photos, on_progress)
-    store = made_once(path, partial(_read, len(distinct)), write)
+    store = read_or_create(path, partial(_read, len(distinct)), write)
     places = {identity.tobytes(): place for place, identity in enumerate(store.identities)}
     return store, np.array([places[image.identity] for image in images], dtype=np.int64)
 
@@ -101,13 +101,13 @@ def _key(identities: Iterable[bytes], photos: PhotoFormat) -> str:
 
 
 def _write(
-    images: Sequence[Source], photos: PhotoFormat, on_progress: OnProgress, file: IO[bytes]
+    images: Sequence[EncodedPhotos], photos: PhotoFormat, on_progress: OnProgress, file: IO[bytes]
 ) -> None:
     shapes = np.empty((len(images), 3), dtype=np.int64)
     digests, identities = np.empty((2, len(images), 32), dtype=np.uint8)
     size, threads = 0, _cores()
     with quiet_pillow():
-        decoded = made_ahead(partial(_decode, photos=photos), images, threads, _AHEAD * threads)
+        decoded = prefetch(partial(_decode, photos=photos), images, threads, _AHEAD * threads)
         with closing(decoded):
             for place, (pixels, digest) in enumerate(decoded):
                 shapes[place] = pixels.shape
@@ -121,7 +121,7 @@ def _write(
     file.write(_TRAILER.pack(size, len(index.getbuffer()), _MAGIC))
 
 
-def _decode(image: Source, photos: PhotoFormat) -> tuple[np.ndarray, bytes]:
+def _decode(image: EncodedPhotos, photos: PhotoFormat) -> tuple[np.ndarray, bytes]:
     content = image.read()
     pixels = decode(content, image.name, photos)
     return np.ascontiguousarray(pixels), sha256(content).digest()

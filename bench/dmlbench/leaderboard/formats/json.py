@@ -15,12 +15,12 @@ from dmlbench.leaderboard.protocol_facts import provenance
 from dmlbench.leaderboard.reported import reported, reported_rows
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
-from dmlbench.schemas.base import Section
+from dmlbench.schemas.base import Schema
 from dmlbench.schemas.trial import ROW_KINDS
 from dmlbench.statistics import Estimate
 
 
-class Figure(Section):
+class Figure(Schema):
     """A mean over seeds, or a mean difference, with half the width of its 95 % interval."""
 
     mean: float | None
@@ -31,7 +31,7 @@ class Figure(Section):
     """Seeds."""
 
 
-class OtherClasses(Section):
+class OtherClasses(Schema):
     """A row among others, in a claim about new seeds and new test classes."""
 
     test_class_half_width: float
@@ -40,14 +40,14 @@ class OtherClasses(Section):
     behind_best: Figure
 
 
-class Reference(Section):
+class Reference(Schema):
     """What a paper reports of a row."""
 
     metrics: dict[str, float]
     source: str
 
 
-class RowDocument(Section):
+class RowDocument(Schema):
     """A row."""
 
     label: str
@@ -86,7 +86,7 @@ class RowDocument(Section):
     command: str
 
 
-class LaneDocument(Section):
+class LaneDocument(Schema):
     """How the trained rows of one backbone were compared."""
 
     backbone: str
@@ -99,7 +99,7 @@ class LaneDocument(Section):
     says: list[str]
 
 
-class TableDocument(Section):
+class TableDocument(Schema):
     """A table."""
 
     format: Literal["dmlbench table"] = "dmlbench table"

@@ -9,11 +9,11 @@ from dmlbench.leaderboard.commands import table_command
 from dmlbench.leaderboard.formats.escaping import REASON_LENGTH, code_block, markdown, plain
 from dmlbench.leaderboard.loss_grid import Grid, by_miner
 from dmlbench.leaderboard.metric_names import display_name, percent
-from dmlbench.leaderboard.protocol_facts import facts, provenance
+from dmlbench.leaderboard.protocol_facts import protocol_facts, provenance
 from dmlbench.leaderboard.ranking import Ranking
 from dmlbench.leaderboard.ranking_cells import NOTHING, ranking_cells
 from dmlbench.leaderboard.reported import reported_cells
-from dmlbench.leaderboard.row_details import details
+from dmlbench.leaderboard.row_details import row_details
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.schemas.record import Record
@@ -42,7 +42,7 @@ _OVER = (
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PageImages:
     """File names of a page's pictures, beside it; None where there is nothing to draw."""
 
     ranking: str | None = None
@@ -51,7 +51,7 @@ class Pictures:
     """Label of the row whose distances are drawn."""
 
 
-def page(table: Table, name: str, pictures: Pictures) -> str:
+def markdown_page(table: Table, name: str, pictures: PageImages) -> str:
     """Return the page of `table`, whose files beside it are called `name` with their endings."""
     parts = [
         MADE,
@@ -60,7 +60,7 @@ def page(table: Table, name: str, pictures: Pictures) -> str:
         f"[JSON]({name}.json) · For a paper: [LaTeX]({name}.tex)",
         markdown(plain(table.protocol.description, REASON_LENGTH)),
         _PARTIAL if table.partial else "",
-        _bullets(facts(table)),
+        _bullets(protocol_facts(table)),
         *(f"> **Note.** {markdown(note)}" for note in table.notes),
     ]
     if pictures.ranking and table.headline:
@@ -225,7 +225,7 @@ def _reported(table: Table) -> list[str]:
 
 
 def _details(table: Table) -> str:
-    headings, lines = details(table)
+    headings, lines = row_details(table)
     if not lines:
         return "No trial has finished."
     cells = [[markdown(cell) or NOTHING for cell in line] for line in lines]
@@ -247,7 +247,7 @@ def _failures(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _distances(pictures: Pictures) -> list[str]:
+def _distances(pictures: PageImages) -> list[str]:
     return [
         "## Distances while training",
         "![Mean cosine distances of positive and negative pairs by epoch, and their ratio]"

@@ -6,7 +6,7 @@ Every public function here is a check.
 from typing import Any
 
 from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.composition import compose, meant
+from dmlbench.components.composition import compose, qualify
 from dmlbench.components.hyperparameters import family_argument, resolve
 from dmlbench.contracts.components import Loss
 from dmlbench.errors import ConfigError, PluginError
@@ -78,7 +78,7 @@ def _require_found(subject: Subject, kind: str, name: str, stated_as: str) -> An
     """Return the component called `name` by the distribution of `subject`."""
     catalogue = Catalogue.discover()
     try:
-        return catalogue.load(kind, catalogue.meant(kind, name, subject.home))[1]
+        return catalogue.load(kind, catalogue.qualify(kind, name, subject.home))[1]
     except ConfigError as error:
         raise PluginError(
             f"{subject.name} states {stated_as} = {name!r}, which is not installed. {error}"
@@ -92,7 +92,7 @@ def trained_as_names_losses_that_are_found(subject: Subject) -> None:
         raise NotApplicableError("It is trained by itself.")
     catalogue = Catalogue.discover()
     try:
-        compose(catalogue, "loss", meant(catalogue, "loss", sum_of_losses, subject.home))
+        compose(catalogue, "loss", qualify(catalogue, "loss", sum_of_losses, subject.home))
     except ConfigError as error:
         raise PluginError(
             f"{subject.name} states trained_as = {sum_of_losses!r}, which can't be put together: "
