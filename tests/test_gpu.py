@@ -12,7 +12,7 @@ from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
 from dmlbench.compute.determinism import repeatable
 from dmlbench.compute.device import still_works
-from dmlbench.data.batches import device_inputs as placed
+from dmlbench.data.batches import device_inputs
 from dmlbench.data.batches.feed import Feed
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.encoded import sources
@@ -92,10 +92,13 @@ def test_batches_are_the_same_whether_or_not_the_photos_lie_on_the_gpu(
     pictures: StoredPhotos, crop: str, interpolation: str
 ):
     choices = Augmentation(shift=0.1, flip=True, crop=crop, brightness=0.4, hue=0.1)
-    pixels = placed._resident(pictures.store, GPU)
+    pixels = device_inputs._resident(pictures.store, GPU)
     assert pixels is not None
     made = []
-    for inputs in (placed._ResidentPictures(pictures, pixels), placed._Pictures(pictures, GPU)):
+    for inputs in (
+        device_inputs._ResidentPictures(pictures, pixels),
+        device_inputs._Pictures(pictures, GPU),
+    ):
         key, threads = (0, 3), inputs.threads
         feed = Feed(inputs, choices, interpolation, key=key, views=2, threads=threads)
         index = [np.random.default_rng(step).permutation(8)[:6] for step in range(5)]

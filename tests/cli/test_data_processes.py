@@ -93,13 +93,13 @@ def test_a_process_that_is_killed_leaves_nothing_that_loads_and_the_next_starts_
 
 
 def test_ctrl_c_leaves_nothing(dmlbench, large, data_dir, monkeypatch):
-    from dmlbench.data.prepare import prepare as preparing
+    from dmlbench.data.prepare import prepare
 
     def interrupted(*_: object) -> None:
         picture(data_dir / "cub.partial" / "half.jpg")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(preparing, "unpack", interrupted)
+    monkeypatch.setattr(prepare, "unpack", interrupted)
     command = ("data", "prepare", "cub", "--from", large, "--data-dir", data_dir, *ALLOWED)
     assert dmlbench(*command).code == 130
     assert listing(data_dir) == []

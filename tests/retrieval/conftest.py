@@ -9,9 +9,7 @@ import pytest
 import torch
 
 from dmlbench.retrieval import Distance, Maps, PerQuery
-from dmlbench.retrieval.engine import choice as engines
-from dmlbench.retrieval.engine import query_block
-from dmlbench.retrieval.engine import similarity_rows as rows
+from dmlbench.retrieval.engine import choice, query_block, similarity_rows
 
 
 @dataclass
@@ -78,7 +76,7 @@ class InnerProduct(Distance):
 
     def fit(self, queries, gallery):
         def same(rows):
-            return rows.astype(np.float64)
+            return similarity_rows.astype(np.float64)
 
         return Maps(same, same, symmetric=self.symmetric)
 
@@ -92,14 +90,14 @@ def inner_product() -> type[InnerProduct]:
 def forced_engine(name: str, *, edge: int = 2040, listed: int = 32, columns: int = 16384):
     """Take one engine whatever the data; `edge`, `listed` and `columns` make its parts tiny."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "LARGEST_WIDTH", edge)
-        patch.setattr(engines, "_deepest_for_tiles", lambda _: np.inf if name == "tiles" else -1)
-        patch.setattr(engines, "_BYTES_A_LISTED_NEGATIVE", 0)
-        patch.setattr(rows, "_COLUMNS", columns)
-        patch.setattr(rows, "_EDGE_OVER_KEPT", 0 if name == "pairs" else np.inf)
-        patch.setattr(rows, "_LARGEST_EDGE", edge)
+        patch.setattr(choice, "LARGEST_WIDTH", edge)
+        patch.setattr(choice, "_deepest_for_tiles", lambda _: np.inf if name == "tiles" else -1)
+        patch.setattr(choice, "_BYTES_A_LISTED_NEGATIVE", 0)
+        patch.setattr(similarity_rows, "_COLUMNS", columns)
+        patch.setattr(similarity_rows, "_EDGE_OVER_KEPT", 0 if name == "pairs" else np.inf)
+        patch.setattr(similarity_rows, "_LARGEST_EDGE", edge)
         patch.setattr(query_block, "_COLUMNS_A_PRODUCT", min(columns, 7))
-        patch.setattr(rows, "_MOST_ROWS", columns)
+        patch.setattr(similarity_rows, "_MOST_ROWS", columns)
         patch.setattr("dmlbench.retrieval.engine.candidates._BYTES_A_LISTED_NEGATIVE", listed)
         if name == "torch":
             from dmlbench.retrieval.engine.torch_blocks import rank_on_device

@@ -12,7 +12,7 @@ from typing import IO, Any
 import pytest
 
 from dmlbench import ConfigError, DataError
-from dmlbench.storage import cache as folders
+from dmlbench.storage import cache
 from dmlbench.storage.cache import cache_folder, read_or_create
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -127,7 +127,7 @@ def test_without_locks_each_writes_a_file_of_its_own(tmp_path, monkeypatch):
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(folders.fcntl, "flock", no_locks)
+    monkeypatch.setattr(cache.fcntl, "flock", no_locks)
 
     def write(file: IO[bytes]) -> None:
         file.write(b"mine.")

@@ -16,7 +16,7 @@ from dmlbench.retrieval import evaluate, mean_distances
 from dmlbench.schemas.protocol import load_protocol
 from dmlbench.schemas.trial import Part, Trial
 from dmlbench.training.learner_state import State
-from dmlbench.trials import scoring as outcomes
+from dmlbench.trials import scoring
 from dmlbench.trials.scoring import CURVE_ITEMS, score_by_cross_validation, score_retrieval
 
 RECALL_AT = (1, 2, 4)
@@ -115,7 +115,7 @@ def test_test_labels_are_not_scored_before_the_learner_is_done(monkeypatch):
         seen.append((learner.finished, bool((labels >= 8).any())))
         return evaluate(embeddings, labels, **options)
 
-    monkeypatch.setattr(outcomes, "evaluate", spy)
+    monkeypatch.setattr(scoring, "evaluate", spy)
     score_retrieval(make_trial(class_fraction=0.5, min_classes=2), DATA, RECALL_AT, learner, ignore)
     assert [is_test for finished, is_test in seen if not finished] == [False] * 3
     assert [is_test for finished, is_test in seen if finished] == [True] * 2
@@ -130,7 +130,7 @@ def test_metrics_are_computed_on_the_gpu_of_the_trial(monkeypatch, name, gallery
         asked.append(device)
         return evaluate(*given, **options)
 
-    monkeypatch.setattr(outcomes, "evaluate", spy)
+    monkeypatch.setattr(scoring, "evaluate", spy)
     parts = {"query": clouds(6, 8, 0.5, 2), "gallery": clouds(6, 8, 0.5, 3)}
     splits = {"train": DATA.splits["train"], **parts} if gallery else DATA.splits
     trial, device = make_trial(class_fraction=0.5, min_classes=2), name and torch.device(name)

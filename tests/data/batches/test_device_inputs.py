@@ -8,7 +8,7 @@ import pytest
 import torch
 from support.stored_photos import encoded, some_photos, table
 
-from dmlbench.data.batches import device_inputs as placed
+from dmlbench.data.batches import device_inputs
 from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.encoded import sources
@@ -32,9 +32,9 @@ def pictures(tmp_path_factory, request) -> StoredPhotos:
     return StoredPhotos(store, places, 14)[np.array([7, 2, 2, 0, 1, 6])]
 
 
-def resident(pictures: StoredPhotos) -> placed._ResidentPictures:
-    placed._resident.cache_clear()
-    return placed._ResidentPictures(pictures, placed._resident(pictures.store, CPU))
+def resident(pictures: StoredPhotos) -> device_inputs._ResidentPictures:
+    device_inputs._resident.cache_clear()
+    return device_inputs._ResidentPictures(pictures, device_inputs._resident(pictures.store, CPU))
 
 
 def alike(one: torch.Tensor, two: torch.Tensor, kind: str) -> bool:
@@ -68,7 +68,7 @@ def test_crops_of_arrays_are_the_same_at_once_and_one_by_one(kind):
 
 
 def test_photos_on_a_device_are_those_on_disk(pictures, monkeypatch):
-    monkeypatch.setattr(placed, "_PIECE", 333)
+    monkeypatch.setattr(device_inputs, "_PIECE", 333)
     on_disk, there = to_device_inputs(pictures, CPU), resident(pictures)
     assert np.array_equal(on_disk.plain(INDEX), pictures.centre(INDEX))
     assert torch.equal(there.plain(INDEX), on_disk.plain(INDEX))
@@ -108,9 +108,9 @@ def test_photos_stay_on_disk_if_they_would_take_too_much_of_the_device(pictures,
             return 0
 
     needed = int(pictures.store.shapes[:, :2].prod(axis=1).sum()) * pictures.store.channels
-    placed._resident.cache_clear()
+    device_inputs._resident.cache_clear()
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * needed - 1, 0))
-    assert placed._resident(pictures.store, Cuda()) is None
+    assert device_inputs._resident(pictures.store, Cuda()) is None
     on_disk = to_device_inputs(pictures, Cuda())
-    assert isinstance(on_disk, placed._Pictures)
+    assert isinstance(on_disk, device_inputs._Pictures)
     assert on_disk.threads > 0

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from dmlbench.retrieval import evaluate
-from dmlbench.retrieval.engine import choice as engines
-from dmlbench.retrieval.engine import similarity_rows as rows
+from dmlbench.retrieval.engine import choice, similarity_rows
 
 
 def way_of(items, classes, gallery=False, **arguments):
@@ -16,9 +15,9 @@ def way_of(items, classes, gallery=False, **arguments):
     taken = []
     with pytest.MonkeyPatch.context() as patch:
         for module, name in (
-            (engines, "rank_by_tiles"),
-            (rows, "_rank_pairs"),
-            (rows, "_rank_blocks"),
+            (choice, "rank_by_tiles"),
+            (similarity_rows, "_rank_pairs"),
+            (similarity_rows, "_rank_blocks"),
         ):
             real = getattr(module, name)
 
@@ -59,7 +58,7 @@ def test_nor_where_mapped_vectors_do_not():
 def test_tiles_take_larger_classes_where_they_alone_halve_the_products():
     assert way_of(2000, 40, memory_budget=2**26) == "_rank_pairs"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "_LARGEST_EDGE", 100)
+        patch.setattr(similarity_rows, "_LARGEST_EDGE", 100)
         assert way_of(2000, 40, memory_budget=2**26) == "rank_by_tiles"
 
 
