@@ -76,7 +76,7 @@ class InnerProduct(Distance):
 
     def fit(self, queries, gallery):
         def same(rows):
-            return similarity_rows.astype(np.float64)
+            return rows.astype(np.float64)
 
         return Maps(same, same, symmetric=self.symmetric)
 
@@ -130,6 +130,9 @@ def assert_equals_oracle(per_query: PerQuery, expected: list[Expected]) -> None:
             rtol=0,
             atol=1e-12,
         )
+    if per_query.positive_ranks is not None:
+        ranks = [rank for query in expected for rank in query.ranks]
+        assert per_query.positive_ranks.tolist() == ranks
 
 
 @pytest.fixture(scope="session")

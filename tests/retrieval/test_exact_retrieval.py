@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dmlbench import DataError, retrieval
+from dmlbench.retrieval import Metric
 
 ENGINES = ["tiles", "rows", "pairs", "torch"]
 
@@ -76,6 +77,20 @@ def cases(draw) -> Case:
     )
 
 
+class NDCG(Metric):
+    """A metric of somebody else, which needs the rank of every positive."""
+
+    title = "nDCG"
+    needs = frozenset({"relevant", "positive_ranks"})
+
+    def by_query(self, arrays):
+        relevant = arrays["relevant"]
+        query = np.repeat(np.arange(len(relevant)), relevant)
+        gains = np.bincount(query, 1 / np.log2(1 + arrays["positive_ranks"]))
+        ideal = np.cumsum(1 / np.log2(np.arange(2, relevant.max() + 2)))
+        return gains / ideal[relevant - 1]
+
+
 def check(case: Case, engine: str, forced, inner_product, oracle, assert_matches) -> None:
     similarity = case.queries.astype(np.float64) @ case.gallery.astype(np.float64).T
     expected = oracle(similarity, case.labels, case.gallery_labels, case.own, case.tolerance)
@@ -86,6 +101,7 @@ def check(case: Case, engine: str, forced, inner_product, oracle, assert_matches
                 "self_index": None if case.self_retrieval else case.own,
                 "precision_at": case.precision_at,
                 "mean_average_precision": engine != "tiles",
+                "metrics": {} if engine == "tiles" else {"ndcg": NDCG()},
                 "distance": inner_product(symmetric),
                 "tolerance": case.tolerance,
                 "products": case.products,
@@ -100,6 +116,11 @@ def check(case: Case, engine: str, forced, inner_product, oracle, assert_matches
     scored = [query for query in expected if query.relevant]
     assert result.queries == len(expected)
     assert result.lone_queries == len(expected) - len(scored)
+    if engine != "tiles":
+        gains = [sum(1 / np.log2(1 + rank) for rank in q.ranks) for q in scored]
+        most = [sum(1 / np.log2(2 + place) for place in range(q.relevant)) for q in scored]
+        wanted = np.mean(np.divide(gains, most))
+        assert result.metrics["ndcg"] == pytest.approx(wanted, abs=1e-12)
     for value, wanted in (
         (result.recall_at[1], np.mean([q.best_rank <= 1 for q in scored])),
         (result.recall_at[10], np.mean([q.best_rank <= 10 for q in scored])),

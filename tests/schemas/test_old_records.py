@@ -32,7 +32,7 @@ def test_a_record_of_each_kind_is_read_with_its_id(old):
     record = read_record(old)
     assert record.id == record.trial.id == held["id"]
     assert record.status == held["status"] == ("failed" if old.stem == "failed" else "finished")
-    assert json.loads(record.to_json()) == held
+    assert json.loads(record.to_json()).items() >= held.items()
 
 
 # What a later version may add

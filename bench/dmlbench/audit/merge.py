@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from stat import S_ISLNK, S_ISREG
 
-from dmlbench.audit.plausibility import faults
+from dmlbench.audit.plausibility import faults, taken_as_given
 from dmlbench.audit.provenance import KnownComponents, KnownData
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.errors import DataError
@@ -83,6 +83,10 @@ class RecordChecker:
             notes = [
                 *self._components.notes(record.trial),
                 *self._data.notes(record, others_too=self.allow_other_data),
+                *(
+                    f"Its {name} can't be recomputed from the record, and is taken as given."
+                    for name in taken_as_given(record)
+                ),
             ]
         except DataError as error:
             return CheckedFile(path, refused=str(error).removeprefix(f"{path} ").removesuffix("."))

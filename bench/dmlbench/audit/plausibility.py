@@ -2,14 +2,15 @@
 
 import base64
 import math
-import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dmlbench.errors import DataError
+from dmlbench.retrieval.contract import SetMetric
+from dmlbench.retrieval.metrics import find_metric
 from dmlbench.schemas.record import Array, Record
 from dmlbench.schemas.trial import SEMANTICS
 
@@ -27,7 +28,6 @@ _DTYPES = {
     "correct": "|u1",
 }
 _RETRIEVAL = {"relevant", "best_rank", "hits", "average_precision"}
-_RECALL = re.compile(r"recall@([1-9][0-9]{0,5})")
 _VERSIONS = ("dmlbench", "torch", "numpy")
 
 
@@ -112,8 +112,12 @@ def _faults_of_epochs(record: Record) -> Iterator[str]:
 
 
 def _faults_of_values(record: Record) -> Iterator[str]:
-    shares = {**record.metrics}
-    shares |= {f"last_epoch_metrics.{key}": v for key, v in record.last_epoch_metrics.items()}
+    shares = {key: v for key, v in record.metrics.items() if _is_share(key, record)}
+    shares |= {
+        f"last_epoch_metrics.{key}": v
+        for key, v in record.last_epoch_metrics.items()
+        if _is_share(key, record)
+    }
     for epoch in record.epochs:
         where = f"epochs.{epoch.epoch}"
         shares |= {f"{where}.validation.{key}": v for key, v in epoch.validation.items()}
@@ -132,7 +136,7 @@ def _accuracy(record: Record, arrays: Mapping[str, np.ndarray]) -> Iterator[str]
     correct = arrays["correct"]
     if correct.max() > 1:
         yield "per_query.correct has values other than 0 and 1"
-    yield from _other_metrics(record.metrics, {"knn_accuracy": float(correct.mean())})
+    yield from _other_metrics(record, {"correct": correct}, required=("knn_accuracy",))
 
 
 def _recall_and_precision(record: Record, arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
@@ -163,28 +167,46 @@ def _recall_and_precision(record: Record, arrays: Mapping[str, np.ndarray]) -> I
         return
     if record.details.get("lone_queries") != int((~scored).sum()):
         yield "its number of lone queries is not that of its per-query results"
-    expected = {
-        name: float(np.mean(rank[scored] <= int(found[1])))
-        for name in record.metrics
-        if (found := _RECALL.fullmatch(name))
-    }
-    expected["r_precision"] = float(np.mean(most[scored]))
-    expected["map_at_r"] = float(np.mean(precision[scored]))
-    tied = {"tied": record.metrics["tied"]} if "tied" in record.metrics else {}  # not kept by query
-    yield from _other_metrics(record.metrics, expected | tied)
+    found = {"relevant": relevant, "best_rank": rank, "hits": hits, "average_precision": precision}
+    of_scored = {name: values[scored] for name, values in found.items()}
+    yield from _other_metrics(record, of_scored, required=("r_precision", "map_at_r"))
 
 
-def _other_metrics(metrics: Mapping[str, float], expected: Mapping[str, float]) -> Iterator[str]:
-    for name in sorted(metrics.keys() | expected.keys()):
-        if name not in expected:
-            yield f"nothing in it gives its metric {name[:40]!r}"
-        elif name not in metrics:
+def _other_metrics(
+    record: Record, arrays: Mapping[str, np.ndarray], required: Sequence[str]
+) -> Iterator[str]:
+    """Yield which metrics are not those that `arrays`, by query, give."""
+    metrics = record.metrics
+    for name in sorted(metrics.keys() | set(required)):
+        if name not in metrics:
             yield f"it lacks the metric {name}"
-        elif not math.isclose(metrics[name], expected[name], rel_tol=0, abs_tol=_ROUNDING):
-            yield (
-                f"its {name} is {metrics[name]:.6f}, its per-query results give "
-                f"{expected[name]:.6f}"
-            )
+            continue
+        metric = find_metric(name)
+        if metric is not None and metric.needs <= arrays.keys():
+            expected = float(np.mean(metric.by_query(arrays)))
+            if not math.isclose(metrics[name], expected, rel_tol=0, abs_tol=_ROUNDING):
+                yield (
+                    f"its {name} is {metrics[name]:.6f}, its per-query results give {expected:.6f}"
+                )
+        elif metric.is_recorded if metric is not None else name not in record.metric_facts:
+            yield f"nothing in it gives its metric {name[:40]!r}"
+
+
+def taken_as_given(record: Record) -> list[str]:
+    """Return the metrics of `record` that can't be recomputed from what it keeps."""
+    return [
+        name
+        for name in record.metrics
+        if not ((metric := find_metric(name)) and (metric.is_recorded or metric.is_diagnostic))
+    ]
+
+
+def _is_share(key: str, record: Record) -> bool:
+    """Return whether a metric can't leave the range from 0 to 1."""
+    metric = find_metric(key)
+    if metric is not None:
+        return metric.is_share and not isinstance(metric, SetMetric)
+    return key not in record.metric_facts
 
 
 def _close_by_name(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from dmlbench.data.items import load_data
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.store import OnProgress
 from dmlbench.errors import ConfigError, DataError, PluginError, TrialError
+from dmlbench.leaderboard.metric_names import is_diagnostic
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import SEMANTICS, Part, Trial, canonical_json
@@ -19,7 +20,6 @@ TOLERANCE = 0.05
 bit of a sum differs, and training makes of it what it makes of another seed. How far figures were
 seen to move is in docs/records.md."""
 
-_UNJUDGED = ("tied",)
 """Whether two similarities are equal within the error of float32 is decided by that error."""
 _COMPUTING = ("torch", "numpy", "scipy", "scikit-learn", "timm", "pillow")
 _MACHINE = ("machine", "system")
@@ -49,7 +49,7 @@ class Reproduction:
         apart = [
             abs(value - self.again.metrics.get(name, float("inf")))
             for name, value in self.record.metrics.items()
-            if name not in _UNJUDGED
+            if not is_diagnostic(name)
         ]
         return max(apart, default=0.0)
 

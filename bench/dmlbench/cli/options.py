@@ -25,3 +25,21 @@ output_option = click.option(
     default=Path(),
     help="Folder to write runs/ and leaderboards/ to; the current one if not given.",
 )
+
+
+def _metrics(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    names = [part.strip() for value in values for part in value.split(",")]
+    if not all(names):
+        raise click.BadParameter("it names nothing.")
+    return tuple(dict.fromkeys(names))
+
+
+metrics_option = click.option(
+    "--metrics",
+    multiple=True,
+    metavar="NAME",
+    callback=_metrics,
+    help="More metrics, such as map,mrr,nmi, or those of plugins. Repeat it, or use commas.",
+)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dmlbench.cli.options import cache_dir_option, data_dir_option, output_option
+from dmlbench.cli.options import (
+    cache_dir_option,
+    data_dir_option,
+    metrics_option,
+    output_option,
+)
 
 if TYPE_CHECKING:
     from pluggy import PluginManager
@@ -118,6 +123,7 @@ def _settings(
     is_flag=True,
     help="Write the test embeddings beside each record, for pictures of what is retrieved.",
 )
+@metrics_option
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--log", is_flag=True, help="Print a line for each epoch of each trial.")
 def command(
@@ -129,6 +135,7 @@ def command(
     allow_partial: bool,
     device: str,
     keep_embeddings: bool,
+    metrics: tuple[str, ...],
     dry_run: bool,
     log: bool,
     **asked: Any,
@@ -142,6 +149,7 @@ def command(
     from dmlbench.cli.progress import EpochLog, ProgressDisplay, decoding_display
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.hook_plugins import plugin_manager
+    from dmlbench.components.metrics import choose_metrics
     from dmlbench.compute.device import pick_device
     from dmlbench.contracts.executor import WorkerSettings
     from dmlbench.executors.run import default_jobs, progress, run
@@ -155,7 +163,8 @@ def command(
     with decoding_display() as on_progress:
         planner = Planner(catalogue, data_dir, cache_dir, on_progress, allow_partial)
         plan = planner.unfold(wanted)
-    before = progress(plan, store, embeddings=keep_embeddings)
+    choose_metrics(metrics, catalogue)
+    before = progress(plan, store, embeddings=keep_embeddings, metrics=metrics)
     jobs = default_jobs(device) if jobs is None else jobs
     _show(plan, len(before.done), jobs)
     if asked["everything"] and not asked["datasets"]:
@@ -168,8 +177,10 @@ def command(
         Store(folder).check_writable()
     hooks = plugin_manager(catalogue)
     hooks.register(EpochLog() if log else ProgressDisplay(len(before.to_do)))
-    site = WorkerSettings(store.folder, data_dir, device, cache_dir, keep_embeddings)
-    records = run(plan, site, hooks, jobs)
+    settings = WorkerSettings(
+        store.folder, data_dir, device, cache_dir, keep_embeddings, metrics=metrics
+    )
+    records = run(plan, settings, hooks, jobs)
     print_tables(records)
     published = _publish(store, output / "leaderboards", hooks)
     _close(records, published)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dmlbench.cli.options import metrics_option
+
 if TYPE_CHECKING:
-    from dmlbench.retrieval import RetrievalResult
+    from dmlbench.retrieval import Metric, RetrievalResult
 
 _File = click.Path(path_type=Path)
 
@@ -27,6 +29,7 @@ def _ranks(context: click.Context, option: click.Parameter, value: str) -> tuple
 @click.option("--recall-at", default="1,10,100,1000", show_default=True, callback=_ranks)
 @click.option("--precision-at", default="", callback=_ranks, help="Ranks of precision@k.")
 @click.option("--map", "whole", is_flag=True, help="Mean average precision of whole rankings too.")
+@metrics_option
 @click.option("--distance", default="cosine", show_default=True, help="How items are compared.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 …")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
@@ -38,6 +41,7 @@ def command(
     recall_at: tuple[int, ...],
     precision_at: tuple[int, ...],
     whole: bool,
+    metrics: tuple[str, ...],
     distance: str,
     device: str,
     as_json: bool,
@@ -54,6 +58,7 @@ def command(
         from dmlbench.compute.device import pick_device
 
         device = str(pick_device(device))
+    chosen = _chosen(metrics)
     embeddings, classes = read_embeddings(file, labels)
     others: tuple[Any, Any] = (None, None)
     if gallery is not None:
@@ -69,6 +74,7 @@ def command(
         recall_at=recall_at,
         precision_at=precision_at,
         mean_average_precision=whole,
+        metrics=chosen,
         distance=distance,
         device=device,
     )
@@ -77,10 +83,23 @@ def command(
         click.echo(json.dumps(figures, indent=1))
         return
     for name, value in figures.items():
-        text = f"{value:,}" if isinstance(value, int) else f"{100 * value:.2f} %"
+        share = name not in chosen or chosen[name].is_share
+        text = f"{100 * value:.2f} %" if share else f"{value:,.4g}"
+        if isinstance(value, int):
+            text = f"{value:,}"
         click.echo(f"{name:<24}{text:>12}")
     if result.collapsed:
         click.echo("All embeddings are as good as equal: the model has collapsed.", err=True)
+
+
+def _chosen(names: tuple[str, ...]) -> "dict[str, Metric]":
+    """Return the metrics asked for by key; packages are looked through only if one is."""
+    if not names:
+        return {}
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.metrics import choose_metrics
+
+    return choose_metrics(names, Catalogue.discover()).metrics
 
 
 def _numbered(classes: Any, others: Any) -> tuple[Any, Any]:
@@ -104,20 +123,8 @@ def _numbered(classes: Any, others: Any) -> tuple[Any, Any]:
 
 
 def _figures(result: "RetrievalResult") -> dict[str, float | int]:
-    figures: dict[str, float | int] = {}
-    figures |= {f"recall@{k}": value for k, value in result.recall_at.items()}
-    figures |= {f"precision@{k}": value for k, value in result.precision_at.items()}
-    figures |= {
-        "r_precision": result.r_precision,
-        "map_at_r": result.map_at_r,
-        "mean_reciprocal_rank": result.mean_reciprocal_rank,
-    }
-    if result.mean_average_precision is not None:
-        figures["mean_average_precision"] = result.mean_average_precision
-    figures |= {
+    return result.metrics | {
         "class_average_map_at_r": result.per_class.map_at_r,
-        "tied": result.tied,
         "queries": result.queries,
         "lone_queries": result.lone_queries,
     }
-    return figures

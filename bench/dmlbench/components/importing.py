@@ -100,9 +100,7 @@ def check_kind(entry: Entry, component: Any) -> None:
                 "a baseline has scikit-learn's fit and transform."
             )
         return
-    from dmlbench.contracts import components as contracts
-
-    base = getattr(contracts, entry.kind.capitalize())
+    base = contract_of(entry.kind)
     if not issubclass(component, base):
         raise PluginError(
             f"The {entry.kind} {entry.name!r} {entry.origin} does not derive from "
@@ -119,12 +117,31 @@ def check_kind(entry: Entry, component: Any) -> None:
                 f"The {entry.kind} {entry.name!r} {entry.origin} must state {attribute!r} as one "
                 f"of {', '.join(options)}."
             )
+    if entry.kind == "metric":
+        for attribute in ("title", "needs"):
+            if not hasattr(component, attribute) and "__init__" not in vars(component):
+                raise PluginError(
+                    f"The metric {entry.name!r} {entry.origin} must state {attribute!r}; see "
+                    "dmlbench.Metric."
+                )
     unmined = getattr(component, "takes", "labels") == "labels"
     if not unmined and getattr(component, "default_miner", None) is None:
         raise PluginError(f"The loss {entry.name!r} {entry.origin} names no default_miner.")
     _check_names(entry, component, base)
     if entry.kind == "loss":
         _check_starts_epochs(entry, component)
+
+
+def contract_of(kind: str) -> type:
+    """Return the class that components of a kind derive from."""
+    if kind == "metric":
+        from dmlbench.retrieval.contract import Metric
+
+        return Metric
+    from dmlbench.contracts import components
+
+    base: type = getattr(components, kind.capitalize())
+    return base
 
 
 def _check_names(entry: Entry, component: Any, base: type) -> None:

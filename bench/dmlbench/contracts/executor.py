@@ -30,3 +30,5 @@ class WorkerSettings:
     cache_dir: Path | None = None
     keep_embeddings: bool = False
     """Whether the test embeddings are written beside each record."""
+    metrics: tuple[str, ...] = ()
+    """Names of metrics to compute besides those of every trial of retrieval."""

@@ -23,6 +23,6 @@ def run_inline(trials: Sequence[Trial], settings: WorkerSettings) -> Generator[E
         yield Event("started", trial)
         epochs: list[Epoch] = []
         keep = partial(store.write_embeddings, trial) if settings.keep_embeddings else None
-        record = store.keep(run_trial(trial, workplace, epochs.append, keep))
+        record = store.keep(run_trial(trial, workplace, epochs.append, keep, settings.metrics))
         yield from (Event("epoch", trial, epoch=epoch) for epoch in epochs)
         yield Event("finished", trial, record=record)

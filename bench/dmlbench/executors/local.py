@@ -147,7 +147,9 @@ def _work(pipe: "Connection[Any, Any]", settings: WorkerSettings) -> None:
             return
         tell(Event("started", trial))
         keep = partial(store.write_embeddings, trial) if settings.keep_embeddings else None
-        record = run_trial(trial, workplace, partial(_tell_epoch, tell, trial), keep)
+        record = run_trial(
+            trial, workplace, partial(_tell_epoch, tell, trial), keep, settings.metrics
+        )
         last = record.status == "failed" and not device.still_works(workplace.device)
         tell(Event("finished", trial, record=store.keep(record)), last=last)
         if last:

@@ -2,13 +2,14 @@
 
 import os
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import pluggy
 
+from dmlbench.components.metrics import metric_key
 from dmlbench.contracts.executor import Event, WorkerSettings
 from dmlbench.errors import DataError
 from dmlbench.schemas.plan import Plan
@@ -27,28 +28,34 @@ class Progress:
     """Why a record that is there does not count."""
 
 
-def progress(plan: Plan, store: Store, *, embeddings: bool = False) -> Progress:
+def progress(
+    plan: Plan, store: Store, *, embeddings: bool = False, metrics: Iterable[str] = ()
+) -> Progress:
     """Return which trials of `plan` have a finished record in `store`; failed ones are to do.
 
-    With `embeddings`, so are trials of retrieval whose test embeddings were not kept.
+    So are trials of retrieval that lack one of the named `metrics` or, with `embeddings`, whose
+    test embeddings were not kept.
     """
-    done, to_do, damaged = [], [], []
+    wanted = {metric_key(name) for name in metrics}
+    done: list[Record] = []
+    to_do: list[Trial] = []
+    damaged: list[str] = []
     for trial in plan.trials:
         try:
             record = store.read(trial)
         except DataError as error:
             damaged.append(str(error))
             record = None
-        kept = (
-            not embeddings
-            or record is None
-            or "map_at_r" not in record.metrics
-            or store.embeddings_path(trial).is_file()
+        lacks = (
+            record is None
+            or record.status == "failed"
+            or (record.is_retrieval and not record.metrics.keys() >= wanted)
+            or (record.is_retrieval and embeddings and not store.embeddings_path(trial).is_file())
         )
-        if record is not None and record.status == "finished" and kept:
-            done.append(record)
-        else:
+        if record is None or lacks:
             to_do.append(trial)
+        else:
+            done.append(record)
     return Progress(tuple(done), tuple(to_do), tuple(damaged))
 
 
@@ -63,7 +70,12 @@ def run(
         hooks: who listens.
         jobs: worker processes; 0 runs the trials in this process.
     """
-    before = progress(plan, Store(settings.records), embeddings=settings.keep_embeddings)
+    before = progress(
+        plan,
+        Store(settings.records),
+        embeddings=settings.keep_embeddings,
+        metrics=settings.metrics,
+    )
     records = {record.id: record for record in before.done}
     hook = hooks.hook
     _notify(hook.dmlbench_run_started, plan=plan)

@@ -4,14 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from math import isfinite
 
+from dmlbench.retrieval.metrics import find_metric, in_order, rank_in
 from dmlbench.statistics import Estimate, estimate
 
-_NAMES = {
-    "r_precision": "R-Precision",
-    "map_at_r": "MAP@R",
-    "knn_accuracy": "5-NN accuracy",
-}
-_RANKED_BY = ("map_at_r", "knn_accuracy")
 _WELL_FORMED = re.compile(r"[a-z][a-z0-9_@.-]{0,39}")
 
 
@@ -25,24 +20,39 @@ def average(figures: Iterable[Mapping[str, float]]) -> dict[str, Estimate]:
         for name, value in one.items():
             if _WELL_FORMED.fullmatch(name):
                 by_name.setdefault(name, []).append(value)
-    return {name: estimate(by_name[name]) for name in sorted(by_name, key=_order)}
+    return {name: estimate(by_name[name]) for name in in_order(by_name)}
 
 
 def shown(names: Iterable[str]) -> list[str]:
     """Return those of the metrics that tables show, in their order: Recall@k, then the rest."""
-    return sorted((n for n in set(names) if n in _NAMES or _recall_rank(n)), key=_order)
+    known = ((name, find_metric(name)) for name in set(names))
+    return in_order(name for name, metric in known if metric and not metric.is_diagnostic)
 
 
 def headline(names: Iterable[str]) -> str | None:
     """Return the metric that rows are ordered by, or None if there is none."""
-    present = set(names)
-    return next((name for name in _RANKED_BY if name in present), None)
+    order = (name for name in in_order(set(names)) if (m := find_metric(name)) and m.orders_rows)
+    return next(order, None)
 
 
-def display_name(metric: str) -> str:
+def floors_count(name: str) -> bool:
+    """Return whether a row that loses to a floor on this metric is marked."""
+    metric = find_metric(name)
+    return metric is not None and metric.floors_count
+
+
+def is_diagnostic(name: str) -> bool:
+    """Return whether a metric judges the figures, not the model, such as the share of ties."""
+    metric = find_metric(name)
+    return metric is not None and metric.is_diagnostic
+
+
+def display_name(name: str) -> str:
     """Return what tables call a metric."""
-    rank = _recall_rank(metric)
-    return f"Recall@{rank}" if rank else _NAMES.get(metric, metric)
+    metric, rank = find_metric(name), rank_in(name)
+    if metric is None:
+        return name
+    return f"{metric.title}@{rank}" if rank else metric.title
 
 
 def percent(value: Estimate | None) -> str:
@@ -51,14 +61,3 @@ def percent(value: Estimate | None) -> str:
         return "–"
     width = "–" if value.half_width is None else f"{100 * value.half_width:.2f}"
     return f"{100 * value.mean:.2f} ± {width}"
-
-
-def _recall_rank(metric: str) -> int:
-    found = re.fullmatch(r"recall@([1-9][0-9]{0,5})", metric)
-    return int(found[1]) if found else 0
-
-
-def _order(metric: str) -> tuple[bool, int, int, str]:
-    rank = _recall_rank(metric)
-    place = list(_NAMES).index(metric) if metric in _NAMES else len(_NAMES)
-    return (rank == 0, rank, place, metric)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dmlbench.errors import DataError
 from dmlbench.leaderboard.ranking import BEST, WORSE, Ranking, by_seed
 from dmlbench.leaderboard.rows import Row
+from dmlbench.retrieval.metrics import find_metric
 from dmlbench.schemas.record import Array, Record
 from dmlbench.statistics import (
     LEAST_CLASSES,
@@ -21,9 +22,6 @@ from dmlbench.statistics import (
     paired_difference,
     two_way_half_width,
 )
-
-_PER_QUERY = {"map_at_r": "average_precision", "knn_accuracy": "correct"}
-"""What a metric is the mean of, over the queries."""
 
 _FLOAT32 = 1e-5
 """Results are kept by query in single precision, so their mean is the metric's up to this."""
@@ -148,16 +146,17 @@ def _sums(rows: Sequence[Row], ranking: Ranking) -> tuple[NDArray[Any], NDArray[
 
 def _of_record(record: Record, metric: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the sums of the metric and the queries of each class ``[C]``, lone ones left out."""
-    name = _PER_QUERY.get(metric, "")
-    if not {"class", name} <= record.per_query.keys():
+    known = find_metric(metric)
+    if known is None or not {"class", *known.needs} <= record.per_query.keys():
         raise DataError(
             "Test-class noise is not given: not all records say the class of each test item."
         )
     queries = _queries(record.per_query["class"], record.per_query.get("relevant"))
-    values = record.per_query[name].unpack()
-    if queries is not None and len(values) == len(queries.scored):
+    arrays = {name: record.per_query[name].unpack() for name in known.needs}
+    if queries is not None and all(len(a) == len(queries.scored) for a in arrays.values()):
         classes, counts = queries.classes, queries.counts
-        total = np.bincount(classes, values[queries.scored], minlength=len(counts))
+        values = known.by_query({name: array[queries.scored] for name, array in arrays.items()})
+        total = np.bincount(classes, values, minlength=len(counts))
         if abs(total.sum() / counts.sum() - record.metrics[metric]) < _FLOAT32:
             return total, counts
     raise DataError(

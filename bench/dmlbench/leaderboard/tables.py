@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from dmlbench.leaderboard.formats.escaping import plain
-from dmlbench.leaderboard.metric_names import display_name, headline, shown
+from dmlbench.leaderboard.metric_names import display_name, floors_count, headline, shown
 from dmlbench.leaderboard.new_classes import NewClasses, for_new_classes
 from dmlbench.leaderboard.ranking import Ranking, over_floor, rank_rows
 from dmlbench.leaderboard.rows import Row, named_rows
@@ -16,8 +16,6 @@ from dmlbench.schemas.protocol import Protocol
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Part, Trial, canonical_json
 from dmlbench.statistics import Estimate
-
-_MUST_NOT_LOSE = ("recall@1", "map_at_r", "knn_accuracy")
 
 
 @dataclass(frozen=True)
@@ -229,8 +227,8 @@ def _lost_to(floors: Sequence[Row], row: Row) -> Mapping[str, tuple[str, ...]]:
             continue
         metrics = tuple(
             display_name(metric)
-            for metric in _MUST_NOT_LOSE
-            if metric in row.metrics
+            for metric in row.metrics
+            if floors_count(metric)
             and metric in floor.metrics
             and row.metrics[metric].mean < floor.metrics[metric].mean
         )

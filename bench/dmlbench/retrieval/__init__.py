@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dmlbench.retrieval.approximate import evaluate_approximately as evaluate_approximately
     from dmlbench.retrieval.clustering import ClusteringResult as ClusteringResult
     from dmlbench.retrieval.clustering import evaluate_clustering as evaluate_clustering
+    from dmlbench.retrieval.contract import Metric as Metric
+    from dmlbench.retrieval.contract import SetMetric as SetMetric
     from dmlbench.retrieval.distances import Bhattacharyya as Bhattacharyya
     from dmlbench.retrieval.distances import Cosine as Cosine
     from dmlbench.retrieval.distances import Distance as Distance
@@ -38,17 +40,20 @@ if TYPE_CHECKING:
     from dmlbench.retrieval.knn import knn_accuracy as knn_accuracy
     from dmlbench.retrieval.mean_distance import MeanDistances as MeanDistances
     from dmlbench.retrieval.mean_distance import mean_distances as mean_distances
-    from dmlbench.retrieval.metrics import Averages as Averages
-    from dmlbench.retrieval.metrics import PerQuery as PerQuery
-    from dmlbench.retrieval.metrics import RetrievalResult as RetrievalResult
+    from dmlbench.retrieval.metrics import METRICS as METRICS
+    from dmlbench.retrieval.metrics import find_metric as find_metric
     from dmlbench.retrieval.neighbours import Neighbours as Neighbours
     from dmlbench.retrieval.neighbours import nearest_neighbours as nearest_neighbours
+    from dmlbench.retrieval.results import Averages as Averages
+    from dmlbench.retrieval.results import PerQuery as PerQuery
+    from dmlbench.retrieval.results import RetrievalResult as RetrievalResult
     from dmlbench.retrieval.verification import VerificationResult as VerificationResult
     from dmlbench.retrieval.verification import evaluate_verification as evaluate_verification
 
 _PUBLIC = {
     "approximate": ("ApproximateResult", "evaluate_approximately"),
     "clustering": ("ClusteringResult", "evaluate_clustering"),
+    "contract": ("Metric", "SetMetric"),
     "distances": (
         "Bhattacharyya",
         "Cosine",
@@ -62,8 +67,9 @@ _PUBLIC = {
     "evaluation": ("evaluate",),
     "knn": ("knn_accuracy",),
     "mean_distance": ("MeanDistances", "mean_distances"),
-    "metrics": ("Averages", "PerQuery", "RetrievalResult"),
+    "metrics": ("METRICS", "find_metric"),
     "neighbours": ("Neighbours", "nearest_neighbours"),
+    "results": ("Averages", "PerQuery", "RetrievalResult"),
     "verification": ("VerificationResult", "evaluate_verification"),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -1,11 +1,12 @@
 """`evaluate`: exact Recall@k, R-Precision, MAP@R and more of embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from dmlbench.errors import ConfigError
+from dmlbench.errors import ConfigError, nearest
+from dmlbench.retrieval.contract import Metric
 from dmlbench.retrieval.distances import Distance, as_distance
 from dmlbench.retrieval.engine.choice import rank
 from dmlbench.retrieval.engine.layout import ClassLayout, lay_out
@@ -13,7 +14,8 @@ from dmlbench.retrieval.engine.mapped_vectors import MappedVectors
 from dmlbench.retrieval.engine.products import Products, multiplier
 from dmlbench.retrieval.engine.task import Figures, Task
 from dmlbench.retrieval.inputs import Inputs, read_inputs
-from dmlbench.retrieval.metrics import PerQuery, RetrievalResult, summarise
+from dmlbench.retrieval.metrics import METRICS, find_metric, key_of
+from dmlbench.retrieval.results import PerQuery, RetrievalResult, summarise
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _SMALLEST_BUDGET = 2**16
 _LAST_RANK = 2**31 - 1
+_ALWAYS = ("r_precision", "map_at_r", "mean_reciprocal_rank", "tied")
 Precision = Literal["float32", "float64"]
 
 
@@ -35,6 +38,7 @@ def evaluate(
     recall_at: Sequence[int] = (1, 10),
     precision_at: Sequence[int] = (),
     mean_average_precision: bool = False,
+    metrics: "Iterable[str] | Mapping[str, Metric]" = (),
     distance: str | Distance = "cosine",
     tolerance: float = 1e-6,
     memory_budget: int = 256 * 2**20,
@@ -56,6 +60,8 @@ def evaluate(
         recall_at: the k of Recall@k.
         precision_at: the k of precision@k.
         mean_average_precision: also rank every positive; takes several times longer.
+        metrics: more of them, by name (``"nmi"``) or, of your own, as a mapping from a key to a
+            `Metric`.
         distance: how embeddings are compared: a name or a `Distance`.
         tolerance: negatives that are less similar than a positive by no more than this count as
             more similar. The default is above the float32 error of a product of unit vectors.
@@ -83,6 +89,10 @@ def evaluate(
         if value not in get_args(known):
             raise ConfigError(f"{name} must be one of {get_args(known)}, not {value!r}.")
 
+    wanted = _wanted(recall_at, precision_at, mean_average_precision, metrics)
+    needs = frozenset[str]().union(*(metric.needs for metric in wanted.values()))
+    depths = {int(name.removeprefix("hits@")) for name in needs if name.startswith("hits@")}
+
     inputs = read_inputs(embeddings, labels, gallery, gallery_labels, self_index)
     layout = lay_out(inputs)
     vectors = _map(inputs, layout, as_distance(distance), memory_budget // 2, np.dtype(precision))
@@ -92,14 +102,44 @@ def evaluate(
         gallery=vectors[1],
         symmetric=vectors[2],
         tolerance=tolerance,
-        precision_at=tuple(precision_at),
-        whole_ranking=mean_average_precision,
+        precision_at=tuple(sorted(depths)),
+        whole_ranking=bool(needs & {"whole_average_precision", "positive_ranks"}),
+        keep_ranks="positive_ranks" in needs,
         multiply=multiplier(products),
         memory=memory_budget // 2,
     )
     where = getattr(embeddings, "device", "cpu") if device is None else device
     figures = rank(task, where, precision)
-    return summarise(_in_order(inputs, layout, figures), inputs.labels, recall_at)
+    per_query = _in_order(inputs, layout, figures)
+    return summarise(per_query, inputs.labels, wanted, inputs.all_items)
+
+
+def _wanted(
+    recall_at: Iterable[int],
+    precision_at: Iterable[int],
+    whole: bool,
+    metrics: "Iterable[str] | Mapping[str, Metric]",
+) -> dict[str, Metric]:
+    """Return the metrics asked for by key.
+
+    Raises:
+        ConfigError: one is not known, or needs what no ranking gives.
+    """
+    keys = [f"recall@{k}" for k in recall_at] + [f"precision@{k}" for k in precision_at]
+    keys += [*_ALWAYS, *(["mean_average_precision"] if whole else [])]
+    theirs = metrics if isinstance(metrics, Mapping) else {}
+    wanted = {key: metric for key in keys if (metric := find_metric(key))}
+    for name in metrics:
+        metric = theirs.get(name) or find_metric(name)
+        if metric is None:
+            raise ConfigError(f"There is no metric named {name!r}." + nearest(name, METRICS))
+        unknown = [*metric.unknown_needs(), *({"correct"} & metric.needs)]
+        if unknown:
+            raise ConfigError(
+                f"The metric {name!r} needs {', '.join(unknown)}, which a ranking does not give."
+            )
+        wanted[key_of(name)] = metric
+    return wanted
 
 
 def _map(
@@ -137,4 +177,16 @@ def _in_order(inputs: Inputs, layout: ClassLayout, figures: Figures) -> PerQuery
         ties=placed(figures.ties),
         hits_at={k: placed(hits) for k, hits in figures.hits_at.items()},
         whole_average_precision=None if whole is None else placed(whole),
+        positive_ranks=_ranks_in_order(layout, figures.positive_ranks),
     )
+
+
+def _ranks_in_order(layout: ClassLayout, ranks: np.ndarray | None) -> np.ndarray | None:
+    """Return the ranks of each query's positives, query after query as they were given."""
+    if ranks is None:
+        return None
+    given = np.argsort(layout.query_order)  # the place of each query in the layout
+    starts, lengths = (np.cumsum(layout.relevant) - layout.relevant)[given], layout.relevant[given]
+    within = np.arange(len(ranks)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    in_order: np.ndarray = ranks[np.repeat(starts, lengths) + within]
+    return in_order

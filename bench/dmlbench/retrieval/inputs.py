@@ -36,6 +36,16 @@ class Inputs:
         """Whether the queries are the gallery."""
         return self.gallery is self.queries
 
+    def all_items(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return embeddings ``[N, D]`` and classes ``[N]`` of gallery and queries, each once."""
+        others = self.self_index < 0
+        if not others.any():
+            return self.gallery, self.gallery_labels
+        return (
+            np.concatenate([self.gallery, self.queries[others]]),
+            np.concatenate([self.gallery_labels, self.labels[others]]),
+        )
+
 
 def read_inputs(
     embeddings: "Embeddings",

@@ -1,107 +1,204 @@
-"""What an evaluation returns: averages, and the figures of every query."""
+"""Every metric of dmlbench, once: averages, records, tables, ``score`` and checks read it here.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+To add one, write its class and name it in `METRICS`. Metrics of other packages are found by the
+entry-point group ``dmlbench.metrics``.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 
-_COLLAPSED_SHARE = 0.99
+from dmlbench.retrieval.contract import Metric, SetMetric
+
+Arrays = Mapping[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class PerQuery:
-    """Figures of all queries ``[Q]``, in the order they were given; 0 where a query is lone."""
+class RecallAtK(Metric):
+    """1 if one of the first `k` items is of the query's class."""
 
-    relevant: np.ndarray
-    """R: gallery items of the query's class without itself (int64)."""
-    negatives: np.ndarray
-    """Gallery items of other classes (int64)."""
-    best_rank: np.ndarray
-    """Rank of its best positive, counted from 1 (int64)."""
-    hits: np.ndarray
-    """Positives of rank R or better (int64)."""
-    average_precision: np.ndarray
-    """Its term of MAP@R (float64)."""
-    ties: np.ndarray
-    """Negatives within the tolerance of its best positive (int64)."""
-    hits_at: dict[int, np.ndarray]
-    """k -> positives of rank k or better (int64), for the k asked for."""
-    whole_average_precision: np.ndarray | None
-    """Average precision of its whole ranking (float64), if asked for."""
+    title = "Recall"
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.needs = frozenset({"best_rank"})
+        self.floors_count = k == 1
+
+    def by_query(self, arrays: Arrays) -> np.ndarray:
+        """Return whether the best positive has rank `k` or better ``[Q]``."""
+        return arrays["best_rank"] <= self.k
 
 
-@dataclass(frozen=True)
-class Averages:
-    """Averages over the queries that have a positive."""
+class PrecisionAtK(Metric):
+    """Share of positives among the first `k` items."""
 
-    recall_at: dict[int, float]
-    """k -> share of queries with a positive of rank k or better."""
-    r_precision: float
-    """Mean of the hits in the first R, over R."""
-    map_at_r: float
-    """Mean of (1/R) sum of j / rank_j over the positives of rank R or better."""
-    mean_reciprocal_rank: float
-    """Mean of 1 / rank of the best positive."""
-    precision_at: dict[int, float]
-    """k -> mean share of positives among the first k, for the k asked for."""
-    mean_average_precision: float | None
-    """Mean of (1/R) sum of j / rank_j over all positives, if asked for."""
+    title = "Precision"
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.needs = frozenset({f"hits@{k}"})
+
+    def by_query(self, arrays: Arrays) -> np.ndarray:
+        """Return the hits among the first `k`, over `k` ``[Q]``."""
+        return np.divide(arrays[f"hits@{self.k}"], self.k)
 
 
-@dataclass(frozen=True)
-class RetrievalResult(Averages):
-    """Averages over queries, with what is needed to judge them."""
+class RPrecision(Metric):
+    """Share of positives among the first R items, R being all that there are."""
 
-    queries: int
-    """All queries, lone ones too."""
-    lone_queries: int
-    """Queries without a positive, left out of every average."""
-    tied: float
-    """Share of the scored queries with a negative within the tolerance of the best positive."""
-    collapsed: bool
-    """Whether 99 % of the negatives are as similar as the best positive: all embeddings one."""
-    per_class: Averages
-    """The same averages with every class counted alike, however many queries it has."""
-    per_query: PerQuery = field(repr=False)
+    title = "R-Precision"
+    needs = frozenset({"hits", "relevant"})
+
+    def by_query(self, arrays: Arrays) -> np.ndarray:
+        """Return the hits in the first R, over R ``[Q]``."""
+        return np.divide(arrays["hits"], arrays["relevant"])
 
 
-def summarise(per_query: PerQuery, labels: np.ndarray, recall_at: Sequence[int]) -> RetrievalResult:
-    """Average the figures of single queries, of which one at least has a positive."""
-    scored = per_query.relevant > 0
-    number, size = np.unique(labels[scored], return_inverse=True, return_counts=True)[1:]
+class MAPAtR(Metric):
+    """(1/R) sum of j / rank_j over the positives of rank R or better."""
 
-    def over_queries(values: np.ndarray) -> float:
-        return float(np.mean(values))
+    title = "MAP@R"
+    needs = frozenset({"average_precision"})
+    orders_rows = True
+    floors_count = True
 
-    def over_classes(values: np.ndarray) -> float:
-        return float(np.mean(np.bincount(number, values) / size))
-
-    ties, negatives = per_query.ties[scored], int(per_query.negatives[scored].sum())
-    return RetrievalResult(
-        **vars(_average(per_query, scored, over_queries, recall_at)),
-        queries=len(scored),
-        lone_queries=int(len(scored) - scored.sum()),
-        tied=float(np.mean(ties > 0)),
-        collapsed=bool(negatives > 0 and ties.sum() >= _COLLAPSED_SHARE * negatives),
-        per_class=_average(per_query, scored, over_classes, recall_at),
-        per_query=per_query,
-    )
+    def by_query(self, arrays: Arrays) -> np.ndarray:
+        """Return the query's term ``[Q]``, which the engines have summed up."""
+        return arrays["average_precision"]
 
 
-def _average(
-    per_query: PerQuery,
-    scored: np.ndarray,
-    mean: Callable[[np.ndarray], float],
-    recall_at: Sequence[int],
-) -> Averages:
-    rank = per_query.best_rank[scored]
+class MeanReciprocalRank(Metric):
+    """1 / rank of the best positive."""
 
-    whole = per_query.whole_average_precision
-    return Averages(
-        recall_at={k: mean(rank <= k) for k in recall_at},
-        r_precision=mean(per_query.hits[scored] / per_query.relevant[scored]),
-        map_at_r=mean(per_query.average_precision[scored]),
-        mean_reciprocal_rank=mean(1 / rank),
-        precision_at={k: mean(hits[scored] / k) for k, hits in per_query.hits_at.items()},
-        mean_average_precision=None if whole is None else mean(whole[scored]),
-    )
+    title = "MRR"
+    alias = "mrr"
+    needs = frozenset({"best_rank"})
+
+    def by_query(self, arrays: Arrays) -> np.ndarray:
+        """Return 1 / rank ``[Q]``."""
+        return np.divide(1, arrays["best_rank"])
+
+
+class MeanAveragePrecision(Metric):
+    """(1/R) sum of j / rank_j over all positives, wherever they rank."""
+
+    title = "mAP"
+    alias = "map"
+    needs = frozenset({"whole_average_precision"})
+
+    def by_query(self, arrays: Arrays) -> np.ndarray:
+        """Return the average precision of the whole ranking ``[Q]``."""
+        return arrays["whole_average_precision"]
+
+
+class KNNAccuracy(Metric):
+    """Whether the vote of 5 nearest neighbours is right; of cross-validated sets."""
+
+    title = "5-NN accuracy"
+    needs = frozenset({"correct"})
+    orders_rows = True
+    floors_count = True
+
+    def by_query(self, arrays: Arrays) -> np.ndarray:
+        """Return whether the vote is right ``[Q]``."""
+        return arrays["correct"]
+
+
+class NMI(SetMetric):
+    """Normalised mutual information of k-means clusters and classes, see `evaluate_clustering`."""
+
+    title = "NMI"
+
+    def of_set(self, embeddings: np.ndarray, labels: np.ndarray) -> float:
+        """Return the mean over three runs of k-means."""
+        from dmlbench.retrieval.clustering import evaluate_clustering
+
+        return evaluate_clustering(embeddings, labels).nmi
+
+
+class AMI(SetMetric):
+    """Adjusted mutual information of k-means clusters and classes, see `evaluate_clustering`."""
+
+    title = "AMI"
+
+    def of_set(self, embeddings: np.ndarray, labels: np.ndarray) -> float:
+        """Return the mean over three runs of k-means."""
+        from dmlbench.retrieval.clustering import evaluate_clustering
+
+        return evaluate_clustering(embeddings, labels).ami
+
+
+class Tied(Metric):
+    """Whether a negative is tied with the query's best positive, so that ties decide its rank."""
+
+    title = "Tied queries"
+    needs = frozenset({"ties"})
+    higher_is_better = False
+    is_diagnostic = True
+
+    def by_query(self, arrays: Arrays) -> np.ndarray:
+        """Return whether there is a tie ``[Q]``."""
+        return arrays["ties"] > 0
+
+
+METRICS: Mapping[str, type[Metric]] = {
+    "recall": RecallAtK,
+    "precision": PrecisionAtK,
+    "r_precision": RPrecision,
+    "map_at_r": MAPAtR,
+    "mean_reciprocal_rank": MeanReciprocalRank,
+    "mean_average_precision": MeanAveragePrecision,
+    "knn_accuracy": KNNAccuracy,
+    "nmi": NMI,
+    "ami": AMI,
+    "tied": Tied,
+}
+"""By key, in the order of tables. ``recall`` and ``precision`` take a rank: ``recall@10``."""
+
+_AT_A_RANK = re.compile(r"(recall|precision)@([1-9][0-9]{0,9})")
+_SHORT = {metric.alias: key for key, metric in METRICS.items() if metric.alias}
+
+
+@lru_cache(maxsize=256)
+def find_metric(name: str) -> Metric | None:
+    """Return the metric of dmlbench that a key or an alias names, or None if there is none.
+
+    Example:
+        >>> find_metric("recall@10").title, find_metric("mrr").title, find_metric("recall")
+        ('Recall', 'MRR', None)
+    """
+    at_a_rank = _AT_A_RANK.fullmatch(name)
+    if at_a_rank:
+        kind: type[RecallAtK] | type[PrecisionAtK]
+        kind = RecallAtK if at_a_rank[1] == "recall" else PrecisionAtK
+        return kind(int(at_a_rank[2]))
+    found = METRICS.get(key_of(name))
+    return None if found in (None, RecallAtK, PrecisionAtK) else found()
+
+
+def key_of(name: str) -> str:
+    """Return the key that an alias stands for; any other name is its own."""
+    return _SHORT.get(name, name)
+
+
+def rank_in(key: str) -> int:
+    """Return k of ``recall@k`` or ``precision@k``, or 0."""
+    at_a_rank = _AT_A_RANK.fullmatch(key)
+    return int(at_a_rank[2]) if at_a_rank else 0
+
+
+def in_order(keys: Iterable[str]) -> list[str]:
+    """Return `keys` in the order of tables: as in `METRICS`, each kind by rank, others last.
+
+    Example:
+        >>> in_order(["map_at_r", "theirs", "recall@10", "recall@2"])
+        ['recall@2', 'recall@10', 'map_at_r', 'theirs']
+    """
+    place = {key: number for number, key in enumerate(METRICS)}
+
+    def sort_key(key: str) -> tuple[int, int, str]:
+        rank = rank_in(key)
+        return place.get(key.partition("@")[0] if rank else key, len(place)), rank, key
+
+    return sorted(keys, key=sort_key)

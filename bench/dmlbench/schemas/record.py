@@ -71,6 +71,22 @@ class Epoch(Schema):
     """Metrics on held-out classes, where there are any."""
 
 
+class MetricFacts(Schema):
+    """What tables must know of a metric that is not dmlbench's own."""
+
+    title: str
+    higher_is_better: bool = True
+    is_share: bool = True
+    """Whether it lies in 0 to 1 and is shown in percent."""
+    needs: list[str] = []
+    """What it was computed from; the record may not keep all of it."""
+    distribution: str = ""
+    """The package that it is from; empty for an import reference."""
+    version: str = ""
+    source: str = ""
+    """Hash of its source code."""
+
+
 class Record(Schema):
     """The outcome of one trial. All but `measurements` repeats to the bit on one platform."""
 
@@ -84,6 +100,8 @@ class Record(Schema):
     metrics: dict[str, MetricValue] = {}
     """Test metrics of the selected epoch."""
     last_epoch_metrics: dict[str, MetricValue] = {}
+    metric_facts: dict[str, MetricFacts] = {}
+    """Of each metric that is not dmlbench's own, by key."""
     selected_epoch: int | None = None
     selection: str = ""
     """How the epoch was selected."""
@@ -100,6 +118,11 @@ class Record(Schema):
     versions: dict[str, str] = {}
     measurements: dict[str, Any] = {}
     """Seconds, memory, host: what differs from run to run."""
+
+    @property
+    def is_retrieval(self) -> bool:
+        """Return whether test items searched each other, or a gallery."""
+        return "relevant" in self.per_query
 
     def to_json(self) -> str:
         """Return the record as JSON text, one line a field, keys sorted."""

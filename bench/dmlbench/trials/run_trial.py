@@ -5,10 +5,11 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
+from dmlbench.components.metrics import choose_metrics
 from dmlbench.components.workplace import Workplace
 from dmlbench.compute.determinism import (
     repeatable,
@@ -40,6 +41,7 @@ def run_trial(
     workplace: Workplace,
     on_epoch: OnEpoch = lambda epoch: None,
     keep: KeepEmbeddings | None = None,
+    metrics: Sequence[str] = (),
 ) -> Record:
     """Run `trial` and return its record: finished, or failed with the reason.
 
@@ -48,12 +50,13 @@ def run_trial(
         workplace: where.
         on_epoch: called with each epoch's entry of the record.
         keep: called with the test embeddings; cross-validation has none that belong together.
+        metrics: names of more metrics of the retrieval; cross-validation has one alone.
     """
     started = time.perf_counter()
     with repeatable(workplace.device), peaks(workplace.device) as most:
         settings = describe(workplace.device, trial.protocol.precision)
         try:
-            outcome = {"status": "finished", **_measure(trial, workplace, on_epoch, keep)}
+            outcome = {"status": "finished", **_measure(trial, workplace, on_epoch, keep, metrics)}
         except DmlbenchError as error:
             outcome = {"status": "failed", "reason": _storable(str(error))}
         # A plugin may raise anything, SystemExit included; it costs only this trial.
@@ -110,7 +113,11 @@ def features_once(
 
 
 def _measure(
-    trial: Trial, workplace: Workplace, on_epoch: OnEpoch, keep: KeepEmbeddings | None
+    trial: Trial,
+    workplace: Workplace,
+    on_epoch: OnEpoch,
+    keep: KeepEmbeddings | None,
+    metrics: Sequence[str],
 ) -> dict[str, Any]:
     asked = (trial.dataset.reference, canonical_json(trial.dataset.settings))
     dataset, data = load_once(workplace, *asked, PhotoFormat.of(trial.protocol))
@@ -126,8 +133,18 @@ def _measure(
     if dataset.evaluation == "cross-validation":
         outcome = score_by_cross_validation(trial, data, learn_items, on_epoch)
     else:
-        recall_at, device = dataset.recall_at, workplace.device
-        outcome = score_retrieval(trial, data, recall_at, learn_items, on_epoch, keep, device)
+        chosen = choose_metrics(metrics, workplace.catalogue)
+        outcome = score_retrieval(
+            trial,
+            data,
+            dataset.recall_at,
+            learn_items,
+            on_epoch,
+            keep,
+            workplace.device,
+            chosen.metrics,
+        )
+        outcome["metric_facts"] = chosen.facts
     if data.initial_weights:
         outcome["details"]["initial_weights"] = data.initial_weights[:16]
     return outcome

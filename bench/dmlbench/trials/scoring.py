@@ -1,6 +1,6 @@
 """From a learner to the figures of a record: retrieval, or cross-validated neighbours."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,13 +10,17 @@ import torch
 from dmlbench.compute.determinism import SPLIT_STREAM
 from dmlbench.data.items import Data, Items
 from dmlbench.data.splits import hold_out_classes
-from dmlbench.retrieval import RetrievalResult, evaluate, mean_distances
+from dmlbench.retrieval import Metric, RetrievalResult, evaluate, mean_distances
+from dmlbench.retrieval.metrics import in_order
 from dmlbench.schemas.record import Array, Distances, Epoch
 from dmlbench.schemas.trial import Trial
 from dmlbench.training.learner_state import Embed, State
 
 CURVE_ITEMS = 2000
 """Distances per epoch are measured on so many items of a split at most, the same every epoch."""
+
+RECORDED = ("r_precision", "map_at_r", "tied")
+"""Metrics of every trial, with Recall@k for the k of its dataset."""
 
 FOLDS = 5
 NEIGHBOURS = 5
@@ -35,6 +39,7 @@ def score_retrieval(
     on_epoch: OnEpoch,
     keep: KeepEmbeddings | None = None,
     device: torch.device | None = None,
+    metrics: Mapping[str, Metric] | None = None,
 ) -> dict[str, Any]:
     """Learn on the training classes and retrieve among the test items, or in a gallery.
 
@@ -42,7 +47,7 @@ def score_retrieval(
     and there are enough; else the last one counts. Test items never have a say. Where there is a
     gallery, "test" in the curves is the queries. `keep` gets the selected epoch's embeddings
     ``[N, E]`` of the test items, or of queries and gallery, by split. Metrics are computed on
-    `device` if it is a GPU.
+    `device` if it is a GPU; `metrics` are more of them, by key.
 
     Returns:
         The fields of the record that hold figures.
@@ -80,15 +85,16 @@ def score_retrieval(
         )
         on_epoch(epochs[-1])
     embeddings = [state.embed(some) for some in tested]
-    last = selected = _score(measure, tested, embeddings, recall_at)
+    more = metrics or {}
+    last = selected = _score(measure, tested, embeddings, recall_at, more)
     if best and best[1] != state.epoch:
         embeddings = [best[2](some) for some in tested]
-        selected = _score(measure, tested, embeddings, recall_at)
+        selected = _score(measure, tested, embeddings, recall_at, more)
     if keep:
         keep(dict(zip(names, embeddings, strict=True)))
     return {
-        "metrics": _metrics(selected),
-        "last_epoch_metrics": _metrics(last),
+        "metrics": _metrics(selected, more),
+        "last_epoch_metrics": _metrics(last, more),
         "selected_epoch": best[1] if best else state.epoch,
         "selection": "best MAP@R on held-out classes" if best else "last epoch",
         "epochs": epochs,
@@ -151,12 +157,14 @@ def _score(
     tested: list[Items],
     embeddings: list[np.ndarray],
     recall_at: tuple[int, ...],
+    metrics: Mapping[str, Metric],
 ) -> RetrievalResult:
     """Return the metrics of test items among themselves, or of queries in a gallery."""
+    asked = {"recall_at": recall_at, "metrics": metrics}
     if len(tested) == 1:
-        return measure(embeddings[0], tested[0].labels, recall_at=recall_at)
+        return measure(embeddings[0], tested[0].labels, **asked)
     (queries, gallery), labels = embeddings, [items.labels for items in tested]
-    return measure(queries, labels[0], gallery, labels[1], recall_at=recall_at)
+    return measure(queries, labels[0], gallery, labels[1], **asked)
 
 
 def _sample(items: Items) -> Items:
@@ -165,13 +173,9 @@ def _sample(items: Items) -> Items:
     return items[np.sort(np.random.default_rng(0).permutation(len(items))[:CURVE_ITEMS])]
 
 
-def _metrics(result: RetrievalResult) -> dict[str, float]:
-    return {
-        **{f"recall@{k}": value for k, value in result.recall_at.items()},
-        "r_precision": result.r_precision,
-        "map_at_r": result.map_at_r,
-        "tied": result.tied,
-    }
+def _metrics(result: RetrievalResult, more: Iterable[str] = ()) -> dict[str, float]:
+    keys = {f"recall@{k}" for k in result.recall_at} | {*RECORDED, *more}
+    return {key: result.metrics[key] for key in in_order(keys)}
 
 
 def _per_query(result: RetrievalResult, labels: np.ndarray) -> dict[str, Array]:

@@ -127,6 +127,8 @@ class QueryBlock:
             hits[queries] = count(rank <= k)
         if figures.whole_average_precision is not None:
             figures.whole_average_precision[queries] = mean(precision)
+        if figures.positive_ranks is not None:
+            figures.positive_ranks[self._task.first_rank[queries][row] + place - 1] = rank
 
 
 def bytes_to_rank(task: Task) -> int:

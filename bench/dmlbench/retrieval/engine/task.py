@@ -22,6 +22,8 @@ class Task:
     precision_at: tuple[int, ...]
     whole_ranking: bool
     """Whether the ranks of all positives are wanted, for the average precision of the ranking."""
+    keep_ranks: bool
+    """Whether these ranks themselves are wanted too."""
     multiply: Multiply
     memory: int
     """Bytes for work, besides the mapped vectors."""
@@ -31,6 +33,12 @@ class Task:
         """Rank down to which each query's positives are wanted exactly ``[Q']``."""
         deepest: np.ndarray = np.maximum(self.layout.relevant, max(self.precision_at, default=0))
         return deepest
+
+    @property
+    def first_rank(self) -> np.ndarray:
+        """Return where the ranks of each query's positives begin in `Figures` ``[Q']``."""
+        first: np.ndarray = np.cumsum(self.layout.relevant) - self.layout.relevant
+        return first
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,8 @@ class Figures:
     ties: np.ndarray
     hits_at: dict[int, np.ndarray]
     whole_average_precision: np.ndarray | None
+    positive_ranks: np.ndarray | None
+    """Ranks of all positives, best first, query after query ``[sum of relevant]``."""
 
     @classmethod
     def zeros(cls, task: Task) -> "Figures":
@@ -55,4 +65,7 @@ class Figures:
             ties=np.zeros(total, np.int64),
             hits_at={k: np.zeros(total, np.int64) for k in task.precision_at},
             whole_average_precision=np.zeros(total) if task.whole_ranking else None,
+            positive_ranks=(
+                np.zeros(int(task.layout.relevant.sum()), np.int32) if task.keep_ranks else None
+            ),
         )

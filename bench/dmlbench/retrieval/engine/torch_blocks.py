@@ -96,6 +96,11 @@ def _write_block(
     if figures.whole_average_precision is not None:
         whole = precision.sum(dim=1) / relevant[:, 0]
         figures.whole_average_precision[block] = whole.cpu().numpy()
+    if figures.positive_ranks is not None:
+        first = torch.from_numpy(task.first_rank[block]).to(size.device)
+        known = place <= relevant
+        where = (first[:, None] + place - 1)[known].cpu().numpy()
+        figures.positive_ranks[where] = rank[known].cpu().numpy()
 
 
 def _at_least(similarity: Tensor, tolerance: float) -> Tensor:
