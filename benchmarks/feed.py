@@ -40,6 +40,7 @@ from turns import Run, describe_machine, in_turns, over, typical
 
 from dmlbench import ImageFormat
 from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.composition import make
 from dmlbench.compute.determinism import repeatable
 from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.batches.feed import Feed
@@ -238,10 +239,10 @@ def step_rows(options: argparse.Namespace) -> list[list[Any]]:
     }.items():
         protocol = protocol.change(key, str(value))
     catalogue = Catalogue.discover()
-    backbone = catalogue.make("backbone", "timm/resnet18", {"weights": "none"})
+    backbone = make(catalogue, "backbone", "timm/resnet18", {"weights": "none"})
     sizes = {"num_classes": CLASSES, "embedding_dim": 128}
-    loss = catalogue.make("loss", "cross-entropy", {"label_smoothing": 0.0}, **sizes)
-    sampler = catalogue.make("sampler", "m-per-class", {})
+    loss = make(catalogue, "loss", "cross-entropy", {"label_smoothing": 0.0}, **sizes)
+    sampler = make(catalogue, "sampler", "m-per-class", {})
     recipe = Recipe(Objective([Summand(loss)]), sampler, protocol, 0)
     epochs = train(Embedder(backbone, items, 128), recipe, items, CPU)
 

@@ -134,7 +134,7 @@ def names() -> list[str]:
 def our_step(name: str, batch: int) -> Step:
     """Return a step of ours: the objective as the harness makes it."""
     from dmlbench.components.catalogue import Catalogue
-    from dmlbench.components.composition import compose
+    from dmlbench.components.composition import compose, make
     from dmlbench.training.objective import combine
 
     catalogue = Catalogue.discover()
@@ -149,7 +149,7 @@ def our_step(name: str, batch: int) -> Step:
         if miner
         else [each.component.default_miner for each in composition.losses_with_miner]
     )
-    made = [catalogue.make("miner", reference, {}) for reference in chosen]
+    made = [make(catalogue, "miner", reference, {}) for reference in chosen]
     objective = combine(losses, [1.0], made)
     objective.train()
     objective.start_epoch(embeddings.detach(), labels)

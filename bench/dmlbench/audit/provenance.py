@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.composition import compose, terms
+from dmlbench.components.composition import compose, make, terms
 from dmlbench.components.entry_points import Entry
 from dmlbench.data.items import load_data
 from dmlbench.data.photos.decoding import PhotoFormat
@@ -154,7 +154,7 @@ class KnownData:
             found = self.catalogue.find("dataset", part.reference)
             if not found.entry.distribution or found.argument is not None:  # code, a path of theirs
                 return None
-            dataset = self.catalogue.make("dataset", part.reference, part.settings)
+            dataset = make(self.catalogue, "dataset", part.reference, part.settings)
             with guarded(f"The dataset {part.name!r}"):
                 if dataset.missing(self.data_dir):
                     return None

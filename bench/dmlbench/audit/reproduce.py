@@ -146,13 +146,13 @@ def _changes(kind: str, part: Part, workplace: Workplace) -> list[str]:
         return [f"the {kind} {part.name!r} could not be loaded even when the record was made"]
     try:
         composition = compose(workplace.catalogue, kind, part.reference)
-        source = composition.source()
+        mismatch, source = composition.mismatch(part), composition.source()
     except (ConfigError, PluginError) as error:
         return [str(error).removesuffix(".")]
-    if composition.distribution != part.distribution:
+    if mismatch == "package":
         ours, theirs = (each.distribution or "no package" for each in (composition, part))
         return [f"the {kind} {part.name!r} is of {ours}, the record's of {theirs}"]
-    if source != part.source:
+    if mismatch == "source":
         return [
             f"the {kind} {part.name!r} is another source than the record's ({source[:7]}, not "
             f"{part.source[:7]} of {part.distribution or 'a file'} {part.version}".rstrip()

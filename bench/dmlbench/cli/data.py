@@ -149,14 +149,14 @@ def verify(name: str, data_dir: Path | None, settings: dict[str, str], allow_par
 def _make(name: str, settings: dict[str, Any], allow_partial: bool) -> "tuple[str, Dataset]":
     """Return the name of the dataset's folder, and the dataset."""
     from dmlbench.components.catalogue import Catalogue
-    from dmlbench.components.hyperparameters import check_argument, hyperparameters
+    from dmlbench.components.composition import compose
 
-    catalogue = Catalogue.discover()
-    found, component = catalogue.load("dataset", name)
-    check_argument(component, "dataset", name, found.argument)
-    if allow_partial and "partial" in hyperparameters(component):
+    composition = compose(Catalogue.discover(), "dataset", name)
+    (ingredient,) = composition.ingredients
+    if allow_partial and "partial" in ingredient.hyperparameters():
         settings = {"partial": True, **settings}
-    return found.entry.name, catalogue.make("dataset", name, settings)
+    (dataset,) = composition.make("dataset", composition.resolve("dataset", settings))
+    return ingredient.entry.name, dataset
 
 
 @contextmanager

@@ -5,13 +5,13 @@ it is used, one at a time, so that a broken plugin spoils nothing but itself.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from dmlbench.components.entry_points import Entry, read_entries
 from dmlbench.components.importing import load_entry
-from dmlbench.errors import ConfigError, PluginError, guarded, nearest
+from dmlbench.errors import ConfigError, PluginError, nearest
 
 
 @dataclass(frozen=True)
@@ -115,21 +115,6 @@ class Catalogue:
                     f"default_miner: {error}"
                 ) from error
         return found, component
-
-    def make(self, kind: str, reference: str, settings: Mapping[str, Any], **available: Any) -> Any:
-        """Return a component with the settings of a trial, given what it asks for by name.
-
-        Raises:
-            ConfigError: nothing of that name, or a setting that it does not know.
-            PluginError: it can't be imported, or its constructor failed.
-        """
-        from dmlbench.components.hyperparameters import injections, resolve
-
-        found, component = self.load(kind, reference)
-        argument = [] if found.argument is None else [found.argument]
-        values = resolve(component, kind, settings, recorded=True)
-        with guarded(f"Making the {kind} {reference!r}"):
-            return component(*argument, **values, **injections(component, available))
 
 
 def _readings(reference: str) -> Iterator[tuple[str, str | None]]:

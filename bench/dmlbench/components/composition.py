@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.entry_points import Entry
@@ -26,6 +26,7 @@ from dmlbench.components.hyperparameters import (
 )
 from dmlbench.components.source_hash import source_hash
 from dmlbench.errors import ConfigError, guarded, nearest
+from dmlbench.schemas.trial import Part
 
 _WEIGHTED = re.compile(r"([0-9.]+(?:e-?[0-9]+)?)\s*\*\s*(.+)", re.IGNORECASE)
 _AROUND = "loss"
@@ -248,6 +249,12 @@ class Composition:
         _, of_term = self._by_term(settings)
         return [each.make(kind, of_term[each.key], **available) for each in self.ingredients]
 
+    def mismatch(self, part: Part) -> Literal["", "package", "source"]:
+        """Return in what this is another component than `part` of a trial, if it is."""
+        if self.distribution != part.distribution:
+            return "package"
+        return "" if self.source() == part.source else "source"
+
     def _by_term(
         self, settings: Mapping[str, Any]
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -278,6 +285,26 @@ def compose(catalogue: Catalogue, kind: str, reference: str) -> Composition:
     if twice:
         raise ConfigError(f"{reference!r} names {twice[0]} twice; {mend}.")
     return Composition(found)
+
+
+def make(
+    catalogue: Catalogue, kind: str, reference: str, settings: Mapping[str, Any], **available: Any
+) -> Any:
+    """Return the component that `reference`, which is no sum, names, with the settings of a trial.
+
+    Args:
+        catalogue: what is installed.
+        kind: such as "loss".
+        reference: see `Catalogue.find`.
+        settings: see `Composition.to_record`.
+        available: what it may ask for by name.
+
+    Raises:
+        ConfigError: nothing of that name, or a setting that it does not know.
+        PluginError: it can't be imported, or its constructor failed.
+    """
+    (component,) = compose(catalogue, kind, reference).make(kind, settings, **available)
+    return component
 
 
 def _ingredient(catalogue: Catalogue, kind: str, weight: float, reference: str) -> Ingredient:

@@ -39,8 +39,8 @@ class Workplace:
             ConfigError, PluginError, TrialError: see `make`.
         """
         composition = compose(self.catalogue, kind, part.reference)
-        source = composition.source()  # a file that can't be read fails the trial
-        if part.source and part.source != source:
+        mismatch = composition.mismatch(part)  # a file that can't be read fails the trial
+        if part.source and mismatch:
             raise TrialError(f"The source of the {kind} {part} changed after the run was planned.")
         weights = [ingredient.weight for ingredient in composition.ingredients]
         components = composition.make(kind, part.settings, **available)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.composition import compose, terms
+from dmlbench.components.composition import compose, make, terms
 from dmlbench.components.entry_points import KINDS
 from dmlbench.components.hyperparameters import family_argument, hyperparameters
 from dmlbench.components.source_hash import file_hashes
@@ -118,7 +118,7 @@ class Planner:
         _, component = self.catalogue.load("dataset", reference)
         given = {**self._partial(component), **settings.get("dataset", {})}
         part = self._part("dataset", reference, given, must_load=True)
-        return part, self.catalogue.make("dataset", reference, part.settings)
+        return part, make(self.catalogue, "dataset", reference, part.settings)
 
     def _data(self, dataset: Dataset, protocol: Protocol) -> Data:
         return load_data(
@@ -161,7 +161,7 @@ class Planner:
             return
         items = next(iter(data.splits.values()))
         with suppress(PluginError), guarded(f"The {kind} {part.reference!r}"):
-            component = self.catalogue.make(kind, part.reference, part.settings)
+            component = make(self.catalogue, kind, part.reference, part.settings)
             if isinstance(component, Sampler):
                 stand_in = np.eye(len(items), protocol.embedding_dim, dtype=np.float32)
                 more = extras(component, items, lambda: stand_in)
@@ -206,7 +206,7 @@ class Planner:
         """Return a hash of each file that the settings of a backbone name."""
         if kind != "backbone":
             return {}
-        backbone = self.catalogue.make(kind, reference, settings)
+        backbone = make(self.catalogue, kind, reference, settings)
         with guarded(f"The backbone {reference!r}"):
             files = backbone.files()
         return file_hashes(files)
