@@ -54,7 +54,7 @@ from dmlbench.training.embedder import Embedder, formatted
 from dmlbench.training.loop import Recipe, train
 from dmlbench.training.objective import Objective, Summand
 
-PAGE = Path(__file__).parents[1] / "docs" / "feed-speed.md"
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "feed-speed.md"
 PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")
 ARCHIVES = ("cars_train.tgz", "cars196.tar")
 CPU = torch.device("cpu")

@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-PAGE = Path(__file__).parents[1] / "docs" / "losses-speed.md"
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "losses-speed.md"
 BATCHES = (32, 128, 512, 2048)
 MEMORY_BATCH = 1024
 DIMENSION, PER_CLASS, PROXIES = 128, 4, 11_318

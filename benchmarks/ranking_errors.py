@@ -1,6 +1,8 @@
 """How often a table calls a row worse that is not, and how often it finds one that is.
 
-    python benchmarks/ranking_errors.py    # minutes on one core, writes docs/ranking-errors.md
+    python benchmarks/ranking_errors.py    # minutes on one core
+
+It writes docs/measurements/ranking-errors.md.
 
 Simulated tables: what a seed does to all rows (block noise) and what it does to each (seed noise),
 both normal; the block noise is as large as the usual seed noise. Then what the choice of test
@@ -21,7 +23,7 @@ from tabulate import tabulate
 
 from dmlbench.statistics import CONFIDENCE, class_noise, compare
 
-PAGE = Path(__file__).parents[1] / "docs" / "ranking-errors.md"
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "ranking-errors.md"
 ROWS, SEEDS = (2, 10, 35), (5, 10)
 ALPHA = 1 - CONFIDENCE
 GAP, PAIRED_SD = 0.5, 0.57

@@ -29,7 +29,7 @@ from statistics import median
 
 import numpy as np
 
-PAGE = Path(__file__).parents[1] / "docs" / "retrieval-speed.md"
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "retrieval-speed.md"
 RECALL_AT = (1, 10, 100, 1000)
 MANY_QUERIES = 20_000
 

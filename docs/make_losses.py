@@ -22,7 +22,7 @@ What ships with dmlbench. `dmlbench show loss NAME` prints the same of any loss,
 the formula, the paper's defaults and what known code does stand at the top of each file in
 [plugins/dmlbench_losses](../plugins/dmlbench_losses). Each is tested against plain loops in value
 and gradient, and against pytorch-metric-learning where it has the same.
-[How fast they are](losses-speed.md).
+[How fast they are](measurements/losses-speed.md).
 
 ## Sums and memories
 
