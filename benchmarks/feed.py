@@ -334,25 +334,28 @@ def main() -> None:
     load = os.getloadavg()[0]
     torch.set_num_threads(1)
     about = {
-        "feed": f"## Images a second\n\nBatches of {BATCH}: random resized crop, flip, normalise, "
-        f"float32 at {SIDE} pixels. dmlbench reads its store (short side {SHORT}) with so many "
-        "threads; the DataLoader decodes JPEGs with so many processes. Photos of Stanford Cars as "
-        f"the data folder has them, and brought to {LARGE[0]}x{LARGE[1]} with grain, about what "
-        "CUB-200-2011 comes as. CPU ms: what all threads and processes computed for an image, "
-        "which other load disturbs less. Small files have little to decode, so less is gained.",
+        "feed": f"## Images per second\n\nBatches of {BATCH}: random resized crop, flip, "
+        f"normalise, float32 at {SIDE} pixels. *Workers* are dmlbench's threads, which read its "
+        f"store (short side {SHORT}), or the DataLoader's processes, which decode JPEGs. The "
+        "photos are those of Stanford Cars as they are in the data folder, and the same photos "
+        f"brought to {LARGE[0]}x{LARGE[1]} with grain, which is about what CUB-200-2011 comes as. "
+        "*CPU ms* is the CPU time of all threads and processes per image; other load disturbs it "
+        "less. Small files have little to decode, so there is less to gain.",
         "first-epoch": f"## The first epoch\n\nOne pass over {options.photos} photos at "
-        f"{LARGE[0]}x{LARGE[1]}, {max(options.workers)} workers. dmlbench decodes all, writes its "
-        "store and then feeds from it; later epochs, trials and workers find the store.",
+        f"{LARGE[0]}x{LARGE[1]}, with {max(options.workers)} workers. dmlbench decodes all photos, "
+        "writes its store and then feeds from it. Later epochs, trials and workers find the store "
+        "ready.",
         "step": f"## A step of ResNet-18\n\nBatch {STEP_BATCH} at {SIDE} pixels, float32, "
-        "AdamW, cross entropy, one thread. In dmlbench: `train` itself, so a batch is put together "
-        "and normalised, then forward, loss, backward and step, with deterministic kernels. The "
-        "bare loop has the same tensors normalised in memory, channels last, which is the fastest.",
+        "AdamW, cross entropy, one thread. dmlbench runs `train` itself: assemble and normalise a "
+        "batch, then forward, loss, backward and step, with deterministic kernels. The bare loop "
+        "has the same tensors, already normalised, in memory, channels last, which is fastest.",
     }
     tables = measure(options)
     text = [
         "# Speed of the training feed",
-        f"Made by `benchmarks/feed.py`, contenders in turns, medians of {options.repeats} turns "
-        f"({options.step_repeats} of steps); {describe_machine(PACKAGES, load)}",
+        f"Made by `benchmarks/feed.py`. Contenders take turns; results are medians of "
+        f"{options.repeats} turns ({options.step_repeats} for steps). "
+        f"{describe_machine(PACKAGES, load)}",
     ]
     for part, rows in tables.items():
         text += [

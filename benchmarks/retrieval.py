@@ -370,9 +370,10 @@ def main() -> None:
     header = ["what", "seconds", "x G", "x dmlbench", "peak MiB above inputs", "figures"]
     text = [
         "# Speed of the retrieval metrics",
-        "Made by `benchmarks/retrieval.py`; the median of "
-        f"{arguments.repeats} runs in turns. {describe_machine()}",
-        "G is the time of the product E @ E.T alone by the faster library, measured with each run.",
+        f"Made by `benchmarks/retrieval.py`: medians of {arguments.repeats} runs, contenders in "
+        f"turns. {describe_machine()}",
+        "G is the time of the product E @ E.T alone, by the faster library, measured with "
+        "each run.",
     ]
     for case in arguments.cases:
         contenders = [name for name in arguments.contenders if installed(name)]
