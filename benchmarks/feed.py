@@ -1,15 +1,15 @@
-"""Speed of the training feed and of a training step, side by side with plain PyTorch.
+"""Speed of the training feed and of a training step, next to plain PyTorch.
 
     python benchmarks/feed.py --data DATA                     # everything, under six minutes
     python benchmarks/feed.py --data DATA --parts feed --workers 2 --out feed.md
 
 DATA holds an archive of Stanford Cars: the official ``cars_train.tgz``, or ``cars196.tar`` with
-small copies of its photos. These are measured as they are and once more brought to 500x375, with
-the grain of a sensor so that a file is about as large as one of CUB-200-2011. The peer is torch's
-DataLoader over a dataset that opens each JPEG by Pillow and applies torchvision's transforms, with
-as many worker processes as dmlbench has threads. Contenders take turns in one process, so that
-drift and other load meet all alike: figures are medians over the turns, and ratios medians of each
-turn's. All files are in the page cache.
+small copies of its photos. The photos are measured as they are, and again after they are brought to
+500x375 with sensor grain, so that a file is about as large as one of CUB-200-2011. The peer is
+torch's DataLoader over a dataset that opens each JPEG with Pillow and applies torchvision's
+transforms, with as many worker processes as dmlbench has threads. Contenders take turns in one
+process, so that drift and other load affect all of them alike. Results are medians over the turns,
+and ratios are medians of the ratios of each turn. All files are in the page cache.
 """
 
 import argparse

@@ -1,14 +1,14 @@
-"""Speed and memory of losses with their miners, side by side with pytorch-metric-learning.
+"""Speed and memory of losses with their miners, next to pytorch-metric-learning.
 
     python benchmarks/losses.py                              # everything, half an hour
     python benchmarks/losses.py --losses triplet margin --batches 512 --out losses.md
 
 A step is forward and backward from unnormalised embeddings [B, 128], mining included, on one
-thread; 4 items a class. Each loss is a process of its own, in which both sides take turns; times
-are CPU time of the process, which other load disturbs little, and medians. Memory is the peak above
-what the process had before, each side in a process of its own. "x product" is over the bare forward
-and backward of the matrix of similarities. A peer that takes over a minute for its steps, or runs
-out of memory, is given as such.
+thread, with 4 items per class. Each loss has a process of its own, in which both sides take turns.
+Times are medians of the process's CPU time, which other load hardly disturbs. Memory is the peak
+above what the process used before the step, each side in a process of its own. "x product" is
+relative to the bare forward and backward of the matrix of similarities. A peer that takes over a
+minute for its steps, or runs out of memory, is reported as such.
 """
 
 import argparse

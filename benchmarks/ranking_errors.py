@@ -4,10 +4,11 @@
 
 It writes docs/measurements/ranking-errors.md.
 
-Simulated tables: what a seed does to all rows (block noise) and what it does to each (seed noise),
-both normal; the block noise is as large as the usual seed noise. Then what the choice of test
-classes does (class noise), and baselines without noise. Ours is `dmlbench.statistics`, table by
-table; beside it stand the procedures of the books and the naive ones.
+The tables are simulated: what a seed does to all rows (block noise) and what it does to each (seed
+noise) are both normal, and the block noise is as large as the usual seed noise. Further tables add
+what the choice of test classes does (class noise), and baselines without noise. Our procedure is
+`dmlbench.statistics`, applied table by table; next to it are the textbook procedures and the naive
+ones.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Contenders take turns, so that drift and other load meet all alike."""
+"""Contenders take turns, so that drift and other load affect all of them alike."""
 
 import os
 import sys
