@@ -1,15 +1,15 @@
-"""Speed of the training feed and of a training step, side by side with plain PyTorch.
+"""Speed of the training feed and of a training step, next to plain PyTorch.
 
     python benchmarks/feed.py --data DATA                     # everything, under six minutes
     python benchmarks/feed.py --data DATA --parts feed --workers 2 --out feed.md
 
 DATA holds an archive of Stanford Cars: the official ``cars_train.tgz``, or ``cars196.tar`` with
-small copies of its photos. These are measured as they are and once more brought to 500x375, with
-the grain of a sensor so that a file is about as large as one of CUB-200-2011. The peer is torch's
-DataLoader over a dataset that opens each JPEG by Pillow and applies torchvision's transforms, with
-as many worker processes as dmlbench has threads. Contenders take turns in one process, so that
-drift and other load meet all alike: figures are medians over the turns, and ratios medians of each
-turn's. All files are in the page cache.
+small copies of its photos. The photos are measured as they are, and again after they are brought to
+500x375 with sensor grain, so that a file is about as large as one of CUB-200-2011. The peer is
+torch's DataLoader over a dataset that opens each JPEG with Pillow and applies torchvision's
+transforms, with as many worker processes as dmlbench has threads. Contenders take turns in one
+process, so that drift and other load affect all of them alike. Results are medians over the turns,
+and ratios are medians of the ratios of each turn. All files are in the page cache.
 """
 
 import argparse
@@ -55,7 +55,7 @@ from dmlbench.training.embedder import Embedder, formatted
 from dmlbench.training.loop import Recipe, train
 from dmlbench.training.objective import Objective, Summand
 
-PAGE = Path(__file__).parents[1] / "docs" / "feed-speed.md"
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "feed-speed.md"
 PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")
 ARCHIVES = ("cars_train.tgz", "cars196.tar")
 CPU = torch.device("cpu")
@@ -335,25 +335,28 @@ def main() -> None:
     load = os.getloadavg()[0]
     torch.set_num_threads(1)
     about = {
-        "feed": f"## Images a second\n\nBatches of {BATCH}: random resized crop, flip, normalise, "
-        f"float32 at {SIDE} pixels. dmlbench reads its store (short side {SHORT}) with so many "
-        "threads; the DataLoader decodes JPEGs with so many processes. Photos of Stanford Cars as "
-        f"the data folder has them, and brought to {LARGE[0]}x{LARGE[1]} with grain, about what "
-        "CUB-200-2011 comes as. CPU ms: what all threads and processes computed for an image, "
-        "which other load disturbs less. Small files have little to decode, so less is gained.",
+        "feed": f"## Images per second\n\nBatches of {BATCH}: random resized crop, flip, "
+        f"normalise, float32 at {SIDE} pixels. *Workers* are dmlbench's threads, which read its "
+        f"store (short side {SHORT}), or the DataLoader's processes, which decode JPEGs. The "
+        "photos are those of Stanford Cars as they are in the data folder, and the same photos "
+        f"brought to {LARGE[0]}x{LARGE[1]} with grain, which is about what CUB-200-2011 comes as. "
+        "*CPU ms* is the CPU time of all threads and processes per image; other load disturbs it "
+        "less. Small files have little to decode, so there is less to gain.",
         "first-epoch": f"## The first epoch\n\nOne pass over {options.photos} photos at "
-        f"{LARGE[0]}x{LARGE[1]}, {max(options.workers)} workers. dmlbench decodes all, writes its "
-        "store and then feeds from it; later epochs, trials and workers find the store.",
+        f"{LARGE[0]}x{LARGE[1]}, with {max(options.workers)} workers. dmlbench decodes all photos, "
+        "writes its store and then feeds from it. Later epochs, trials and workers find the store "
+        "ready.",
         "step": f"## A step of ResNet-18\n\nBatch {STEP_BATCH} at {SIDE} pixels, float32, "
-        "AdamW, cross entropy, one thread. In dmlbench: `train` itself, so a batch is put together "
-        "and normalised, then forward, loss, backward and step, with deterministic kernels. The "
-        "bare loop has the same tensors normalised in memory, channels last, which is the fastest.",
+        "AdamW, cross entropy, one thread. dmlbench runs `train` itself: assemble and normalise a "
+        "batch, then forward, loss, backward and step, with deterministic kernels. The bare loop "
+        "has the same tensors, already normalised, in memory, channels last, which is fastest.",
     }
     tables = measure(options)
     text = [
         "# Speed of the training feed",
-        f"Made by `benchmarks/feed.py`, contenders in turns, medians of {options.repeats} turns "
-        f"({options.step_repeats} of steps); {describe_machine(PACKAGES, load)}",
+        f"Made by `benchmarks/feed.py`. Contenders take turns; results are medians of "
+        f"{options.repeats} turns ({options.step_repeats} for steps). "
+        f"{describe_machine(PACKAGES, load)}",
     ]
     for part, rows in tables.items():
         text += [

@@ -1,14 +1,14 @@
-"""Speed and memory of losses with their miners, side by side with pytorch-metric-learning.
+"""Speed and memory of losses with their miners, next to pytorch-metric-learning.
 
     python benchmarks/losses.py                              # everything, half an hour
     python benchmarks/losses.py --losses triplet margin --batches 512 --out losses.md
 
 A step is forward and backward from unnormalised embeddings [B, 128], mining included, on one
-thread; 4 items a class. Each loss is a process of its own, in which both sides take turns; times
-are CPU time of the process, which other load disturbs little, and medians. Memory is the peak above
-what the process had before, each side in a process of its own. "x product" is over the bare forward
-and backward of the matrix of similarities. A peer that takes over a minute for its steps, or runs
-out of memory, is given as such.
+thread, with 4 items per class. Each loss has a process of its own, in which both sides take turns.
+Times are medians of the process's CPU time, which other load hardly disturbs. Memory is the peak
+above what the process used before the step, each side in a process of its own. "x product" is
+relative to the bare forward and backward of the matrix of similarities. A peer that takes over a
+minute for its steps, or runs out of memory, is reported as such.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-PAGE = Path(__file__).parents[1] / "docs" / "losses-speed.md"
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "losses-speed.md"
 BATCHES = (32, 128, 512, 2048)
 MEMORY_BATCH = 1024
 DIMENSION, PER_CLASS, PROXIES = 128, 4, 11_318
@@ -314,17 +314,17 @@ def main() -> None:
         print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)
     text = [
         "# Speed of the losses",
-        "Made by `benchmarks/losses.py`: forward and backward with the loss's own miner unless "
-        f"another is named, from embeddings [B, {DIMENSION}], {PER_CLASS} items a class, "
-        f"{PROXIES:,} classes where there are proxies; one thread, CPU milliseconds, medians in "
-        'turns. "x product" is over the bare forward and backward of the similarities; '
-        '"peer/ours" is the time of pytorch-metric-learning over ours, empty where it has no '
-        "such loss. Memory is the peak above the process before the step. "
-        f"{platform.processor() or platform.machine()}, torch {version('torch')}, "
+        "Made by `benchmarks/losses.py`: forward and backward, with the loss's own miner unless "
+        f"another is named, from embeddings [B, {DIMENSION}] with {PER_CLASS} items per class, and "
+        f"{PROXIES:,} classes for losses with proxies. One thread; CPU milliseconds, as medians of "
+        'alternating turns. "x product" is relative to the bare forward and backward of the '
+        'similarities. "peer/ours" is the time of pytorch-metric-learning divided by ours, empty '
+        "where it has no such loss. Memory is the peak above what the process used before the "
+        f"step. {platform.processor() or platform.machine()}, torch {version('torch')}, "
         f"pytorch-metric-learning {version('pytorch-metric-learning')}.",
-        "NPairsLoss looks at one pair a class, 1/16 of those that n-pair looks at; on the same "
-        "pairs its peer is NTXentLoss, in the row above it. The memory of the peer's "
-        "CrossBatchMemory holds the batch itself, so it has as many places more than ours.",
+        "NPairsLoss looks at one pair per class, 1/16 of those that n-pair looks at. On the same "
+        "pairs, the peer of n-pair is NTXentLoss, in the row above. The peer's CrossBatchMemory "
+        "also holds the batch itself, so it has that many more places than ours.",
         tabulate(rows, header, tablefmt="github", disable_numparse=True),
     ]
     page = "\n\n".join(text) + "\n"

@@ -3,8 +3,8 @@ r"""How far test metrics move when the last bits of sums do: the same trials on 
     ATEN_CPU_CAPABILITY=avx2 OPENBLAS_CORETYPE=Haswell MKL_ENABLE_INSTRUCTIONS=AVX2 \
         python benchmarks/platforms.py leaderboards/runs/glyphs/small/*-seed1-*.json
 
-On a processor with AVX-512 these variables give it the arithmetic of one without. The trials of the
-records run again, and a table says by how much each test metric moved, in points. The figures in
+On a processor with AVX-512, these variables select the arithmetic of one without. The trials of the
+records run again, and a table shows by how many points each test metric moved. The numbers in
 docs/records.md and `dmlbench.audit.reproduce.TOLERANCE` come from here.
 """
 

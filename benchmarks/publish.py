@@ -2,9 +2,9 @@
 
     python benchmarks/publish.py [--tables 8 --rows 50 --seeds 25]
 
-Made-up records, as plausible as a run's (epochs, distances, per-query results of 54 classes of 16
-items), are written to a folder; then `dmlbench publish` runs twice as a whole process. Parts of it
-are timed in this process. Nothing here is a test: figures depend on the machine.
+It writes made-up records, as plausible as those of a run (epochs, distances, per-query results of
+54 classes of 16 items), to a folder. Then it runs `dmlbench publish` twice as a whole process, and
+times parts of it in this process. Nothing here is a test: the times depend on the machine.
 """
 
 import argparse

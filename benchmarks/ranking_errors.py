@@ -1,11 +1,14 @@
 """How often a table calls a row worse that is not, and how often it finds one that is.
 
-    python benchmarks/ranking_errors.py    # minutes on one core, writes docs/ranking-errors.md
+    python benchmarks/ranking_errors.py    # minutes on one core
 
-Simulated tables: what a seed does to all rows (block noise) and what it does to each (seed noise),
-both normal; the block noise is as large as the usual seed noise. Then what the choice of test
-classes does (class noise), and baselines without noise. Ours is `dmlbench.statistics`, table by
-table; beside it stand the procedures of the books and the naive ones.
+It writes docs/measurements/ranking-errors.md.
+
+The tables are simulated: what a seed does to all rows (block noise) and what it does to each (seed
+noise) are both normal, and the block noise is as large as the usual seed noise. Further tables add
+what the choice of test classes does (class noise), and baselines without noise. Our procedure is
+`dmlbench.statistics`, applied table by table; next to it are the textbook procedures and the naive
+ones.
 """
 
 import argparse
@@ -21,7 +24,7 @@ from tabulate import tabulate
 
 from dmlbench.statistics import CONFIDENCE, class_noise, compare
 
-PAGE = Path(__file__).parents[1] / "docs" / "ranking-errors.md"
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "ranking-errors.md"
 ROWS, SEEDS = (2, 10, 35), (5, 10)
 ALPHA = 1 - CONFIDENCE
 GAP, PAIRED_SD = 0.5, 0.57
@@ -287,12 +290,13 @@ def classes_section(count: int) -> list[str]:
     ]
     return [
         "## Claims about new test classes",
-        "Percent of tables in which any row is called worse than the best, though all are equally "
-        "good over all classes: with the noise of the test classes in the comparison, as for "
-        "*new classes* on the pages, and by the seeds alone, as for *these classes*. Class noise "
-        "is that of a mean over the test classes, over that of a mean over the seeds. All rows "
-        "find some classes hard, and each seed has noise of its own on each class. The power is "
-        f"that of finding the second row {GAP} points behind the first, all others as the second.",
+        "Percent of tables in which any row is called worse than the best, although all are "
+        "equally good over all classes. *With classes*: the comparison includes the noise of "
+        "the test classes, as for *new classes* on the pages. *Seeds alone*: as for *these "
+        "classes*. *Class noise* is the noise of a mean over the test classes relative to that "
+        "of a mean over the seeds. Some classes are hard for all rows, and each seed has "
+        "separate noise on each class. *Power* is how often the second row is called worse when "
+        f"it is {GAP} points behind the first and all others are as the second.",
         _tabulate(headings, list(class_errors(count)), texts=("Class noise",)),
     ]
 
@@ -302,10 +306,11 @@ def frozen_section(count: int) -> list[str]:
     headings = ["Losses", "Seeds", "Noise", "ranked wrongly", "ranked rightly"]
     return [
         "## Frozen lanes: baselines that do not vary by seed",
-        "Four baselines have the same value with every seed; the best of them is as good as all "
-        "losses. Percent of lanes that are ranked all the same, as this baseline is called worse "
-        "than the best row; and percent of those that are ranked when one loss (of the least "
-        "noise) is better by 3 standard deviations of the usual seed noise.",
+        "Four baselines have the same value with every seed, and the best of them is as good as "
+        "all losses. *Ranked wrongly*: percent of lanes that are ranked all the same, because this "
+        "baseline is called worse than the best row. *Ranked rightly*: percent of lanes that are "
+        "ranked when one loss (with the least noise) is better by 3 standard deviations of the "
+        "usual seed noise.",
         _tabulate(headings, list(frozen_errors(count)), texts=("Noise",)),
     ]
 
@@ -327,15 +332,16 @@ def page(count: int) -> str:
     return "\n\n".join(
         [
             "# How often a ranking errs",
-            f"Made by `benchmarks/ranking_errors.py`: {count:,} simulated tables a line, by the "
-            "procedure that the leaderboards use and by others, with normal noise of each seed "
-            "(some on all rows, some on each). No more than 5 % of tables may call a row worse "
-            f"that is not; in this many tables chance moves a true 5 % by {margin:.1f}. Where "
-            "several rows are equally good, Hsu's procedure and tests against the row with the "
-            "highest mean err more often, Tukey's with one variance for all errs where the noise "
-            "is unequal, and Bonferroni's correction over all pairs finds little.",
-            "*Tukey* and *Hsu* (one-sided Dunnett) pool the variance over the two-way layout; *all "
-            "pairs* are paired t-tests with Bonferroni's correction; the last four are t-tests "
+            f"Made by `benchmarks/ranking_errors.py`. Each line is {count:,} simulated tables, "
+            "ranked by the procedure that the leaderboards use and by others. Seed noise is normal "
+            "(some of it shared by all rows, some separate for each). At most 5 % of tables may "
+            "call a row worse that is not. With this many tables, chance moves a true 5 % by "
+            f"{margin:.1f}.",
+            "If several rows are equally good, Hsu's procedure and tests against the row with the "
+            "highest mean err more often. Tukey's, with one variance for all rows, errs when the "
+            "noise is unequal. Bonferroni's correction over all pairs finds little.",
+            "*Tukey* and *Hsu* (one-sided Dunnett) pool the variance over the two-way layout. *All "
+            "pairs* are paired t-tests with Bonferroni's correction. The last four are t-tests "
             "against the row with the highest mean, with and without Holm's correction.",
             "## All rows equally good",
             "Percent of tables in which any row is called worse than the best.",
@@ -344,9 +350,9 @@ def page(count: int) -> str:
             "Percent of tables in which any of the good rows is called worse.",
             table(["Good", "Seeds", "Noise"], list(far_errors(count))),
             f"## A true gap of {GAP} points, paired standard deviation {PAIRED_SD}",
-            "Percent of tables in which the second row is called worse than the first (with the "
-            "errors above in mind). For two rows theory gives the paired t-test 33 % with 5 seeds "
-            "and 70 % with 10.",
+            "Percent of tables in which the second row is called worse than the first (read it "
+            "with the errors above in mind). In theory, the paired t-test on two rows finds it in "
+            "33 % with 5 seeds and in 70 % with 10.",
             table(["Rows", "Seeds", "Other rows"], list(powers(count))),
             *classes_section(count),
             *frozen_section(count),

@@ -1,15 +1,15 @@
-"""Speed and memory of retrieval metrics, side by side with the installed peers.
+"""Speed and memory of retrieval metrics, next to the installed peers.
 
     OMP_NUM_THREADS=2 python benchmarks/retrieval.py                        # everything, an hour
     python benchmarks/retrieval.py --cases cub mnist --out cub.md
     python benchmarks/retrieval.py --cases sop-15k sop-30k sop-60k sop-120k --contenders dmlbench
 
-Every measurement is a process of its own, in turns, so that memory is its own and drift meets all
-alike. G is the time of the whole float32 product E @ E.T in blocks, by the faster of NumPy and
-torch, measured in the same process right before and after; "x G" is robust to a noisy machine where
-seconds are not. Data are Gaussian classes whose noise puts Recall@1 where trained embeddings have
-it. Slow contenders run on a share of the queries where there are many; their seconds are scaled up,
-their memory is not.
+Every measurement runs in a process of its own, in turns, so that it has its own memory and drift
+affects all alike. G is the time of the whole float32 product E @ E.T in blocks, by the faster of
+NumPy and torch, measured in the same process right before and after. "x G" is robust to a noisy
+machine where seconds are not. The data are Gaussian classes, with noise that puts Recall@1 where
+trained embeddings have it. If there are many queries, slow contenders run on a share of them; their
+seconds are scaled up, their memory is not.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from statistics import median
 
 import numpy as np
 
-PAGE = Path(__file__).parents[1] / "docs" / "retrieval-speed.md"
+PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "retrieval-speed.md"
 RECALL_AT = (1, 10, 100, 1000)
 MANY_QUERIES = 20_000
 
@@ -370,9 +370,10 @@ def main() -> None:
     header = ["what", "seconds", "x G", "x dmlbench", "peak MiB above inputs", "figures"]
     text = [
         "# Speed of the retrieval metrics",
-        "Made by `benchmarks/retrieval.py`; the median of "
-        f"{arguments.repeats} runs in turns. {describe_machine()}",
-        "G is the time of the product E @ E.T alone by the faster library, measured with each run.",
+        f"Made by `benchmarks/retrieval.py`: medians of {arguments.repeats} runs, contenders in "
+        f"turns. {describe_machine()}",
+        "G is the time of the product E @ E.T alone, by the faster library, measured with "
+        "each run.",
     ]
     for case in arguments.cases:
         contenders = [name for name in arguments.contenders if installed(name)]

@@ -1,9 +1,9 @@
-"""How long dmlbench takes to start, beside a bare Python and an import of torch.
+"""How long dmlbench takes to start, next to a bare Python and an import of torch.
 
     python benchmarks/startup.py [ROUNDS]
 
-Each round runs every command once, so that they share whatever else the machine does; the medians
-and their ratios to ``python -c pass`` are printed as a markdown table.
+Each round runs every command once, so that all of them meet the same load. The medians and their
+ratios to ``python -c pass`` are printed as a markdown table.
 """
 
 import statistics

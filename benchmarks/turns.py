@@ -1,4 +1,4 @@
-"""Contenders take turns, so that drift and other load meet all alike."""
+"""Contenders take turns, so that drift and other load affect all of them alike."""
 
 import os
 import sys
@@ -61,6 +61,6 @@ def describe_machine(packages: tuple[str, ...], load: float) -> str:
     processor = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "?")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
-        f"{processor}, {len(os.sched_getaffinity(0))} cores; {versions}. Before it began, "
-        f"{load:.1f} processes of others ran on average. Nothing was run on a GPU."
+        f"{processor}, {len(os.sched_getaffinity(0))} cores; {versions}. On average, {load:.1f} "
+        "other processes were running when it started. Nothing ran on a GPU."
     )

@@ -1,4 +1,4 @@
-"""Writes ``losses.md`` from what the losses, miners and samplers state of themselves.
+"""Writes ``losses.md`` from what the losses, miners and samplers state about themselves.
 
 python docs/make_losses.py
 """
@@ -14,53 +14,56 @@ from dmlbench.components.hyperparameters import hyperparameters
 PAGE = Path(__file__).with_name("losses.md")
 
 HEAD = """\
-<!-- Made by docs/make_losses.py from the components themselves; a test holds it. -->
+<!-- Made by docs/make_losses.py from the components themselves; a test compares them. -->
 
 # Losses, miners and samplers
 
-What ships with dmlbench. `dmlbench show loss NAME` prints the same of any loss, yours included;
-the formula, the paper's defaults and what known code does stand at the top of each file in
-[plugins/dmlbench_losses](../plugins/dmlbench_losses). Each is tested against plain loops in value
-and gradient, and against pytorch-metric-learning where it has the same.
-[How fast they are](losses-speed.md).
+Everything that ships with dmlbench. `dmlbench show loss NAME` prints the same for any loss,
+including your own. The formula, the paper's defaults and how known code differs are at the top of
+each file in [plugins/dmlbench_losses](../plugins/dmlbench_losses). The value and gradient of each
+loss are tested against plain loops, and against pytorch-metric-learning where it has the same loss.
+[How fast they are](measurements/losses-speed.md).
 
 ## Sums and memories
 
-- `--loss triplet+0.5*center` is a weighted sum. Each term has the miner that its source uses;
-  `--miner` names one for all, or one for each as `semi-hard+all-pairs`; settings of
-  one that is named twice hold for both places.
-- `--loss xbm/contrastive` is a cross-batch memory around any loss that takes pairs or triplets.
-- `--set loss.triplet.margin=0.1` reaches a term of a sum, `--set loss.contrastive.neg_margin=0.8`
-  the loss inside a memory, `--set loss.size=512` the memory.
+- `--loss triplet+0.5*center` is a weighted sum. Each term uses the miner of its source. `--miner`
+  names one miner for all terms, or one for each, as in `semi-hard+all-pairs`. If you name a miner
+  twice, its settings apply in both places.
+- `--loss xbm/contrastive` is a cross-batch memory around a loss. It takes any loss on pairs or
+  triplets.
+- `--set loss.triplet.margin=0.1` sets a hyper-parameter of one term of a sum,
+  `--set loss.contrastive.neg_margin=0.8` one of the loss inside a memory, and
+  `--set loss.size=512` one of the memory itself.
 
-Losses with an entry under *trained as* are parts of a sum in their papers; among all losses they
-run so.
+In their papers, losses with an entry under *trained as* are part of a sum. When all losses run,
+they run as that sum.
 """
 
 DIFFERENCES = """\
 ## Where they differ
 
-From their papers, and known code from both. Of the other losses no difference is known.
+How each loss differs from its paper, and how known code differs from both. For losses that are not
+listed, we know of no difference.
 """
 
 NOT_LEARNT = """\
 ## Losses that hardly learn here
 
-These rows do not beat the untrained network on `glyphs` or `digits-closed` by more than both
-intervals, with the small protocol and three seeds:
+With the small protocol and three seeds, these rows do not beat the untrained network on `glyphs` or
+`digits-closed` by more than both intervals:
 
 - `vicreg` sees no labels: it pulls two augmented views of an image together. The small protocol
-  only shifts images by a few pixels, so there is little to become invariant to. It is there for
-  sums, and for protocols that change images more.
-- `sub-center-arcface`: its seeds differ widely (MAP@R on `glyphs` from 5 to 27 %), so that three
-  can't show what they all have, a gain over the untrained network.
+  only shifts images by a few pixels, so there is little to become invariant to. Use it in sums, and
+  with protocols that change images more.
+- `sub-center-arcface`: its seeds differ widely (MAP@R on `glyphs` from 5 to 27 %). Each of them
+  gains over the untrained network, but three are too few to show it.
 
 The losses that classify (**cross-entropy** with or without **center**, **arcface**, **magnet**)
-learn, but at the rates of their sources stay near or below raw pixels on `glyphs`; on the ten
-classes of `digits-closed` they learn well.
+do learn, but with the learning rates of their sources they stay near or below raw pixels on
+`glyphs`. On the ten classes of `digits-closed` they learn well.
 
-The [tables](../leaderboards/README.md) have the figures. Which part makes a gain, the loss, the
-miner or the sampler, show two grids on `glyphs`:
+The results are in the [tables](../leaderboards/README.md). Two grids on `glyphs` show which part
+makes the gain, the loss, the miner or the sampler:
 [loss by miner](../leaderboards/miners/glyphs/small.md) and
 [loss by sampler](../leaderboards/glyphs/small.samplers.md).
 """
@@ -110,7 +113,7 @@ def page() -> str:
 
 
 def _settings(component: type) -> str:
-    """Return hyper-parameters with defaults and the range that is searched."""
+    """Return hyper-parameters with their defaults and search spaces."""
     texts = []
     for each in hyperparameters(component).values():
         space = "" if each.space is None else f" in {each.space!r}"

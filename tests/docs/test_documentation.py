@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "CONTRIBUTING.md"])
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "CONTRIBUTING.md"])
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
@@ -123,6 +123,14 @@ def test_the_page_of_records_says_what_the_code_says():
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     for name in set(Record.model_fields) - {"schema_version", "collapsed"}:
         assert any(f"`{name}`" in row for row in rows), name
+
+
+def test_every_package_of_the_harness_has_a_line_in_contributing():
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("| package |")[2].partition("\n\n")[0]
+    described = {name for line in table.splitlines() for name in re.findall(r"`(\w+)`", line)}
+    packages = {path.parent.name for path in ROOT.glob("bench/dmlbench/*/__init__.py")}
+    assert packages
+    assert packages <= described
 
 
 def test_every_public_name_is_documented():

@@ -12,8 +12,8 @@ the best. Two rows that are left are compared by the two-sided paired t-test.
 The promise: in at most 5 of 100 tables is any row that is truly the best, alone or with others,
 called worse. Hsu's comparisons with the best promise less: that one best row, fixed beforehand, is
 kept. Where all are equally good, his one-sided Dunnett value calls some of them worse in three of
-ten tables of 10 rows, and in six of ten of 35 rows (docs/ranking-errors.md). To keep all of them
-takes the range of all rows, and so Tukey's value.
+ten tables of 10 rows, and in six of ten of 35 rows (docs/measurements/ranking-errors.md). To keep
+all of them takes the range of all rows, and so Tukey's value.
 
 Our choice, where the books assume that all rows are equally noisy:
 
