@@ -141,7 +141,7 @@ def test_counts_are_checked_before_anything_is_decoded(tmp_path):
         load_data(wrong, None, 12, cache_dir=tmp_path)
     wrong.expected = {}
     with pytest.raises(
-        DataError, match="number 0 of the split train can't be used: it is no image"
+        DataError, match="number 0 of the split train can't be used: it is not an image"
     ):
         load_data(wrong, None, 12, cache_dir=tmp_path)
 
