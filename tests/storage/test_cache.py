@@ -80,7 +80,7 @@ def test_a_damaged_file_is_written_again(tmp_path):
     path = tmp_path / "x.store"
     path.write_bytes(b"tor")
     assert read_or_create(path, read, writes(b"whole.")) == b"whole."
-    with pytest.raises(DataError, match="is damaged right after it was written"):
+    with pytest.raises(DataError, match="is damaged right after being written"):
         read_or_create(tmp_path / "y.store", read, writes(b"never whole"))
 
 

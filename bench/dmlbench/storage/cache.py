@@ -75,7 +75,7 @@ def read_or_create(
         reason = error.strerror or error
         raise DataError(f"Can't use the cache {path.parent}: {reason}. {_ADVICE}") from error
     if content is None:
-        raise DataError(f"{path} is damaged right after it was written. {_ADVICE}")
+        raise DataError(f"{path} is damaged right after being written. {_ADVICE}")
     return content
 
 

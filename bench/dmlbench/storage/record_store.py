@@ -149,7 +149,7 @@ class Store:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Look for no garbage: among many new objects that stay, that takes most of the time."""
+    """Pause garbage collection: among many new objects that stay, it takes most of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -162,7 +162,7 @@ def _without_garbage_collection() -> Iterator[None]:
 def read_record(path: Path) -> Record:
     """Return the record in the file at `path`.
 
-    Fields added since it was written get the value of what its trial did, see `Added`.
+    Fields added since it was written get the value that fits what its trial did, see `Added`.
 
     Raises:
         DataError: it can't be read, is not a record, was changed, or is from a newer dmlbench.
@@ -185,7 +185,7 @@ def read_record(path: Path) -> Record:
 
 
 def _why_refused(error: ValidationError, content: bytes) -> str:
-    """Return what is wrong with a file, as a sentence that its name begins."""
+    """Return what is wrong with a file, as the rest of a sentence that starts with its name."""
     theirs, ours = _version_in(content), installed_version("dmlbench")
     upgrade = f"this one ({ours}) can't read it. Upgrade dmlbench"
     if _release(theirs) > _release(ours):

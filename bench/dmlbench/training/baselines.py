@@ -19,8 +19,8 @@ def fit_baseline(trial: Trial, workplace: Workplace, items: Items) -> State:
     """Fit a baseline on `items`, or on a random part if there are too many; return its only state.
 
     Raises:
-        TrialError: embeddings are not finite, of a wrong shape, or too large for the memory. The
-            state raises it too.
+        TrialError: embeddings are not finite, of a wrong shape, or too large for the memory; also
+            raised by the state's `embed`.
     """
     part = trial.parts["baseline"]
     rng = np.random.default_rng((trial.seed, FIT_STREAM))
@@ -55,7 +55,7 @@ def _limit_components(
     """Set ``n_components``, if the estimator has it and it was left open, to the embedding size.
 
     N items with D features have at most min(N, D) components; a classifier has one discriminant
-    less than classes.
+    fewer than classes.
     """
     if part.settings.get("n_components", 0) is not None:
         return

@@ -136,7 +136,7 @@ def combine(losses: Sequence[Loss], weights: Sequence[float], miners: Sequence[M
         miners: one for each term that takes a selection, in their order, or one for all of them.
 
     Raises:
-        ConfigError: the number of miners is another.
+        ConfigError: there are more or fewer miners than that.
     """
     mined = sum(loss.takes != "labels" for loss in losses)
     if len(miners) == 1:

@@ -154,7 +154,9 @@ def test_a_large_jpeg_decoded_in_part_looks_like_one_decoded_whole(monkeypatch):
 def test_a_jpeg_is_never_decoded_to_less_than_twice_its_size(monkeypatch):
     sizes = []
     monkeypatch.setattr(
-        decoding, "_plain", lambda image, kind: sizes.append(image.size) or image.convert("RGB")
+        decoding,
+        "_grey_or_rgb",
+        lambda image, kind: sizes.append(image.size) or image.convert("RGB"),
     )
     for width, height in ((1000, 800), (799, 800), (801, 800), (3000, 2000)):
         decoded(encoded(Image.new("RGB", (width, height)), "JPEG"), 100)

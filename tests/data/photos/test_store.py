@@ -164,7 +164,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("most", [0, 100, 8000, 12000])
 def test_a_full_disk_is_named_and_a_second_call_goes_on(tmp_path, most):
-    advice = rf"kept in {tmp_path}/photos: .*Choose another folder"
+    advice = rf"the cache {tmp_path}/photos: .*Choose another folder"
     with pytest.raises(DataError, match=advice), files_of_at_most(most):
         made(ROWS, tmp_path)
     assert os.listdir(tmp_path / "photos") == []

@@ -47,7 +47,7 @@ def unpacked_size(path: Path) -> int:
 
 
 def members(path: Path) -> Iterator[Member]:
-    """Yield the regular files in an archive; their paths say which folders there are.
+    """Yield the regular files in an archive; folders are created along with them.
 
     The archive is read to its very end, so that a truncated one is always detected.
 

@@ -32,7 +32,7 @@ def how_to_get(entry: Entry, component: Any, data_dir: Path | None, **settings: 
     reason: Any
     try:
         reason = component(**settings).missing(data_dir)
-    except (Exception, SystemExit) as error:  # a DataError too: missing data are no error here
+    except (Exception, SystemExit) as error:  # even a DataError: missing data are an answer
         raise _broken(entry, f"{type(error).__name__}: {error}") from error
     if reason is not None and not isinstance(reason, str):
         raise _broken(entry, f"its missing() returned {reason!r}, neither None nor a sentence")

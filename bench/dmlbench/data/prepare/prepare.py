@@ -88,7 +88,7 @@ class Preparation:
         """Return the archives to unpack; a folder without any must be the unpacked set.
 
         Raises:
-            ConfigError: there are none.
+            ConfigError: there are none, or a path that can't be one.
             DataError: a folder has neither archives nor the set.
         """
         found: list[Path] = []
@@ -103,7 +103,7 @@ class Preparation:
         for path in filter(Path.is_dir, found):
             if self.data_dir.resolve().is_relative_to(path.resolve()):
                 raise ConfigError(
-                    f"--from {path} contains the data folder itself: name one that does not."
+                    f"--from {path} contains the data folder itself: choose a folder that does not."
                 )
             self._check(
                 path, f"--from {path}: it contains no archive of {self.name}, nor the set. "

@@ -19,7 +19,7 @@ from dmlbench.errors import DataError
 
 MOST_FILES = 1_000_000
 LARGEST_RATIO = 20
-"""Images hardly compress: an archive with more than this many times its own size is a trap."""
+"""Images hardly compress: one that unpacks to more than this many times its own size is a trap."""
 ALWAYS_ALLOWED = 2**30
 """Bytes that an archive may hold on top of that."""
 
