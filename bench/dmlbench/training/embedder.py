@@ -37,7 +37,7 @@ class Embedder(nn.Module):
         if not isinstance(features, int):
             raise PluginError(f"{type(backbone).__name__}.build returned no int num_features.")
         self.head = nn.Linear(features, embedding_dim)
-        self._buffer: Tensor | None = None
+        self._formatted: Tensor | None = None
         if self.format:  # 1.0 to 1.5 times as fast on a CPU, measured on seven networks
             self.to(memory_format=torch.channels_last)
 
@@ -45,7 +45,7 @@ class Embedder(nn.Module):
         """Return embeddings of images ``[B, C, H, W]`` uint8, or of vectors ``[B, D]``."""
         if self.format:
             inputs = formatted(inputs, self.format, self._reusable(inputs))
-            self._buffer = inputs if self.training else None
+            self._formatted = inputs if self.training else None
         embeddings: Tensor = self.head(self.backbone(inputs))
         return embeddings
 
@@ -56,7 +56,7 @@ class Embedder(nn.Module):
         for large batches takes longer than the computation in it. Autograd refuses to go back
         through a batch that was overwritten.
         """
-        return self._buffer if self.training and inputs.device.type == "cpu" else None
+        return self._formatted if self.training and inputs.device.type == "cpu" else None
 
 
 def weights_hash(network: nn.Module) -> str:
