@@ -183,7 +183,7 @@ def test_a_file_that_is_no_record_is_reported(store, content):
         ({"metrics": {"map_at_r": float("nan")}}, "map_at_r"),
         ({"metrics": {"map_at_r": 1e308}}, "map_at_r"),  # its square is no number
         ({"last_epoch_metrics": {"map_at_r": -1e308}}, "map_at_r"),
-        ({"id": "0123456789abcdef"}, "its id 0123456789abcdef does not fit"),
+        ({"id": "0123456789abcdef"}, "its id 0123456789abcdef does not match"),
     ],
 )
 def test_a_changed_record_is_reported(store, fields, reason):
