@@ -257,7 +257,7 @@ def test_what_is_no_record_is_refused(ours, theirs, text, words):
 def test_a_record_whose_id_does_not_fit_is_refused(pixels, ours, theirs):
     path = theirs.write(pixels)
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
-    assert "does not fit its content" in judged(ours, theirs).refused
+    assert "does not match its content" in judged(ours, theirs).refused
 
 
 def test_numbers_that_are_not_finite_are_refused(pixels, ours, theirs):

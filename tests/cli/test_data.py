@@ -163,7 +163,7 @@ def test_an_unknown_archive_needs_to_be_allowed_and_is_warned_of(
     command = ("data", "prepare", "cub", "--from", other, "--data-dir", data_dir)
     refused = dmlbench(*command)
     assert refused.code == 2
-    assert "none of the official files by its name" in refused.err
+    assert "no official file has its name" in refused.err
     assert "--allow-unverified" in refused.err
     taken = dmlbench(*command, "--allow-unverified")
     assert taken.code == 0

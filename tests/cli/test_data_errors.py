@@ -18,7 +18,7 @@ def test_an_archive_that_is_not_the_official_one_is_refused(damage, dmlbench, ar
     reasons = {
         "cut short": r"bytes, the official file .*Was its download cut short?",
         "changed": "its sha256 is",
-        "renamed": "none of the official files by its name",
+        "renamed": "no official file has its name",
     }
     if damage == "renamed":
         path = path.rename(path.with_name("other.zip"))
@@ -80,8 +80,8 @@ def test_an_archive_that_leads_out_of_the_folder_is_an_error(dmlbench, tmp_path,
         (["cub"], "Name the data folder"),
         (["cub", "--data-dir", "data"], "Say where its archives are"),
         (["cub", "--data-dir", "data", "--from", "nowhere"], "there is no such file"),
-        (["cub", "--data-dir", "data", "--from", "empty"], "no archive of cub is in it, nor"),
-        (["cub", "--data-dir", "data", "--from", "."], "holds the data folder itself"),
+        (["cub", "--data-dir", "data", "--from", "empty"], "contains no archive of cub, nor"),
+        (["cub", "--data-dir", "data", "--from", "."], "contains the data folder itself"),
         (["glyphs", "--data-dir", "data"], "nothing to prepare for glyphs"),
         (["cup", "--data-dir", "data"], "Did you mean 'cub'?"),
         (["folder", "--data-dir", "data"], "is a family"),
@@ -104,7 +104,7 @@ def test_a_folder_of_that_name_that_is_not_the_set_is_not_touched(dmlbench, arch
     (data_dir / "cub" / "notes.txt").write_text("mine")
     result = dmlbench("data", "prepare", "cub", *paths, "--data-dir", data_dir)
     assert result.code == 2
-    assert "is there already; take it away, or mend it." in result.err
+    assert "exists already; remove or repair it." in result.err
     assert listing(data_dir / "cub") == ["notes.txt"]
 
 

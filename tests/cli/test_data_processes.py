@@ -38,7 +38,7 @@ ALLOWED = ("--allow-partial", "--allow-unverified")
     reason="needs a mount of its own",
 )
 @pytest.mark.parametrize(
-    ("options", "reason"), [("size=1m", "the disk is full"), ("size=9m,ro", "Can't write to")]
+    ("options", "reason"), [("size=1m", "the disk is full"), ("size=9m,ro", "Can't lock")]
 )
 def test_a_full_disk_and_one_that_is_read_only_end_it_without_a_trace(
     options, reason, large, data_dir

@@ -84,7 +84,7 @@ def test_what_is_no_record_is_a_wrong_request(dmlbench, path, tmp_path):
         (tmp_path / "empty.json", "is not a record"),
         (tmp_path / "none.json", "can't be read"),
         (path.parent, "can't be read"),
-        (forged, "does not fit its content"),
+        (forged, "does not match its content"),
     ):
         result = dmlbench("reproduce", given)
         assert result.code == 2

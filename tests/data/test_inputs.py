@@ -130,7 +130,7 @@ def test_splits_of_files_and_of_arrays_do_not_mix():
     arrays = {"image": [np.zeros((4, 4), np.uint8)] * 4, "label": TEST}
     mixed = Given(rows(PHOTOS[:4]), rows(PHOTOS[4:]))
     mixed.splits["test"] = datasets.Dataset.from_dict(arrays, features=features)
-    with pytest.raises(PluginError, match="images of some splits are files, those of others array"):
+    with pytest.raises(PluginError, match="some splits have image files, others arrays"):
         load_data(mixed, None, 12)
 
 
@@ -141,7 +141,7 @@ def test_counts_are_checked_before_anything_is_decoded(tmp_path):
         load_data(wrong, None, 12, cache_dir=tmp_path)
     wrong.expected = {}
     with pytest.raises(
-        DataError, match="number 0 of the split train can't be used: it is no image"
+        DataError, match="number 0 of the split train can't be used: it is not an image"
     ):
         load_data(wrong, None, 12, cache_dir=tmp_path)
 

@@ -150,16 +150,16 @@ def test_the_fingerprint_repeats_and_follows_every_item_label_name_and_split():
         (
             Counted(train=TRAIN, test=images([2, 2, 3, 3, 3])),
             DataError,
-            "test has 5 items in 2 classes, expected are 4 in 2",
+            "test has 5 items in 2 classes, not 4 in 2",
         ),
         (
             Given(train=images([0, 0, 2, 2]), test=TEST),
             DataError,
-            "1 classes are in train and in test",
+            "1 classes are in both train and test",
         ),
         (Given(train=images([0, 0, 0]), test=TEST), DataError, r"train has 1 class\(es\)"),
         (Closed(train=TRAIN, test=images([1, 1])), DataError, r"test has 1 class\(es\)"),
-        (Given(train=TRAIN, test=images([2, 3])), DataError, "test has one item a class"),
+        (Given(train=TRAIN, test=images([2, 3])), DataError, "test has one item per class"),
         (CrossValidated(all=images([1, 1])), DataError, r"all has 1 class\(es\)"),
         (Given(train=images([]), test=TEST), DataError, "split without items"),
         (Given(train=images([0, 0, 1, -1]), test=TEST), DataError, "items without a label"),
@@ -175,12 +175,12 @@ def test_the_fingerprint_repeats_and_follows_every_item_label_name_and_split():
         (
             QueryGallery(train=TRAIN, query=TEST, gallery=images([2, 1])),
             DataError,
-            "1 classes are in train and in gallery",
+            "1 classes are in both train and gallery",
         ),
         (
             QueryGallery(train=TRAIN, query=images([0, 2]), gallery=TEST),
             DataError,
-            "1 classes are in train and in query",
+            "1 classes are in both train and query",
         ),
         (
             QueryGallery(
@@ -189,7 +189,7 @@ def test_the_fingerprint_repeats_and_follows_every_item_label_name_and_split():
                 gallery=images([4, 5], names=[*NAMES, "eel", "fox"]),
             ),
             DataError,
-            "no class is both in query and in gallery",
+            "no class is in both query and gallery",
         ),
         (QueryGallery(train=images([0, 1]), query=TEST, gallery=TEST), DataError, "train has one"),
         (Vectors(train=TRAIN, test=TEST), PluginError, "no column 'vector'"),
@@ -201,7 +201,7 @@ def test_the_fingerprint_repeats_and_follows_every_item_label_name_and_split():
         (
             Given(train=TRAIN, test=TEST.cast_column("label", datasets.Value("int64"))),
             PluginError,
-            "test has no column 'label' of the type ClassLabel",
+            "test has no column 'label' of type ClassLabel",
         ),
         (
             Given(train=TRAIN, test=images([2, 2, 3, 3], names=NAMES[::-1])),

@@ -80,7 +80,7 @@ def test_a_damaged_file_is_written_again(tmp_path):
     path = tmp_path / "x.store"
     path.write_bytes(b"tor")
     assert read_or_create(path, read, writes(b"whole.")) == b"whole."
-    with pytest.raises(DataError, match="is damaged as soon as it is written"):
+    with pytest.raises(DataError, match="is damaged right after being written"):
         read_or_create(tmp_path / "y.store", read, writes(b"never whole"))
 
 
@@ -103,7 +103,7 @@ def test_a_full_disk_is_named_and_left_clean(tmp_path, number):
         file.write(b"half")
         raise OSError(number, os.strerror(number))
 
-    reason = rf"kept in {tmp_path}: {os.strerror(number)}\. Choose another folder"
+    reason = rf"the cache {tmp_path}: {os.strerror(number)}\. Choose another folder"
     with pytest.raises(DataError, match=reason):
         read_or_create(tmp_path / "x.store", read, fill)
     assert os.listdir(tmp_path) == []
@@ -111,7 +111,7 @@ def test_a_full_disk_is_named_and_left_clean(tmp_path, number):
 
 def test_a_folder_that_can_not_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match="Nothing can be kept in"):
+    with pytest.raises(DataError, match="Can't use the cache"):
         read_or_create(tmp_path / "file" / "x.store", read, writes(b"x."))
 
 
@@ -119,7 +119,7 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path):
     def refused(path: Path) -> bytes:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    with pytest.raises(DataError, match=f"kept in {tmp_path}: Permission denied. Choose another"):
+    with pytest.raises(DataError, match=f"the cache {tmp_path}: Permission denied. Choose another"):
         read_or_create(tmp_path / "x.store", refused, writes(b"x."))
 
 

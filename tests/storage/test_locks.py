@@ -1,5 +1,7 @@
 """The lock of a folder: one owner at a time, gone with its owner."""
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -63,7 +65,21 @@ def test_a_lock_file_that_somebody_left_is_no_lock(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     with (
-        pytest.raises(DataError, match=r"Can't write to .*absent"),
+        pytest.raises(DataError, match=r"Can't lock .*absent: No such file"),
         exclusive(tmp_path / "absent" / ".lock", lambda owner: None),
+    ):
+        pass
+    assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_an_error(tmp_path, monkeypatch, number):
+    def no_locks(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with (
+        pytest.raises(DataError, match=rf"{os.strerror(number)}\. Choose another .* --data-dir"),
+        exclusive(tmp_path / ".lock", lambda owner: None),
     ):
         pass

@@ -183,7 +183,7 @@ def test_a_file_that_is_no_record_is_reported(store, content):
         ({"metrics": {"map_at_r": float("nan")}}, "map_at_r"),
         ({"metrics": {"map_at_r": 1e308}}, "map_at_r"),  # its square is no number
         ({"last_epoch_metrics": {"map_at_r": -1e308}}, "map_at_r"),
-        ({"id": "0123456789abcdef"}, "its id 0123456789abcdef does not fit"),
+        ({"id": "0123456789abcdef"}, "its id 0123456789abcdef does not match"),
     ],
 )
 def test_a_changed_record_is_reported(store, fields, reason):
@@ -244,7 +244,7 @@ def test_a_pipe_in_the_place_of_a_record_is_reported_before_anybody_waits_for_it
     readable, damaged = store.read_all()
     assert [record.id for record in readable] == [make_trial().id]
     assert [str(error) for error in damaged] == [
-        f"{path.with_name('pipe.json')} is no regular file."
+        f"{path.with_name('pipe.json')} is not a regular file."
     ]
 
 
@@ -301,7 +301,7 @@ def test_a_full_disk_fails_one_record_and_harms_no_other(store, monkeypatch):
 def test_a_folder_that_can_not_be_written_is_refused_before_a_run(tmp_path):
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file" / "runs"):
-        with pytest.raises(ConfigError, match=r"Nothing can be written to .* --output"):
+        with pytest.raises(ConfigError, match=r"Can't write to .* --output"):
             Store(folder).check_writable()
     Store(tmp_path / "new" / "runs").check_writable()
     assert list((tmp_path / "new" / "runs").iterdir()) == []

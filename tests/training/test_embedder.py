@@ -165,9 +165,9 @@ def test_vectors_reach_the_network_as_they_are():
 @pytest.mark.parametrize(
     ("backbone", "items", "reason"),
     [
-        (Asking(), VECTORS, "Asking takes images, the dataset has vectors"),
-        (ForVectors(), GREY, "ForVectors takes vectors, the dataset has images"),
-        (Asking(channels=1), COLOUR, "Asking wants 1 channels, the images have 3"),
+        (Asking(), VECTORS, "Asking takes images, but the dataset has vectors"),
+        (ForVectors(), GREY, "ForVectors takes vectors, but the dataset has images"),
+        (Asking(channels=1), COLOUR, "Asking needs 1 channels, the images have 3"),
     ],
 )
 def test_inputs_that_a_network_is_not_made_for_are_refused(backbone, items, reason):

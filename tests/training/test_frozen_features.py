@@ -145,7 +145,7 @@ def test_features_that_are_no_numbers_are_an_error_and_leave_nothing(tmp_path):
 def test_a_cache_that_can_not_be_written_is_named_and_left_as_it_was(tmp_path):
     (tmp_path / "features").write_text("in the way")
     advice = (
-        rf"kept in {tmp_path}/features: Not a directory\. Choose another folder with --cache-dir"
+        rf"the cache {tmp_path}/features: Not a directory\. Choose another folder with --cache-dir"
     )
     with pytest.raises(DataError, match=advice):
         extractor(Means()).features(DATA, tmp_path)

@@ -100,7 +100,7 @@ MASK, INDEX = torch.ones(3, 3, dtype=torch.bool), torch.tensor([0, 1])
 @pytest.mark.parametrize(
     ("selection", "reason"),
     [
-        (None, "Choosing returned NoneType, no PairMask or Triplets"),
+        (None, "Choosing returned NoneType, not PairMask or Triplets"),
         ((MASK, MASK), "Choosing returned tuple"),
         (
             PairMask(MASK, MASK[:, :1]),

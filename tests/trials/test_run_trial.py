@@ -370,12 +370,14 @@ def test_a_baseline_larger_than_the_memory_is_refused_before_it_fills_it(
 ):
     trial = trial_of(baselines=(zoo("Embeddings"),))
     bytes_needed = 24 * 4 * 4  # items, dimensions, float32
-    monkeypatch.setattr("dmlbench.training.baselines.installed", lambda: 2 * bytes_needed - 1)
+    monkeypatch.setattr(
+        "dmlbench.training.baselines.installed_memory", lambda: 2 * bytes_needed - 1
+    )
     record = run_trial(trial, workplace)
     assert record.status == "failed"
-    assert "makes 4 numbers of each of 24 items" in record.reason
+    assert "makes 4 numbers per item of 24 items" in record.reason
     assert "--baseline" in record.reason
-    monkeypatch.setattr("dmlbench.training.baselines.installed", lambda: 2 * bytes_needed)
+    monkeypatch.setattr("dmlbench.training.baselines.installed_memory", lambda: 2 * bytes_needed)
     assert run_trial(trial, workplace).status == "finished"
 
 

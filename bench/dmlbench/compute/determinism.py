@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import scipy.linalg  # noqa: F401 - its BLAS must be loaded to be told how many threads to use
+import scipy.linalg  # noqa: F401 - a BLAS must be loaded before its threads can be limited
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -21,7 +21,7 @@ MINER_STREAM, SPLIT_STREAM, FIT_STREAM = range(4, 7)
 def repeatable(device: torch.device) -> Iterator[None]:
     """Make everything inside deterministic, in full float32, on one CPU thread; then undo it.
 
-    One thread a trial: trials run beside each other, and sums keep their order whatever the
+    One thread per trial: trials run side by side, and sums keep their order whatever the
     number of cores.
     """
     memory: Any = torch.utils.deterministic  # its stubs lack the switch
@@ -33,15 +33,15 @@ def repeatable(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32,
         memory.fill_uninitialized_memory,
     )
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is random without it
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS is not repeatable
     if device.type == "cpu":
         torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    # Else all new memory is filled before it is written to: 5 % of a training step on a CPU.
+    # Filling new memory before it is written to takes 5 % of a training step on a CPU.
     memory.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False  # convolutions have a switch of their own
+    torch.backends.cudnn.allow_tf32 = False  # convolutions have their own switch
     try:
         with threadpool_limits(1):
             yield
@@ -55,7 +55,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
 
 
 def seed_everything(*key: int) -> None:
-    """Seed torch, NumPy and Python from a tuple of numbers: another tuple, other numbers."""
+    """Seed torch, NumPy and Python with a tuple of numbers; another tuple gives other numbers."""
     state = int(np.random.SeedSequence(key).generate_state(1)[0])
     torch.manual_seed(state)
     np.random.seed(state)

@@ -1,4 +1,4 @@
-"""Where and how precisely a trial computes, and what makes it repeatable."""
+"""Where and how precisely a trial computes."""
 
 import platform
 from contextlib import AbstractContextManager, nullcontext
@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import scipy.linalg  # noqa: F401 - its BLAS must be loaded to be told how many threads to use
 import torch
 
 from dmlbench.errors import ConfigError
@@ -24,17 +23,17 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device).cpu()  # from "meta" nothing comes back
+        torch.empty(0, device=device).cpu()  # nothing comes back from "meta"
     except (RuntimeError, AssertionError, ImportError) as error:
         raise ConfigError(f"There is no device {name!r} on this machine: {error}") from error
     return device
 
 
 def still_works(device: torch.device) -> bool:
-    """Return whether `device` can go on; after some errors a GPU computes no more for a process."""
+    """Return whether `device` still works; some errors make a GPU unusable for the process."""
     if device.type == "cuda":
         try:
-            torch.cuda.synchronize(device)  # waits, and raises what went wrong until now
+            torch.cuda.synchronize(device)  # waits, and raises pending errors
         except RuntimeError:
             return False
     return True
@@ -42,9 +41,9 @@ def still_works(device: torch.device) -> bool:
 
 @lru_cache(maxsize=32)
 def constant(numbers: tuple[float, ...], device: torch.device) -> torch.Tensor:
-    """Return a vector ``[len(numbers)]`` that all share, so nobody may write to it.
+    """Return a vector ``[len(numbers)]`` that is shared, so it must not be written to.
 
-    It is copied to `device` once: a GPU that has more to do is waited for at every such copy.
+    It is copied to `device` only once: each copy waits until the GPU has done its pending work.
     """
     return torch.tensor(numbers, device=device)
 
@@ -65,8 +64,8 @@ def describe(device: torch.device, precision: str) -> dict[str, Any]:
 def processor() -> str:
     """Return the model of this machine's processor, as far as the system tells.
 
-    With one instruction set, libraries still choose other kernels for other models, and these sum
-    in another order. Of a virtual machine the name is often that of a whole line of models.
+    Even with the same instruction set, libraries choose different kernels for different models, and
+    these sum in different orders. A virtual machine often only names a whole family of models.
     """
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
@@ -75,8 +74,8 @@ def processor() -> str:
     facts = {
         name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)
     }
-    told = (facts.get("model name"), *(f"{name} {facts[name]}" for name in _MODEL if name in facts))
-    return ", ".join(fact for fact in told if fact) or platform.processor()
+    kept = [facts.get("model name"), *(f"{name} {facts[name]}" for name in _MODEL if name in facts)]
+    return ", ".join(fact for fact in kept if fact) or platform.processor()
 
 
 def autocast(

@@ -1,4 +1,4 @@
-"""How much memory there is, and how much a trial takes at most."""
+"""How much memory there is, and the most that a trial takes."""
 
 import os
 import re
@@ -11,20 +11,20 @@ import torch
 _PROCESS = Path("/proc/self")
 
 
-def installed() -> int:
+def installed_memory() -> int:
     """Return how many bytes of memory this machine has."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager
 def peaks(device: torch.device) -> Iterator[dict[str, float]]:
-    """Yield what afterwards holds the most memory taken inside, in MiB.
+    """Yield a dictionary that afterwards has the peak memory use inside, in MiB.
 
-    ``peak_memory_mib`` is what this process held, where the system lets its peak be set back
-    (Linux does); ``peak_gpu_memory_mib`` what tensors on `device` did.
+    ``peak_memory_mib`` is that of this process, where the system lets its peak be reset (Linux
+    does); ``peak_gpu_memory_mib`` is that of tensors on `device`.
     """
     most: dict[str, float] = {}
-    resident = _set_back()
+    resident = _reset_peak()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     yield most
@@ -36,8 +36,8 @@ def peaks(device: torch.device) -> Iterator[dict[str, float]]:
         most["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
 
 
-def _set_back() -> bool:
-    """Let the peak of this process start from what it holds now; return whether it does."""
+def _reset_peak() -> bool:
+    """Reset the peak of this process to what it holds now; return whether that is possible."""
     try:
         (_PROCESS / "clear_refs").write_text("5", encoding="ascii")
     except OSError:

@@ -1,4 +1,4 @@
-"""What a component shares with everything else in the process, and has to leave as it is."""
+"""The state of the process, which components share and must leave as it is."""
 
 import os
 import random
@@ -13,14 +13,14 @@ import torch
 from dmlbench.errors import PluginError
 
 SEED = 20_260_101
-"""Of torch's generator while a component is made, unless a check needs another."""
+"""Seed of torch's generator while a component is made, unless a check needs another."""
 
 
 class _Setting(NamedTuple):
     name: str
     read: Callable[[], Any]
     write: Callable[[Any], Any]
-    mend: str = "Set nothing for the whole process."
+    mend: str = "Set nothing that holds for the whole process."
 
 
 def _write_environment(variables: dict[str, str]) -> None:
@@ -39,11 +39,11 @@ def _write_numpy_state(state: tuple[Any, ...]) -> None:
 
 
 _TO_DRAW = (
-    "Random numbers come from torch's global generator, never seeded by a component; a sampler's "
-    "come from its rng, a baseline's from its random_state."
+    "Draw random numbers from torch's global generator without seeding it; a sampler draws from "
+    "its rng, a baseline from its random_state."
 )
 _SETTINGS = (
-    # The generator itself is there to be drawn from, and put back by fork_rng.
+    # Only the seed: drawing from the generator is allowed, and fork_rng restores it.
     _Setting("torch.initial_seed()", torch.initial_seed, lambda seed: None, _TO_DRAW),
     _Setting("torch.get_default_dtype()", torch.get_default_dtype, torch.set_default_dtype),
     _Setting("torch.get_default_device()", torch.get_default_device, torch.set_default_device),
@@ -75,7 +75,7 @@ _SETTINGS = (
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """Put everything back afterwards, whatever happened inside."""
+    """Restore the state of the process afterwards, whatever happens inside."""
     before = [setting.read() for setting in _SETTINGS]
     in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     gpus = [torch.cuda.current_device()] if in_use else []
@@ -90,7 +90,7 @@ def restored() -> Iterator[None]:
 
 @contextmanager
 def as_in_a_trial() -> Iterator[None]:
-    """Compute as trials do, on one thread by deterministic algorithms; put everything back."""
+    """Compute as trials do, on one thread with deterministic algorithms; then restore the state."""
     with restored():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.set_num_threads(1)
@@ -99,14 +99,14 @@ def as_in_a_trial() -> Iterator[None]:
 
 
 def require_untouched(run: Callable[[], Any], *, but: tuple[str, ...] = ()) -> None:
-    """Check that `run` changes nothing that others share.
+    """Check that `run` leaves the state of the process as it is.
 
     Args:
-        run: is called twice: what is imported on the first call may have effects of its own.
-        but: names of what it may change.
+        run: is called twice, as what the first call imports may have effects of its own.
+        but: names of the settings that it may change.
 
     Raises:
-        PluginError: it does.
+        PluginError: it changes another.
     """
     with restored():
         run()
@@ -124,6 +124,6 @@ def require_untouched(run: Callable[[], Any], *, but: tuple[str, ...] = ()) -> N
         names = ", ".join(setting.name for setting in changed)
         advice = " ".join(dict.fromkeys(setting.mend for setting in changed))
         raise PluginError(
-            f"It changes what everything else in the process shares: {names}. Trials after it "
-            f"would not repeat. {advice}"
+            f"It changes the state of the whole process: {names}. Later trials would not be "
+            f"repeatable. {advice}"
         )

@@ -17,13 +17,10 @@ from dmlbench.storage.cache import cache_folder
 if TYPE_CHECKING:
     import datasets
 
-if TYPE_CHECKING:
-    import datasets
-
     Tables = Mapping[str, datasets.Dataset]
 
 Inputs = np.ndarray | StoredPhotos
-"""Images ``[N, C, H, W]`` uint8, stored photos that stand for such an array, or vectors ``[N, D]``
+"""Images ``[N, C, H, W]`` uint8, stored photos that act as such an array, or vectors ``[N, D]``
 float32."""
 
 
@@ -37,15 +34,15 @@ def load_inputs(
     """Return the inputs of each split, all of one shape.
 
     Raises:
-        DataError: an input is damaged or unlike the others, or photos can't be stored.
-        ConfigError: there is no place to store photos, or squares would be larger than they are.
-        PluginError: a column has a type that the contract does not know.
+        DataError: an input is damaged or differs in shape, or the photos can't be stored.
+        ConfigError: there is nowhere to store photos, or the squares are larger than the photos.
+        PluginError: a column has a type that the contract does not allow.
     """
     name = type(dataset).__name__
     if dataset.modality == "vector":
         return _of_one_shape(name, {n: vector_arrays(table, name) for n, table in tables.items()})
     if _are_photos(name, tables):
-        return _stored(tables, photos, cache_folder(cache_dir), on_progress)
+        return _store_photos(tables, photos, cache_folder(cache_dir), on_progress)
     return _of_one_shape(name, _with_colour({n: image_arrays(t) for n, t in tables.items()}))
 
 
@@ -54,18 +51,18 @@ def _are_photos(name: str, tables: "Tables") -> bool:
 
     found = {isinstance(table.features["image"], datasets.Image) for table in tables.values()}
     if len(found) > 1:
-        raise PluginError(f"{name}: the images of some splits are files, those of others arrays.")
+        raise PluginError(f"{name}: some splits have image files, others arrays.")
     return found.pop()
 
 
-def _stored(
+def _store_photos(
     tables: "Tables", photos: PhotoFormat, folder: Path, on_progress: OnProgress
 ) -> dict[str, Inputs]:
-    """Return the photos of all splits, which lie in one store."""
+    """Return the photos of all splits, kept in one store."""
     if photos.image_size > photos.short_side:
         raise ConfigError(
-            f"Squares of {photos.image_size} pixels can't be cut from photos whose short side is "
-            f"kept with {photos.short_side}: set protocol.short_side to as many or more."
+            f"Squares of {photos.image_size} pixels can't be cut from photos stored with a short "
+            f"side of {photos.short_side}: set protocol.short_side to {photos.image_size} or more."
         )
     images = [image for name, table in tables.items() for image in sources(name, table)]
     store, places = photo_store(images, photos, folder, on_progress)
@@ -75,7 +72,7 @@ def _stored(
 
 
 def _with_colour(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the images with grey ones as colour ones if those of another split have colour."""
+    """Return the images, the grey ones converted to colour if any split has colour."""
     if {array.shape[1] for array in arrays.values()} != {1, 3}:
         return arrays
     return {n: np.repeat(array, 3 // array.shape[1], axis=1) for n, array in arrays.items()}
@@ -101,7 +98,7 @@ def image_arrays(table: "datasets.Dataset") -> np.ndarray:
 
     feature = table.features["image"]
     if not isinstance(feature, datasets.Array2D | datasets.Array3D):
-        raise PluginError(f"The column 'image' holds {feature}; Image, Array2D or Array3D may be.")
+        raise PluginError(f"The column 'image' holds {feature}; use Image, Array2D or Array3D.")
     if feature.dtype != "uint8":
         raise PluginError(f"Images that come as arrays must be uint8, not {feature.dtype}.")
     array = np.asarray(table.with_format("numpy", dtype=np.uint8)["image"][:])
@@ -113,8 +110,8 @@ def vector_arrays(table: "datasets.Dataset", name: str) -> np.ndarray:
     """Return the column ``vector`` as ``[N, D]`` float32.
 
     Args:
-        table: with the column.
-        name: of the dataset, for the user.
+        table: has the column.
+        name: the dataset's name, for error messages.
 
     Raises:
         DataError: the vectors differ in length, or hold anything but finite numbers.

@@ -1,4 +1,4 @@
-"""A dataset's splits: arrays in memory or stored photos, checked against what it promises."""
+"""A dataset's splits: arrays in memory or stored photos, checked against its promises."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,18 +24,23 @@ _SPLITS = {
     "cross-validation": ("all",),
 }
 
-
 BLOCK = 128
-"""Photos that are in memory as arrays at once."""
+"""Number of photos held in memory as arrays at a time."""
 
 
 @dataclass(frozen=True)
 class Items:
-    """Labelled items of one split. Trials share them, so nobody may write to labels or groups.
+    """Labelled items of one split. Trials share them, so labels and groups are read-only.
+
+    An index array selects items:
+
+        >>> items = Items(np.array([[[[0, 255]]], [[[51, 0]]]], dtype=np.uint8), np.array([7, 8]))
+        >>> items[np.array([1])].flat()
+        array([[0.2, 0. ]], dtype=float32)
 
     Attributes:
-        inputs: images ``[N, C, H, W]`` uint8, stored photos that stand for such an array, or
-            vectors ``[N, D]`` float32.
+        inputs: images ``[N, C, H, W]`` uint8, stored photos that act as such an array, or vectors
+            ``[N, D]`` float32.
         labels: class ids ``[N]`` int64.
         groups: super-class ids ``[N]`` int64, where the dataset has them.
     """
@@ -57,7 +62,7 @@ class Items:
         return Items(self.inputs[index], self.labels[index], groups)
 
     def flat(self) -> np.ndarray:
-        """Return each item as one row ``[N, D]`` float32, a copy: pixels in 0-1, or the vector."""
+        """Return a copy, one row per item ``[N, D]`` float32: pixels scaled to 0-1, or vectors."""
         inputs = self.inputs.centre() if isinstance(self.inputs, StoredPhotos) else self.inputs
         rows = inputs.reshape(len(self), -1).astype(np.float32)
         if inputs.dtype == np.uint8:
@@ -65,7 +70,7 @@ class Items:
         return rows
 
     def blocks(self) -> Iterator["Items"]:
-        """Yield all items in order: arrays at once, photos in parts that fit in memory."""
+        """Yield all items in order: arrays in one block, photos in blocks that fit in memory."""
         if not isinstance(self.inputs, StoredPhotos):
             yield self
             return
@@ -88,7 +93,7 @@ class Data:
     class_names: tuple[str, ...]
     fingerprint: str
     initial_weights: str = ""
-    """Hash of the weights of the frozen backbone whose features they are; empty if they are not."""
+    """Hash of the frozen backbone's weights if the inputs are its features, else empty."""
 
 
 def load_data(
@@ -102,17 +107,17 @@ def load_data(
     """Load and check a dataset. Photos are decoded once, into a store in the cache folder.
 
     Args:
-        dataset: the plugin's object.
+        dataset: an instance of the plugin.
         data_dir: the user's data folder.
-        photos: how photos are kept and what is seen of them, or the side of both; images that come
-            as arrays stay as they are.
+        photos: how photos are stored and cropped, or one number for their short side and the
+            squares; images that come as arrays stay as they are.
         cache_dir: where decoded photos are kept; see `cache_folder`.
-        on_progress: told how many photos are decoded, of how many.
+        on_progress: called with the number of photos decoded so far, and their total.
 
     Raises:
-        DataError: data are missing, damaged, or other than the dataset promises; or the photos
-            can't be stored.
-        ConfigError: there is no place to store them, or squares would be larger than the photos.
+        DataError: data are missing, damaged or not as the dataset promises, or the photos can't be
+            stored.
+        ConfigError: there is nowhere to store photos, or the squares are larger than the photos.
         PluginError: the dataset breaks its contract.
     """
     with guarded(f"Loading {type(dataset).__name__}"):
@@ -147,14 +152,14 @@ def _class_names(dataset: Dataset, tables: "Mapping[str, datasets.Dataset]") -> 
         feature = table.features.get("label")
         if not isinstance(feature, datasets.ClassLabel):
             raise PluginError(
-                f"{type(dataset).__name__}: the split {name} has no column 'label' of the type "
+                f"{type(dataset).__name__}: the split {name} has no column 'label' of type "
                 f"ClassLabel; its columns are {', '.join(table.column_names)}."
             )
         found.add(tuple(feature.names))
     if len(found) > 1:
         raise PluginError(
             f"{type(dataset).__name__}: the splits name their classes differently; each must name "
-            "all classes, in one order."
+            "all classes, in the same order."
         )
     return found.pop()
 
@@ -188,7 +193,7 @@ def _check_counts(dataset: Dataset, split: str, items: Items) -> None:
     if found != tuple(expected):
         raise DataError(
             f"{type(dataset).__name__}: the split {split} has {found[0]} items in {found[1]} "
-            f"classes, expected are {expected[0]} in {expected[1]}. Is it the official set, whole?"
+            f"classes, not {expected[0]} in {expected[1]}. Is it the complete official set?"
         )
 
 
@@ -197,12 +202,12 @@ def _check_classes(dataset: Dataset, split: str, items: Items) -> None:
     if len(sizes) < 2:
         raise DataError(
             f"{type(dataset).__name__}: the split {split} has {len(sizes)} class(es); at least two "
-            "are needed to tell apart."
+            "are needed."
         )
     if sizes.max() < 2 and split not in ("query", "gallery"):
         raise DataError(
-            f"{type(dataset).__name__}: the split {split} has one item a class; at least one class "
-            "needs two."
+            f"{type(dataset).__name__}: the split {split} has one item per class; at least one "
+            "class needs two."
         )
 
 
@@ -211,15 +216,15 @@ def _check_disjoint(dataset: Dataset, splits: Mapping[str, Items]) -> None:
         shared = np.intersect1d(splits["train"].labels, items.labels)
         if name != "train" and len(shared) and not dataset.closed_set:
             raise DataError(
-                f"{type(dataset).__name__}: {len(shared)} classes are in train and in {name}; "
-                "retrieval of unseen classes needs them disjoint."
+                f"{type(dataset).__name__}: {len(shared)} classes are in both train and "
+                f"{name}; retrieval of unseen classes needs disjoint splits."
             )
 
 
 def _check_shared(dataset: Dataset, splits: Mapping[str, Items]) -> None:
     if not np.isin(splits["query"].labels, splits["gallery"].labels).any():
         raise DataError(
-            f"{type(dataset).__name__}: no class is both in query and in gallery; queries retrieve "
+            f"{type(dataset).__name__}: no class is in both query and gallery; queries retrieve "
             "items of their own class from the gallery."
         )
 

@@ -1,4 +1,4 @@
-"""Hold classes out, and number those that are left."""
+"""Hold classes out, and renumber those that are left."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from dmlbench.data.items import Items
 def hold_out_classes(
     items: Items, fraction: float, min_classes: int, rng: np.random.Generator
 ) -> tuple[Items, Items | None]:
-    """Split training items by class into those to learn from and those to validate on.
+    """Split training items by class into those to train on and those to validate on.
 
     Args:
         items: all training items.
@@ -17,7 +17,7 @@ def hold_out_classes(
         rng: chooses the classes.
 
     Returns:
-        The items to learn from, of two classes at least, and the validation items or None.
+        The items to train on, of at least two classes, and the validation items or None.
     """
     classes = np.unique(items.labels)
     held_out = min(round(fraction * len(classes)), len(classes) - 2)
@@ -28,6 +28,10 @@ def hold_out_classes(
 
 
 def with_consecutive_labels(labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the labels renumbered from 0 without gaps ``[N]``, and the number of classes."""
+    """Return the labels renumbered from 0 without gaps ``[N]``, and the number of classes.
+
+    >>> with_consecutive_labels(np.array([30, 10, 30, 20]))
+    (array([2, 0, 2, 1]), 3)
+    """
     classes, renumbered = np.unique(labels, return_inverse=True)
     return renumbered.astype(np.int64), len(classes)

@@ -9,7 +9,7 @@ from dmlbench.errors import ConfigError
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write `content` to `path`: afterwards the file is whole, whatever happens meanwhile."""
+    """Write `content` to `path`: whatever happens, the file is never half written."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -24,9 +24,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def write_asked(path: Path, content: str | bytes, option: str) -> Path:
-    """Write `content` to `path`, in a folder that the user chose by `option`; return the path.
+    """Write `content` to `path`, in a folder that the user chose with `option`; return the path.
 
-    A file that holds it already stays as it is.
+    A file that has this content already is left alone.
 
     Raises:
         ConfigError: it can't be written.
@@ -40,11 +40,15 @@ def write_asked(path: Path, content: str | bytes, option: str) -> Path:
     except OSError as error:
         raise ConfigError(
             f"{path} can't be written: {error.strerror or error}. "
-            f"Choose another folder with {option}, or make room."
+            f"Choose another folder with {option}, or free some space."
         ) from error
     return path
 
 
 def slug(text: str) -> str:
-    """Return `text` as the name of a file or folder."""
+    """Return `text` as the name of a file or folder.
+
+    >>> slug("triplet(margin=0.2) + xbm")
+    'triplet-margin=0.2-+-xbm'
+    """
     return re.sub(r"[^A-Za-z0-9.=_+-]+", "-", text).strip("-.")[:80] or "unnamed"

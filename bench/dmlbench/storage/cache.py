@@ -1,4 +1,4 @@
-"""Where decoded photos and features are kept, and how one process at a time makes a file there."""
+"""The cache folder of decoded photos and features: each file is written once, by one process."""
 
 import fcntl
 import os
@@ -20,8 +20,8 @@ Content = TypeVar("Content")
 def cache_folder(chosen: Path | None = None) -> Path:
     """Return the folder for what can be made again: decoded photos, features of frozen networks.
 
-    In this order: `chosen`, the variable DMLBENCH_CACHE, ``dmlbench`` in XDG_CACHE_HOME,
-    ``~/.cache/dmlbench``. The folder need not exist.
+    The first that is set of `chosen`, the variable DMLBENCH_CACHE, ``dmlbench`` in XDG_CACHE_HOME,
+    and ``~/.cache/dmlbench``. The folder need not exist.
 
     Raises:
         ConfigError: none of them is set, and the user has no home.
@@ -29,7 +29,7 @@ def cache_folder(chosen: Path | None = None) -> Path:
     if chosen or os.environ.get(VARIABLE):
         return Path(chosen or os.environ[VARIABLE]).expanduser().absolute()
     shared = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(shared):  # others are to be ignored, says the specification
+    if os.path.isabs(shared):  # the specification says to ignore others
         return Path(shared) / "dmlbench"
     try:
         return Path.home() / ".cache" / "dmlbench"
@@ -42,19 +42,19 @@ def cache_folder(chosen: Path | None = None) -> Path:
 def read_or_create(
     path: Path, read: Callable[[Path], Content | None], write: Callable[[IO[bytes]], None]
 ) -> Content:
-    """Return what is read from the file at `path`, which is written if there is no sound one.
+    """Return what `read` finds in the file at `path`, after writing the file if need be.
 
-    While one process writes, others wait here and then read. A file is there whole or not at all:
-    what was not finished is removed on an error, and by the next writer if its own was killed. On
-    file systems without locks each process writes a file of its own, and one of them stays.
+    While one process writes, others wait here and then read. The file is complete or absent: an
+    unfinished one is removed on an error, or by the next writer if its own was killed. On file
+    systems without locks each process writes a file of its own, and one of them stays.
 
     Args:
         path: of the file.
-        read: returns None if there is no file or a damaged one.
+        read: returns None if the file is missing or damaged.
         write: fills a new file.
 
     Raises:
-        DataError: the disk is full, or nothing can be read or written there.
+        DataError: the disk is full, or the folder can't be read or written.
     """
     try:
         content = read(path)
@@ -73,16 +73,16 @@ def read_or_create(
         content = read(path)
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"Nothing can be kept in {path.parent}: {reason}. {_ADVICE}") from error
+        raise DataError(f"Can't use the cache {path.parent}: {reason}. {_ADVICE}") from error
     if content is None:
-        raise DataError(f"{path} is damaged as soon as it is written. {_ADVICE}")
+        raise DataError(f"{path} is damaged right after being written. {_ADVICE}")
     return content
 
 
 @contextmanager
 def _only_writer(path: Path) -> Iterator[IO[bytes]]:
-    """Open an empty file for what becomes `path`, locked; remove it at the end if it is left."""
-    with _locked(path) or _apart(path) as file:
+    """Open an empty, locked file that will become `path`; remove it if it does not."""
+    with _open_locked(path) or _open_own(path) as file:
         try:
             yield file
         finally:
@@ -90,7 +90,7 @@ def _only_writer(path: Path) -> Iterator[IO[bytes]]:
                 os.unlink(file.name)
 
 
-def _locked(path: Path) -> IO[bytes] | None:
+def _open_locked(path: Path) -> IO[bytes] | None:
     """Return an empty file, locked until it is closed; None on a file system without locks."""
     partial = path.with_suffix(_PARTIAL)
     while True:
@@ -104,10 +104,10 @@ def _locked(path: Path) -> IO[bytes] | None:
         if _is_still_at(partial, file):
             file.truncate(0)
             return file
-        file.close()  # whoever had the lock before has renamed or removed it
+        file.close()  # its last owner has renamed or removed it
 
 
-def _apart(path: Path) -> IO[bytes]:
+def _open_own(path: Path) -> IO[bytes]:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}-", suffix=_PARTIAL)
     os.close(handle)
     return open(name, "ab")
@@ -121,7 +121,7 @@ def _is_still_at(path: Path, file: IO[bytes]) -> bool:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove the files of writers that were killed: those that nobody holds a lock on."""
+    """Remove the files of writers that were killed: those that no process has locked."""
     for partial in folder.glob(f"*{_PARTIAL}"):
         with suppress(OSError), open(partial, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

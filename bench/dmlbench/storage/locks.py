@@ -1,6 +1,5 @@
-"""One process at a time: a lock that its owner's death releases."""
+"""One process at a time: a lock that is released even if its owner is killed."""
 
-import fcntl
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -12,59 +11,39 @@ from dmlbench.errors import DataError
 
 @contextmanager
 def exclusive(path: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock file `path`, after waiting for whoever holds it; it is removed at the end.
+    """Hold the lock file `path`, waiting for its owner if it has one; remove it at the end.
 
     Args:
-        path: of the file; it holds process id and host of its owner.
-        on_wait: called with these if there is one to wait for.
+        path: the lock file. It names its owner: process id and host.
+        on_wait: called with that name before waiting.
 
     Raises:
-        DataError: the file can't be written.
+        DataError: the file can't be written or locked.
     """
-    descriptor = _acquire(path, on_wait)
+    from filelock import FileLock, Timeout
+
+    # A soft lock is its file's existence: it would outlive an owner that is killed.
+    lock = FileLock(path, fallback_to_soft=False, preserve_lock_file=True)
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
+        path.parent.stat()  # filelock would create the folder
+        lock.acquire(blocking=False)
+    except Timeout:
+        on_wait(_owner(path))
+        lock.acquire()
+    except OSError as error:
+        raise DataError(
+            f"Can't lock {path.parent}: {error.strerror}. Choose another folder with --data-dir."
+        ) from error
+    try:
+        path.write_text(f"process {os.getpid()} on {platform.node()}\n")
         yield
     finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+        path.unlink(missing_ok=True)  # after the release, the file may be the next owner's
+        lock.release()
 
 
-def _acquire(path: Path, on_wait: Callable[[str], None]) -> int:
-    """Return the descriptor of the locked file.
-
-    A file that its last owner removed meanwhile is let go: others would lock a new one.
-    """
-    while True:
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise DataError(
-                f"Can't write to {path.parent}: {error.strerror}. Take another --data-dir."
-            ) from error
-        try:
-            _lock(descriptor, on_wait)
-            if _is_still(path, descriptor):
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, on_wait: Callable[[str], None]) -> None:
+def _owner(path: Path) -> str:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        on_wait(os.pread(descriptor, 200, 0).decode(errors="replace").strip())
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except OSError as error:
-        raise DataError(f"The data folder's file system has no locks: {error.strerror}.") from error
-
-
-def _is_still(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+        return path.read_text(errors="replace").strip()
+    except FileNotFoundError:  # released in the meantime
+        return ""

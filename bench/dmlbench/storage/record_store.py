@@ -1,4 +1,4 @@
-"""Records: what a trial leaves behind, and the folder that keeps them."""
+"""The folder that keeps records, and how a record is read."""
 
 import gc
 import json
@@ -27,7 +27,7 @@ class Store:
         self.folder = folder
 
     def check_writable(self, option: str = "--output") -> None:
-        """Make the folder, which the user chose by `option`.
+        """Create the folder, which the user chose with `option`, if need be.
 
         Raises:
             ConfigError: nothing can be written there.
@@ -38,7 +38,7 @@ class Store:
                 pass
         except OSError as error:
             raise ConfigError(
-                f"Nothing can be written to {self.folder}: {error.strerror}. "
+                f"Can't write to {self.folder}: {error.strerror}. "
                 f"Choose another folder with {option}."
             ) from error
 
@@ -48,7 +48,7 @@ class Store:
         return self.folder / slug(str(trial.dataset)) / slug(trial.protocol.name) / name
 
     def write(self, record: Record) -> Path:
-        """Write `record` at once or not at all, and return its path."""
+        """Write `record` whole or not at all, and return its path."""
         path = self.path(record.trial)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, record.to_json() + "\n")
@@ -57,7 +57,7 @@ class Store:
     def keep(self, record: Record) -> Record:
         """Write `record` and return it; if that fails, return it as failed, with the reason.
 
-        A failed record does not take the place of a finished one.
+        A failed record does not replace a finished one.
         """
         try:
             if record.status == "finished" or not self._is_finished(record.trial):
@@ -79,7 +79,7 @@ class Store:
         return self.path(trial).with_suffix(".safetensors")
 
     def write_embeddings(self, trial: Trial, embeddings: Mapping[str, np.ndarray]) -> None:
-        """Write embeddings ``[N, E]`` float32 by split, at once or not at all.
+        """Write embeddings ``[N, E]`` float32 by split, whole or not at all.
 
         Raises:
             TrialError: they can't be written.
@@ -138,7 +138,7 @@ class Store:
             for name in (*folders, *files)
             if name.endswith(".json")
         ]
-        with _without_collecting():
+        with _without_garbage_collection():
             for path in sorted(paths, key=lambda path: path.parts):
                 try:
                     records.append(read_record(path))
@@ -148,8 +148,8 @@ class Store:
 
 
 @contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Look for no garbage cycles meanwhile: among many new objects that stay, most of the time."""
+def _without_garbage_collection() -> Iterator[None]:
+    """Pause garbage collection: among many new objects that stay, it takes most of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -162,30 +162,30 @@ def _without_collecting() -> Iterator[None]:
 def read_record(path: Path) -> Record:
     """Return the record in the file at `path`.
 
-    Fields that were added since it was written stand at what its trial did, see `Added`.
+    Fields added since it was written get the value that fits what its trial did, see `Added`.
 
     Raises:
-        DataError: it can't be read, is no record, was changed, or a newer dmlbench made it.
+        DataError: it can't be read, is not a record, was changed, or is from a newer dmlbench.
     """
     try:
         if not path.is_file() and not path.is_dir() and path.exists():  # a pipe may never end
-            raise DataError(f"{path} is no regular file.")
+            raise DataError(f"{path} is not a regular file.")
         content = path.read_bytes()
         record = as_recorded(Record.model_validate_json(content))
-        fits = record.id == record.trial.id
+        matches = record.id == record.trial.id
     except OSError as error:
         raise DataError(f"{path} can't be read: {error.strerror}.") from error
     except ValidationError as error:
         raise DataError(f"{path} {_why_refused(error, content)}.") from None
     except ValueError as error:  # a setting is NaN: JSON has no such number, but parsers take it
         raise DataError(f"{path} is not a record: {error}.") from error
-    if not fits:
-        raise DataError(f"{path} was changed: its id {record.id} does not fit its content.")
+    if not matches:
+        raise DataError(f"{path} was changed: its id {record.id} does not match its content.")
     return record
 
 
 def _why_refused(error: ValidationError, content: bytes) -> str:
-    """Return what is wrong with a file, to be read after its name."""
+    """Return what is wrong with a file, as the rest of a sentence that starts with its name."""
     theirs, ours = _version_in(content), installed_version("dmlbench")
     upgrade = f"this one ({ours}) can't read it. Upgrade dmlbench"
     if _release(theirs) > _release(ours):

@@ -1,1 +1,1 @@
-"""Fit one row of a leaderboard: a network by a loss, or a baseline by its own rule."""
+"""Fit one row of a leaderboard: train a network with a loss, or fit a baseline."""

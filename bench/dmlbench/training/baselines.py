@@ -1,4 +1,4 @@
-"""Rows that fit a baseline in place of training a network."""
+"""Rows that fit a baseline instead of training a network."""
 
 from functools import partial
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from dmlbench.components.workplace import Workplace
 from dmlbench.compute.determinism import FIT_STREAM, seed_everything
-from dmlbench.compute.memory import installed
+from dmlbench.compute.memory import installed_memory
 from dmlbench.data.items import Items
 from dmlbench.errors import TrialError
 from dmlbench.schemas.trial import Part, Trial
@@ -16,10 +16,11 @@ from dmlbench.training.network import embed_as_unit_vectors, initial_weights, un
 
 
 def fit_baseline(trial: Trial, workplace: Workplace, items: Items) -> State:
-    """Return the only state of a baseline, fitted on `items` or as many of them as it may have.
+    """Fit a baseline on `items`, or on a random part if there are too many; return its only state.
 
     Raises:
-        TrialError: its embeddings are not finite, of a wrong shape, or larger than the memory.
+        TrialError: embeddings are not finite, of a wrong shape, or too large for the memory; also
+            raised by the state's `embed`.
     """
     part = trial.parts["baseline"]
     rng = np.random.default_rng((trial.seed, FIT_STREAM))
@@ -51,10 +52,10 @@ def fit_baseline(trial: Trial, workplace: Workplace, items: Items) -> State:
 def _limit_components(
     estimator: Any, part: Part, rows: np.ndarray, labels: np.ndarray, embedding_dim: int
 ) -> None:
-    """Set ``n_components``, where there is one and it was left open, to the embedding size.
+    """Set ``n_components``, if the estimator has it and it was left open, to the embedding size.
 
-    Data of N items with D features have no more than min(N, D) components; a classifier's
-    discriminants are one fewer than its classes.
+    N items with D features have at most min(N, D) components; a classifier has one discriminant
+    fewer than classes.
     """
     if part.settings.get("n_components", 0) is not None:
         return
@@ -71,7 +72,7 @@ def _transform(estimator: Any, represent: Embed, items: Items, part: Part) -> np
         if rows.ndim != 2 or len(rows) != len(some):
             raise TrialError(f"{part} made embeddings of shape {rows.shape}, not [{len(some)}, E].")
         if not done:
-            embeddings = _room(len(items), rows.shape[1], part)
+            embeddings = _allocate(len(items), rows.shape[1], part)
         embeddings[done : done + len(some)] = rows
         done += len(some)
     if not np.isfinite(embeddings).all():
@@ -79,13 +80,13 @@ def _transform(estimator: Any, represent: Embed, items: Items, part: Part) -> np
     return embeddings
 
 
-def _room(items: int, dimension: int, part: Part) -> np.ndarray:
-    """Return an array for embeddings, where this machine has twice the memory that they take."""
-    needed, there = 4 * items * dimension, installed()
+def _allocate(items: int, dimension: int, part: Part) -> np.ndarray:
+    """Return an array for embeddings, if the machine has twice the memory that they need."""
+    needed, there = 4 * items * dimension, installed_memory()
     if 2 * needed > there:
         raise TrialError(
-            f"{part} makes {dimension:,} numbers of each of {items:,} items: {needed / 2**30:.1f} "
-            f"GiB, and this machine has {there / 2**30:.1f}. Leave it out (--baseline), or cut "
-            "the images smaller (--set protocol.image_size=N)."
+            f"{part} makes {dimension:,} numbers per item of {items:,} items: {needed / 2**30:.1f} "
+            f"GiB, but this machine has {there / 2**30:.1f}. Leave it out (--baseline), or use "
+            "smaller images (--set protocol.image_size=N)."
         )
     return np.empty((items, dimension), dtype=np.float32)

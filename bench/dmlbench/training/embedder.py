@@ -16,8 +16,8 @@ from dmlbench.data.items import Items
 from dmlbench.errors import ConfigError, PluginError
 
 _EVALUATION_BATCH = 256
-_MOST_VALUES = 1 << 22  # of a batch on a CPU: 27 images of 3x224x224
-_CACHED_VALUES = 1 << 17  # that a core has at hand while it works on them
+_MOST_VALUES = 1 << 22  # in a batch on a CPU: 27 images of 3x224x224
+_CACHED_VALUES = 1 << 17  # that fit in the cache of a core
 
 
 class Embedder(nn.Module):
@@ -37,26 +37,26 @@ class Embedder(nn.Module):
         if not isinstance(features, int):
             raise PluginError(f"{type(backbone).__name__}.build returned no int num_features.")
         self.head = nn.Linear(features, embedding_dim)
-        self._room: Tensor | None = None
+        self._formatted: Tensor | None = None
         if self.format:  # 1.0 to 1.5 times as fast on a CPU, measured on seven networks
             self.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return embeddings of images ``[B, C, H, W]`` uint8, or of vectors ``[B, D]``."""
         if self.format:
-            inputs = formatted(inputs, self.format, self._again(inputs))
-            self._room = inputs if self.training else None
+            inputs = formatted(inputs, self.format, self._reusable(inputs))
+            self._formatted = inputs if self.training else None
         embeddings: Tensor = self.head(self.backbone(inputs))
         return embeddings
 
-    def _again(self, inputs: Tensor) -> Tensor | None:
-        """Return memory for the formatted inputs that served the batch before, if it may be used.
+    def _reusable(self, inputs: Tensor) -> Tensor | None:
+        """Return the formatted inputs of the previous batch, if they may be overwritten.
 
-        In training a batch is done with before the next one comes, and on a CPU new memory for
-        large batches costs more than what is computed in it. Autograd refuses to go back through a
-        batch that was written over.
+        In training a batch is finished before the next one comes, and on a CPU allocating memory
+        for large batches takes longer than the computation in it. Autograd refuses to go back
+        through a batch that was overwritten.
         """
-        return self._room if self.training and inputs.device.type == "cpu" else None
+        return self._formatted if self.training and inputs.device.type == "cpu" else None
 
 
 def weights_hash(network: nn.Module) -> str:
@@ -79,7 +79,7 @@ def check_input(backbone: Backbone, items: Items) -> tuple[int, ...]:
     modality = "image" if items.inputs.dtype == np.uint8 else "vector"
     if backbone.modality != modality:
         raise ConfigError(
-            f"The backbone {name} takes {backbone.modality}s, the dataset has {modality}s. "
+            f"The backbone {name} takes {backbone.modality}s, but the dataset has {modality}s. "
             "Choose another with --backbone."
         )
     shape: tuple[int, ...] = items.inputs.shape[1:]
@@ -87,19 +87,19 @@ def check_input(backbone: Backbone, items: Items) -> tuple[int, ...]:
         return shape
     wanted = backbone.image_format()
     if wanted.channels and shape[0] not in (1, wanted.channels):
-        raise ConfigError(f"{name} wants {wanted.channels} channels, the images have {shape[0]}.")
+        raise ConfigError(f"{name} needs {wanted.channels} channels, the images have {shape[0]}.")
     sides = (wanted.size, wanted.size) if wanted.size else shape[1:]
     return (wanted.channels or shape[0], *sides)
 
 
-def formatted(images: Tensor, wanted: ImageFormat, room: Tensor | None = None) -> Tensor:
-    """Return images as a network wants them ``[B, C, H, W]`` float32.
+def formatted(images: Tensor, wanted: ImageFormat, buffer: Tensor | None = None) -> Tensor:
+    """Return images as a network expects them ``[B, C, H, W]`` float32.
 
     Args:
         images: ``[B, C, H, W]`` uint8; if their channels are last in memory, those of the result
             are too.
         wanted: channels, size, mean and standard deviation.
-        room: an earlier result that may be written over.
+        buffer: an earlier result that may be overwritten.
     """
     size = (wanted.size or images.shape[2], wanted.size or images.shape[3])
     scaled = size != images.shape[2:]
@@ -107,22 +107,22 @@ def formatted(images: Tensor, wanted: ImageFormat, room: Tensor | None = None) -
         images = F.interpolate(images.float() / 255, size, mode="bicubic", antialias=True)
     shape = (len(images), wanted.channels or images.shape[1], *size)
     layout = torch.contiguous_format if images.is_contiguous() else torch.channels_last
-    if room is None or room.shape != shape or not room.is_contiguous(memory_format=layout):
-        room = torch.empty(shape, device=images.device, memory_format=layout)
-    mean, std = (_spread(numbers, room, layout) for numbers in (wanted.mean, wanted.std))
-    # On a CPU few images at a time: four times as fast for large ones.
-    some = len(images) if images.is_cuda else max(1, _CACHED_VALUES // max(1, room[0].numel()))
-    for source, target in zip(torch.split(images, some), torch.split(room, some), strict=True):
+    if buffer is None or buffer.shape != shape or not buffer.is_contiguous(memory_format=layout):
+        buffer = torch.empty(shape, device=images.device, memory_format=layout)
+    mean, std = (_spread(numbers, buffer, layout) for numbers in (wanted.mean, wanted.std))
+    # A few images at a time on a CPU: four times as fast for large ones.
+    some = len(images) if images.is_cuda else max(1, _CACHED_VALUES // max(1, buffer[0].numel()))
+    for source, target in zip(torch.split(images, some), torch.split(buffer, some), strict=True):
         target.copy_(source)
         rows = target if layout == torch.contiguous_format else _rows(target)
         if not scaled:
             rows.div_(255)
         rows.sub_(mean).div_(std)
-    return room
+    return buffer
 
 
 def _spread(numbers: tuple[float, ...], images: Tensor, layout: torch.memory_format) -> Tensor:
-    """Return a number for each channel, in the shape of a channel or of a row of `images`."""
+    """Return one number per channel, shaped to broadcast to `images` or to their `_rows`."""
     spread = constant(numbers, images.device)
     if layout == torch.contiguous_format or len(numbers) == 1:
         return spread.view(-1, 1, 1)
@@ -130,7 +130,7 @@ def _spread(numbers: tuple[float, ...], images: Tensor, layout: torch.memory_for
 
 
 def _rows(images: Tensor) -> Tensor:
-    """Return channels-last images as rows ``[B, H, W * C]``, which take half the time."""
+    """Return channels-last images as rows ``[B, H, W * C]``, which halves the time."""
     return images.permute(0, 2, 3, 1).flatten(2)
 
 
@@ -153,7 +153,7 @@ def embed(
 
 
 def _evaluation_batch(items: Items, device: torch.device) -> int:
-    """Return how many items are embedded at once: fewer large ones, where memory is the CPU's."""
+    """Return how many items to embed at once: on a CPU fewer, if they are large."""
     values = int(np.prod(items.inputs.shape[1:]))
     if device.type != "cpu":
         return _EVALUATION_BATCH

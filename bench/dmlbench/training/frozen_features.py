@@ -1,8 +1,8 @@
 """Features of a frozen backbone, computed once and kept on disk for every loss, miner and seed.
 
 Each split becomes one file ``features/<key>.npy`` ``[N, F]`` float32 in the cache folder, mapped
-into memory. The key is a hash of all that decides the features: the content of the images and how
-they are cut, the network's weights as they were loaded, its source, settings and packages, and the
+into memory. The key is a hash of all that determines the features: the content of the images and
+how they are cropped, the network's weights as loaded, its source, settings and packages, and the
 device settings that decide whether a run repeats to the bit. The files can be deleted at any time.
 """
 
@@ -31,13 +31,13 @@ from dmlbench.storage.cache import cache_folder, read_or_create
 from dmlbench.training.embedder import Embedder, embed, weights_hash
 
 VERSION = 1
-"""Raised when the way to compute features changes: they are then computed anew."""
+"""Increased when the way to compute features changes: they are then computed again."""
 
 _BLOCK = 1024  # items whose features are in memory at once
 
 
 class FrozenFeatures(Backbone):
-    """What stands for a backbone where its features are the input: changes nothing."""
+    """The identity, in place of a backbone whose features are the input."""
 
     modality = "vector"
 
@@ -50,7 +50,7 @@ class FrozenFeatures(Backbone):
 
 @dataclass(frozen=True)
 class Extractor:
-    """A backbone that learns nothing.
+    """A backbone that is not trained, and computes features.
 
     Attributes:
         backbone: builds the network.
@@ -67,12 +67,12 @@ class Extractor:
     def features(self, data: Data, cache_dir: Path | None) -> Data:
         """Return `data` with the features ``[N, F]`` of its items in place of their inputs.
 
-        A network that starts at random has the same weights whatever the seed of the trial.
+        A network with random weights has the same ones whatever the seed of the trial.
 
         Raises:
-            ConfigError: the backbone is not made for such inputs, or there is no place to keep
+            ConfigError: the backbone is not made for such inputs, or there is nowhere to keep
                 features.
-            DataError: the weights can't be had, or features can't be kept.
+            DataError: the weights can't be loaded, or features can't be stored.
             PluginError: the backbone breaks its contract.
             TrialError: features are not finite.
         """
@@ -120,7 +120,7 @@ class Extractor:
 def _read(shape: tuple[int, int], path: Path) -> np.ndarray | None:
     """Return the features at `path`, mapped into memory; None if there are none, or damaged ones.
 
-    Whoever writes to the array changes a copy of his own, never the file.
+    Pages are copied on write: changes to the array never reach the file.
     """
     try:
         features = np.load(path, mmap_mode="c")

@@ -1,4 +1,4 @@
-"""What a network and a baseline both show after an epoch."""
+"""The state of a learner, a network or a baseline, after an epoch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class State:
     epoch: int
     loss: float | None
     embed: Embed
-    """Valid until the next state is asked for."""
+    """Valid until the next state is requested."""
     details: dict[str, Any] = field(default_factory=dict)
     snapshot: Callable[[], Embed] | None = None
-    """Returns what embeds as `embed` does now once the learner is done; None if `embed` does."""
+    """Returns what embeds after training as `embed` does now; None if `embed` itself does."""

@@ -1,4 +1,4 @@
-"""Fit one network by one loss."""
+"""Train one network: its epochs and steps."""
 
 import math
 from collections.abc import Iterator
@@ -39,16 +39,16 @@ def train(
     items: Items,
     device: torch.device,
 ) -> Iterator[float]:
-    """Train `model` in place; yield after each epoch its mean loss.
+    """Train `model` in place; yield the mean loss of each epoch.
 
     Args:
         model: the network, on `device`.
         recipe: objective (on `device`), sampler, protocol and seed.
-        items: what to learn from.
+        items: what to train on.
         device: where to compute.
 
     Raises:
-        TrialError: the loss is not finite, or the sampler made other batches than it was to.
+        TrialError: the loss is not finite, or the sampler made wrong batches.
     """
     choices, length = recipe.protocol.optimiser, recipe.protocol.length
     optimiser = make_optimiser(choices, model, recipe.objective)
@@ -56,7 +56,7 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: rate_at(choices, step, steps, length.epochs)
     )
-    resting = trainable(model.backbone) if choices.head_only_epochs else []
+    backbone_weights = trainable(model.backbone) if choices.head_only_epochs else []
     feed = _feed(recipe, items, device)
     labels = torch.from_numpy(with_consecutive_labels(items.labels)[0]).to(device)
     for epoch in range(1, length.epochs + 1):
@@ -68,7 +68,7 @@ def train(
         if choices.head_only_epochs:
             head_only = epoch <= choices.head_only_epochs
             model.backbone.train(not head_only)
-            for weight in resting:
+            for weight in backbone_weights:
                 weight.requires_grad_(not head_only)
         values = []
         batches = batches_of_epoch(
@@ -86,7 +86,7 @@ def train(
                 optimiser.step()
                 schedule.step()
                 values.append(value.detach())
-        losses = torch.stack(values).tolist()
+        losses = torch.stack(values).tolist()  # once an epoch, as it waits for the GPU
         for step, value in enumerate(losses, start=1):
             if not math.isfinite(value):
                 raise TrialError(
@@ -99,7 +99,7 @@ def train(
 def _embeddings_at_start(
     model: Embedder, recipe: Recipe, items: Items, device: torch.device
 ) -> Tensor | None:
-    """Return the embeddings of all items ``[N, D]``, not normalised, if anybody asks for them."""
+    """Return the embeddings of all items ``[N, D]``, not normalised, if anything needs them."""
     if recipe.objective.starts_epochs or "embeddings" in asks_for(recipe.sampler):
         return embed(model, items, device, recipe.protocol.precision)
     return None

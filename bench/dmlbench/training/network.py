@@ -1,4 +1,4 @@
-"""How the rows of a leaderboard learn: a network by a loss, or a baseline by its own rule."""
+"""Rows that train a network with a loss."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -27,7 +27,7 @@ from dmlbench.training.objective import combine
 
 
 def untrained_network(trial: Trial, workplace: Workplace, items: Items) -> Embedder:
-    """Return the network as the trial's seed makes it: the same for every loss."""
+    """Return the network as the trial's seed initialises it: the same for every loss."""
     frozen = trial.protocol.frozen
     backbone = FrozenFeatures() if frozen else workplace.make("backbone", trial.parts["backbone"])
     seed_everything(trial.seed, NETWORK_STREAM)
@@ -35,7 +35,7 @@ def untrained_network(trial: Trial, workplace: Workplace, items: Items) -> Embed
 
 
 def initial_weights(model: Embedder) -> dict[str, str]:
-    """Return what tells apart two states of the pretrained weights that one name has."""
+    """Return a hash of the weights, as pretrained weights may change under the same name."""
     return {"initial_weights": weights_hash(model.backbone)[:16]}
 
 

@@ -1,4 +1,4 @@
-"""What a network is trained to minimise: a loss with its miner, or a weighted sum of such."""
+"""What a network is trained to minimise: a loss with its miner, or a weighted sum of these."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from dmlbench.errors import ConfigError, PluginError, TrialError
 
 @dataclass(frozen=True)
 class Summand:
-    """A loss, its weight in the sum, and the miner that chooses for it."""
+    """A loss, its weight in the sum, and the miner that selects for it."""
 
     loss: Loss
     weight: float = 1.0
@@ -23,7 +23,7 @@ class Summand:
 
 
 class Objective(nn.Module):
-    """A weighted sum of losses, each of which has the embeddings and the selection it asks for."""
+    """A weighted sum of losses, each given the embeddings and the selection that it asks for."""
 
     def __init__(self, summands: Sequence[Summand]) -> None:
         super().__init__()
@@ -55,8 +55,8 @@ class Objective(nn.Module):
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Return the objective of one batch, a scalar with a gradient.
 
-        For each loss: pairs once, then its miner, then the loss. Losses that train on embeddings
-        of the same length share the matrix of similarities.
+        For each loss: the pairs, then its miner, then the loss. Losses that agree on whether
+        embeddings are normalised share the similarity matrix.
 
         Args:
             embeddings: ``[B, D]`` float32, not normalised.
@@ -85,11 +85,11 @@ class Objective(nn.Module):
                 )
             weighted = value if summand.weight == 1 else summand.weight * value
             total = weighted if total is None else total + weighted
-        assert total is not None  # a sum has a term
+        assert total is not None  # there is at least one summand
         return total
 
     def parameter_groups(self, lr: float) -> Iterator[dict[str, Any]]:
-        """Yield what an optimiser needs to know of the losses' own parameters.
+        """Yield a parameter group for the optimiser for each loss that has parameters.
 
         Args:
             lr: learning rate of the network.
@@ -104,9 +104,9 @@ class Objective(nn.Module):
 
 
 def _checked(selection: object, pairs: Pairs, miner: Miner) -> Selection:
-    """Return `selection` if it has the form that it must have.
+    """Return `selection` if its types and shapes are right.
 
-    Values are not looked at: a GPU would have to be waited for at each step.
+    Values are not checked: that would wait for the GPU at each step.
     """
     if isinstance(selection, PairMask):
         dtype, shape = torch.bool, torch.Size((len(pairs), len(pairs.references)))
@@ -114,7 +114,7 @@ def _checked(selection: object, pairs: Pairs, miner: Miner) -> Selection:
         dtype, shape = torch.int64, selection.anchor.flatten().shape
     else:
         found = type(selection).__name__
-        raise PluginError(f"{type(miner).__name__} returned {found}, no PairMask or Triplets.")
+        raise PluginError(f"{type(miner).__name__} returned {found}, not PairMask or Triplets.")
     for name, tensor in vars(selection).items():
         if not isinstance(tensor, Tensor) or tensor.dtype != dtype or tensor.shape != shape:
             found = type(tensor).__name__
@@ -128,7 +128,7 @@ def _checked(selection: object, pairs: Pairs, miner: Miner) -> Selection:
 
 
 def combine(losses: Sequence[Loss], weights: Sequence[float], miners: Sequence[Miner]) -> Objective:
-    """Return the sum of `losses`, each that takes a selection with a miner.
+    """Return the weighted sum of `losses`, with a miner for each that takes a selection.
 
     Args:
         losses: the terms.
@@ -144,7 +144,7 @@ def combine(losses: Sequence[Loss], weights: Sequence[float], miners: Sequence[M
     if len(miners) != mined:
         raise ConfigError(
             f"There are {len(miners)} miners for {mined} losses that take one. Name one for all, "
-            "or one for each, as semi-hard+all-pairs."
+            "or one for each, such as semi-hard+all-pairs."
         )
     left = iter(miners)
     return Objective(

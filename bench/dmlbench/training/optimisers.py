@@ -13,12 +13,12 @@ from dmlbench.training.objective import Objective
 def make_optimiser(
     choices: Optimiser, model: Embedder, objective: Objective
 ) -> torch.optim.Optimizer:
-    """Return the optimiser of network and losses, a parameter group for each learning rate."""
+    """Return the optimiser of network and losses, with a parameter group per learning rate."""
     head = list(model.head.parameters()) if choices.head_lr_multiple != 1 else []
-    others = {id(weight) for weight in head}
+    in_head = {id(weight) for weight in head}
     groups = [
         {
-            "params": [weight for weight in model.parameters() if id(weight) not in others],
+            "params": [weight for weight in model.parameters() if id(weight) not in in_head],
             "lr": choices.lr,
             "weight_decay": choices.weight_decay,
         },
@@ -38,7 +38,18 @@ def make_optimiser(
 
 
 def rate_at(choices: Optimiser, step: int, steps: int, epochs: int) -> float:
-    """Return the share of its learning rate with which everything takes a step, from 0 on."""
+    """Return what all learning rates are multiplied by at a step.
+
+    >>> choices = Optimiser(name="sgd", lr=1, weight_decay=0, schedule="cosine", warmup_steps=0)
+    >>> [rate_at(choices, step, steps=5, epochs=2) for step in (0, 5)]
+    [1.0, 0.5]
+
+    Args:
+        choices: schedule and warm-up.
+        step: counted from 0, over all epochs.
+        steps: number of steps in an epoch.
+        epochs: number of epochs.
+    """
     warmth = min(1.0, (step + 1) / (choices.warmup_steps + 1))
     if choices.schedule == "constant":
         return warmth
@@ -51,12 +62,12 @@ def rate_at(choices: Optimiser, step: int, steps: int, epochs: int) -> float:
 
 
 def trainable(network: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters that learn."""
+    """Return the parameters that are to be trained."""
     return [weight for weight in network.parameters() if weight.requires_grad]
 
 
 def clip_gradients(model: nn.Module, objective: nn.Module, choices: Optimiser) -> None:
-    """Limit the gradients in place, as the protocol says."""
+    """Clip the gradients in place, as the protocol sets it."""
     if choices.clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), choices.clip_norm)
     if choices.clip_value is not None:

@@ -26,9 +26,9 @@ def extras(
     """Return what `sampler` asks for besides labels: ``groups`` or ``embeddings``.
 
     Args:
-        sampler: any.
+        sampler: of any kind.
         items: what it samples from.
-        embeddings: called if it asks for them; returns ``[N, D]`` of length 1.
+        embeddings: called if it asks for them; returns unit vectors ``[N, D]``.
 
     Raises:
         ConfigError: it asks for groups, and the dataset has none.
@@ -37,8 +37,8 @@ def extras(
     if "groups" in asked:
         if items.groups is None:
             raise ConfigError(
-                f"{type(sampler).__name__} puts batches together by super-classes, and this "
-                "dataset has none. Choose another sampler, such as m-per-class."
+                f"{type(sampler).__name__} composes batches by super-class, but this dataset "
+                "has none. Choose another sampler, such as m-per-class."
             )
         found["groups"] = items.groups
     if "embeddings" in asked:
@@ -57,15 +57,15 @@ def batches_of_epoch(
     """Return the items of each batch of an epoch ``[steps, B]`` int64.
 
     Args:
-        sampler: what draws them.
-        protocol: says how large a batch is, and how many make an epoch.
+        sampler: draws them.
+        protocol: sets the size of a batch, and the number of batches.
         seed: the trial's.
         items: what is sampled.
         embeddings: of the items ``[N, D]``, not normalised; None if the sampler needs none.
         epoch: counted from 1.
 
     Raises:
-        TrialError: the sampler made other batches than it was to.
+        TrialError: the sampler made batches of a wrong number, size, type or range.
     """
     rng = np.random.default_rng((seed, BATCH_STREAM, epoch))
     size = protocol.batch_size

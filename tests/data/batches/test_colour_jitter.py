@@ -84,5 +84,5 @@ def test_what_may_not_change_stays():
 
 
 def test_images_without_colours_are_refused():
-    with pytest.raises(ConfigError, match="the images have 4 channels"):
+    with pytest.raises(ConfigError, match="channels, but these have 4"):
         jitter(torch.zeros(1, 4, 2, 2), choices(hue=0.1), np.zeros((1, DRAWS)))

@@ -68,7 +68,7 @@ def test_crops_of_arrays_are_the_same_at_once_and_one_by_one(kind):
 
 
 def test_photos_on_a_device_are_those_on_disk(pictures, monkeypatch):
-    monkeypatch.setattr(device_inputs, "_PIECE", 333)
+    monkeypatch.setattr(device_inputs, "_CHUNK", 333)
     on_disk, there = to_device_inputs(pictures, CPU), resident(pictures)
     assert np.array_equal(on_disk.plain(INDEX), pictures.centre(INDEX))
     assert torch.equal(there.plain(INDEX), on_disk.plain(INDEX))

@@ -20,6 +20,7 @@ def inside(boxes: np.ndarray, sizes: np.ndarray) -> bool:
     return bool((boxes[:, :2] >= 0).all() and (boxes[:, 2:] > 0).all() and (ends <= sizes).all())
 
 
+@settings(deadline=None)
 @given(some_sizes, st.integers(1, 60))
 def test_the_middle_is_where_torchvision_finds_it(sizes, side):
     sizes = np.array(sizes) + side

@@ -154,7 +154,9 @@ def test_a_large_jpeg_decoded_in_part_looks_like_one_decoded_whole(monkeypatch):
 def test_a_jpeg_is_never_decoded_to_less_than_twice_its_size(monkeypatch):
     sizes = []
     monkeypatch.setattr(
-        decoding, "_plain", lambda image, kind: sizes.append(image.size) or image.convert("RGB")
+        decoding,
+        "_grey_or_rgb",
+        lambda image, kind: sizes.append(image.size) or image.convert("RGB"),
     )
     for width, height in ((1000, 800), (799, 800), (801, 800), (3000, 2000)):
         decoded(encoded(Image.new("RGB", (width, height)), "JPEG"), 100)
@@ -169,7 +171,7 @@ def test_a_jpeg_is_never_decoded_to_less_than_twice_its_size(monkeypatch):
     [
         (lambda content: content[:-60], "truncated"),
         (lambda content: b"", r"is empty \(0 bytes\)"),
-        (lambda content: b"no image", "it is no image"),
+        (lambda content: b"no image", "it is not an image"),
         (lambda content: content[:40] + bytes(30) + content[70:], "can't be used"),
     ],
 )
@@ -202,5 +204,5 @@ def test_what_pillow_warns_of_is_judged_here(monkeypatch):
 
 def test_a_photo_that_would_be_huge_when_resized_is_refused(monkeypatch):
     monkeypatch.setattr(decoding, "MAX_PIXELS", 10_000)
-    with pytest.raises(DataError, match=r"it would be kept with 10,020,000 pixels"):
+    with pytest.raises(DataError, match=r"it would be stored with 10,020,000 pixels"):
         decoded(encoded(Image.new("L", (1002, 1))), 100)

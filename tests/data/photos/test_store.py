@@ -112,7 +112,7 @@ def test_grey_photos_take_one_channel_and_colour_shows_in_the_whole(tmp_path):
 
 def test_the_first_damaged_photo_is_named_and_nothing_is_left(tmp_path):
     rows = [*ROWS, *[{"bytes": b"no image", "path": f"{name}.jpg"} for name in "ab"], *ROWS]
-    with pytest.raises(DataError, match=r"The image a\.jpg can't be used: it is no image"):
+    with pytest.raises(DataError, match=r"The image a\.jpg can't be used: it is not an image"):
         made(rows, tmp_path)
     assert os.listdir(tmp_path / "photos") == []
 
@@ -164,7 +164,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("most", [0, 100, 8000, 12000])
 def test_a_full_disk_is_named_and_a_second_call_goes_on(tmp_path, most):
-    advice = rf"kept in {tmp_path}/photos: .*Choose another folder"
+    advice = rf"the cache {tmp_path}/photos: .*Choose another folder"
     with pytest.raises(DataError, match=advice), files_of_at_most(most):
         made(ROWS, tmp_path)
     assert os.listdir(tmp_path / "photos") == []

@@ -109,7 +109,7 @@ def test_an_image_that_no_trial_could_use_is_damaged(tmp_path, monkeypatch):
     monkeypatch.setattr(verifying, "_AS_IN_TRIALS", decoding.PhotoFormat(8, 8))
     rows = [*usable, *unusable]
     found = verify(Given(all=table(rows, [0] * len(rows))), None, silent)
-    reasons = ["floats", "no such file", "has 14,400", "kept with 70,400", "empty"]
+    reasons = ["floats", "no such file", "has 14,400", "stored with 70,400", "empty"]
     for line, name, reason in zip(found.damaged, sorted(unusable), reasons, strict=True):
         assert line.startswith(name)
         assert reason in line.lower()

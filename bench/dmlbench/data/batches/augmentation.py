@@ -1,4 +1,4 @@
-"""Random changes of training images, a batch at a time, on the device where the batch is."""
+"""Random augmentation of training images, a batch at a time, on the batch's own device."""
 
 import numpy as np
 import torch
@@ -10,19 +10,19 @@ from dmlbench.data.photos.crops import RESIZED_DRAWS, random_boxes, resized_boxe
 from dmlbench.data.photos.resampling import to_device
 from dmlbench.schemas.protocol import Augmentation
 
-_LARGE = 4096  # values of an image
+_LARGE = 4096  # values in an image
 
 
 def crop_boxes(
     sizes: np.ndarray, seen: tuple[int, int], choices: Augmentation, draws: RandomNumbers
 ) -> np.ndarray | None:
-    """Return what to cut from each picture: boxes ``[B, 4]``, or None for its middle.
+    """Return what to crop from each picture: boxes ``[B, 4]``, or None for its centre.
 
     Args:
         sizes: heights and widths of the pictures ``[B, 2]``.
         seen: height and width of what the network sees.
         choices: which crop.
-        draws: the random numbers of the pictures.
+        draws: the pictures' random numbers.
     """
     if choices.crop == "random":
         return random_boxes(sizes, seen, draws.uniform(Purpose.CROP, 2))
@@ -33,15 +33,15 @@ def crop_boxes(
 
 
 def augment(images: Tensor, choices: Augmentation, draws: RandomNumbers) -> Tensor:
-    """Return `images` ``[B, C, H, W]`` uint8 with changes, each image with its own.
+    """Return `images` ``[B, C, H, W]`` uint8 augmented, each image independently.
 
-    A shift moves the picture by whole pixels, up to the nearest to the share that `choices` allow,
-    and repeats its edge; then it is mirrored or not, then its colours change. Crops are cut before.
+    A shift moves the picture by whole pixels, up to the allowed share of its side (rounded), and
+    repeats its edge; then the picture may be mirrored; then its colours change. Crops come earlier.
 
     Args:
-        images: of a batch that belongs to the caller: they may be written over.
-        choices: what may change, and how far.
-        draws: the random numbers of the images.
+        images: a batch that belongs to the caller; it may be overwritten.
+        choices: what may change, and by how much.
+        draws: the images' random numbers.
     """
     _, _, height, width = images.shape
     if choices.shift:
@@ -61,14 +61,14 @@ def _mirrored(images: Tensor, chosen: np.ndarray) -> Tensor:
     if images.is_cuda or images[0].numel() < _LARGE:
         mirrored = to_device(chosen, images.device)[:, None, None, None]
         return torch.where(mirrored, images.flip(3), images)
-    # On a CPU large ones by turns and in place: 8 times as fast, and new memory costs most of all.
+    # Large ones on a CPU one by one, in place: 8 times as fast, as allocation costs the most.
     for place in np.flatnonzero(chosen):
         images[place] = images[place].flip(2)
     return images
 
 
 def _shifted(side: int, share: float, draws: np.ndarray) -> np.ndarray:
-    """Return for each image where its pixels come from along one side ``[B, side]``."""
+    """Return the source of each pixel along one side of each image ``[B, side]``."""
     most = round(share * side)
     moves = np.floor(draws * (2 * most + 1)).astype(np.int64) - most
     places: np.ndarray = (np.arange(side) + moves).clip(0, side - 1)

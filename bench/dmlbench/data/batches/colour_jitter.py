@@ -1,7 +1,7 @@
-"""Colour jitter as torchvision defines it, for a batch whose images each have factors of their own.
+"""Colour jitter as torchvision defines it, for a batch of images with separate factors.
 
-All functions take images ``[B, C, H, W]`` float32 from 0 to 1, C = 1 or 3, and one factor for each
-image ``[B]``; they return new images from 0 to 1. On grey images saturation and hue change nothing.
+All functions take images ``[B, C, H, W]`` float32 from 0 to 1, C = 1 or 3, and one factor per image
+``[B]``; they return new images from 0 to 1. On grey images saturation and hue change nothing.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from dmlbench.schemas.protocol import Augmentation
 
 _GREY = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue
 DRAWS = 8
-"""Random numbers that `jitter` needs of each image."""
+"""Random numbers that `jitter` needs per image."""
 
 
 def jitters(choices: Augmentation) -> bool:
@@ -28,20 +28,20 @@ def jitters(choices: Augmentation) -> bool:
 def jitter(images: Tensor, choices: Augmentation, draws: np.ndarray) -> Tensor:
     """Return `images` ``[B, C, H, W]`` uint8 with their colours changed, each by its own factors.
 
-    The changes that `choices` allow come in an order of their own for each image.
+    Each image gets the changes that `choices` allow in a random order of its own.
 
     Args:
         images: on any device.
-        choices: how far each may go, as in torchvision's ``ColorJitter``.
+        choices: how far each change may go, as in torchvision's ``ColorJitter``.
         draws: random numbers in [0, 1) ``[B, DRAWS]``.
 
     Raises:
-        ConfigError: the images have another number of channels than 1 or 3.
+        ConfigError: the images have neither 1 nor 3 channels.
     """
     if images.shape[1] not in (1, 3):
         raise ConfigError(
-            f"The protocol changes colours, and the images have {images.shape[1]} channels: that "
-            "takes 1 or 3. Set the brightness, contrast, saturation and hue of its augmentation "
+            "The protocol changes colours, which takes images of 1 or 3 channels, but these have "
+            f"{images.shape[1]}. Set brightness, contrast, saturation and hue of its augmentation "
             "to 0."
         )
     changed = images.float() / 255
@@ -65,22 +65,22 @@ def jitter(images: Tensor, choices: Augmentation, draws: np.ndarray) -> Tensor:
 
 
 def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:
-    """Return `images` times their factor."""
+    """Return `images` multiplied by their factor."""
     return _blend(images, torch.zeros_like(images[:, :1]), factors)
 
 
 def adjust_contrast(images: Tensor, factors: Tensor) -> Tensor:
-    """Return `images` blended with the mean of their grey."""
+    """Return `images` blended with the mean of their grey version."""
     return _blend(images, _grey(images).mean(dim=(1, 2, 3), keepdim=True), factors)
 
 
 def adjust_saturation(images: Tensor, factors: Tensor) -> Tensor:
-    """Return `images` blended with their grey."""
+    """Return `images` blended with their grey version."""
     return images if images.shape[1] == 1 else _blend(images, _grey(images), factors)
 
 
 def adjust_hue(images: Tensor, factors: Tensor) -> Tensor:
-    """Return `images` with their hue turned by the factor, in turns of the colour wheel."""
+    """Return `images` with their hue rotated by the factor, in turns of the colour wheel."""
     if images.shape[1] == 1:
         return images
     top, _ = images.max(dim=1)

@@ -1,4 +1,4 @@
-"""The inputs of a split where a network can have batches of them: on the CPU or on a GPU."""
+"""The inputs of a split, ready to be read in batches on the CPU or on a GPU."""
 
 import math
 from abc import ABC, abstractmethod
@@ -21,19 +21,19 @@ from dmlbench.data.photos.resampling import (
 from dmlbench.data.photos.store import PhotoStore
 
 RESIDENT_SHARE = 0.5
-"""Photos go to a GPU as a whole if they take no more than this share of its free memory."""
+"""All photos are copied to a GPU if they take at most this share of its free memory."""
 
-_PIECE = 1 << 24  # pixels that move at a time
+_CHUNK = 1 << 24  # pixels copied at a time
 _THREADS = 4
 
 
 class DeviceInputs(ABC):
-    """Inputs of which batches can be had on a device.
+    """Inputs that can be read in batches on a device.
 
     Attributes:
         sizes: heights and widths of the pictures ``[N, 2]``; None for vectors.
         seen: height and width of what the network sees.
-        threads: how many may well prepare batches ahead; 0 where that is no use.
+        threads: how many threads should prefetch batches; 0 where that gains nothing.
     """
 
     sizes: np.ndarray | None = None
@@ -42,21 +42,21 @@ class DeviceInputs(ABC):
 
     @abstractmethod
     def plain(self, index: np.ndarray) -> Tensor:
-        """Return a new batch: vectors ``[B, D]``, or whole arrays or middle squares as uint8."""
+        """Return a new batch: vectors ``[B, D]``, or whole images or centre squares, uint8."""
 
     @abstractmethod
     def crops(self, index: np.ndarray, boxes: np.ndarray, interpolation: Interpolation) -> Tensor:
-        """Return crops of some images in the size that is seen ``[B, C, H, W]`` uint8.
+        """Return crops of some images, resized to what the network sees ``[B, C, H, W]`` uint8.
 
         Args:
-            index: of the images ``[B]``.
+            index: which images ``[B]``.
             boxes: top, left, height and width of each crop ``[B, 4]``.
             interpolation: how they are resized.
         """
 
 
 def to_device_inputs(inputs: np.ndarray | StoredPhotos, device: torch.device) -> DeviceInputs:
-    """Return `inputs` where `device` has them as fast as they fit."""
+    """Return `inputs` in the place that is fastest for `device` and has room for them."""
     if isinstance(inputs, np.ndarray):
         return _Arrays(inputs, device)
     pixels = _resident(inputs.store, device) if device.type == "cuda" else None
@@ -84,7 +84,7 @@ class _Arrays(DeviceInputs):
             flat = images.reshape(-1, images.shape[3])
             starts = np.arange(len(index)) * self.seen[0] * self.seen[1]
             widths = np.full(len(index), self.seen[1])
-            return _cut_at_once(flat, (starts, widths), boxes, self.seen, interpolation)
+            return _crop_batch(flat, (starts, widths), boxes, self.seen, interpolation)
         pictures = images.numpy()
         parts = [
             resized(picture[top : top + height, left : left + width], self.seen, interpolation)
@@ -94,9 +94,9 @@ class _Arrays(DeviceInputs):
 
 
 class _Pictures(DeviceInputs):
-    """Photos that are cut on the CPU, each time they are wanted; a GPU resizes them itself.
+    """Photos that are cropped on the CPU on demand; a GPU resizes the crops itself.
 
-    So crops are the same to the bit whether or not the photos found room on the GPU.
+    So crops are the same to the bit whether or not the photos fit on the GPU.
     """
 
     def __init__(self, inputs: StoredPhotos, device: torch.device) -> None:
@@ -116,7 +116,7 @@ class _Pictures(DeviceInputs):
 
 
 class _ResidentPictures(DeviceInputs):
-    """Photos of which the whole store lies on the device."""
+    """Photos whose whole store is on the device."""
 
     def __init__(self, inputs: StoredPhotos, pixels: Tensor) -> None:
         self.pixels = pixels
@@ -130,10 +130,10 @@ class _ResidentPictures(DeviceInputs):
 
     def crops(self, index: np.ndarray, boxes: np.ndarray, interpolation: Interpolation) -> Tensor:
         where = (self.starts[index], self.sizes[index, 1])
-        return _cut_at_once(self.pixels, where, boxes, self.seen, interpolation)
+        return _crop_batch(self.pixels, where, boxes, self.seen, interpolation)
 
 
-def _cut_at_once(
+def _crop_batch(
     pixels: Tensor,
     where: tuple[np.ndarray, np.ndarray],
     boxes: np.ndarray,
@@ -154,19 +154,19 @@ def _resident(store: PhotoStore, device: torch.device) -> Tensor | None:
         return None
     pixels = torch.empty((int(areas.sum()), channels), dtype=torch.uint8, device=device)
     start = 0
-    for piece in _pieces(store):
-        pixels[start : start + len(piece)] = torch.from_numpy(np.array(piece)).to(device)
-        start += len(piece)
+    for chunk in _chunks(store):
+        pixels[start : start + len(chunk)] = torch.from_numpy(np.array(chunk)).to(device)
+        start += len(chunk)
     return pixels
 
 
-def _pieces(store: PhotoStore) -> Iterator[np.ndarray]:
-    """Yield the pixels of all photos in pieces of some size ``[K, C]``, grey ones with colour."""
+def _chunks(store: PhotoStore) -> Iterator[np.ndarray]:
+    """Yield the pixels of all photos in chunks ``[K, C]``, grey ones expanded to colour."""
     channels = store.channels
     if (store.shapes[:, 2] == channels).all():
         pixels = store.pixels.reshape(-1, channels)
-        for start in range(0, len(pixels), _PIECE):
-            yield pixels[start : start + _PIECE]
+        for start in range(0, len(pixels), _CHUNK):
+            yield pixels[start : start + _CHUNK]
         return
     for place in range(len(store)):
         photo = store.photo(place)

@@ -1,4 +1,4 @@
-"""Batches for training: cut, augmented, on the device, and ready when a step needs them."""
+"""Training batches: cropped, augmented, on the device, and ready when a step needs them."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from dmlbench.data.batches.random_numbers import RandomNumbers, repeats
 from dmlbench.data.photos.resampling import Interpolation
 from dmlbench.schemas.protocol import Augmentation
 
-_AHEAD = 2  # batches a thread may be ahead of training
+_AHEAD = 2  # batches that each thread may prefetch
 
 
 @dataclass(frozen=True)
 class Feed:
     """Makes the inputs of training steps.
 
-    What it makes depends on its attributes, the epoch and the item alone, never on `threads`.
+    They depend only on the other attributes, the epoch and the item, never on `threads`.
 
     Attributes:
-        inputs: where the items are.
-        augmentation: what changes them; vectors stay as they are.
+        inputs: the items, on the device.
+        augmentation: random changes to images; vectors stay as they are.
         interpolation: how crops are resized.
         key: seed and stream of the random numbers.
-        views: copies of each item in a batch, each augmented by itself.
-        threads: that prepare batches ahead; 0: each is made when it is asked for.
+        views: copies of each item in a batch, augmented independently.
+        threads: how many threads prefetch batches; with 0, each batch is made on demand.
     """
 
     inputs: DeviceInputs
@@ -39,18 +39,18 @@ class Feed:
     threads: int = 0
 
     def batches(self, epoch: int, batches: Sequence[np.ndarray]) -> Generator[Tensor, None, None]:
-        """Yield the inputs of each batch of an epoch, on the device: all first views, then others.
+        """Yield the inputs of each batch of an epoch, on the device: first views, then the others.
 
         Args:
-            epoch: which.
+            epoch: its number.
             batches: the items of each batch ``[B]``.
         """
         steps = zip(batches, repeats(batches), strict=True)
         key = (*self.key, epoch)
         ahead = _AHEAD * self.threads
-        yield from prefetch(lambda step: self._made(key, *step), steps, self.threads, ahead)
+        yield from prefetch(lambda step: self._make_batch(key, *step), steps, self.threads, ahead)
 
-    def _made(self, key: tuple[int, ...], items: np.ndarray, before: np.ndarray) -> Tensor:
+    def _make_batch(self, key: tuple[int, ...], items: np.ndarray, before: np.ndarray) -> Tensor:
         index = np.tile(items, self.views)
         if self.inputs.sizes is None:
             return self.inputs.plain(index)

@@ -1,4 +1,4 @@
-"""Work done ahead by threads, given back in order."""
+"""Work done ahead of time by threads, returned in order."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -15,26 +15,29 @@ def prefetch(
 ) -> Generator[Made, None, None]:
     """Yield what `make` returns for each item, in the order of the items.
 
-    An error comes where its item's turn is. When the iterator is closed or fails, nothing more is
-    begun, and it returns when what is under way is done.
+    An error is raised at its item's turn. When the iterator is closed or fails, it starts no more
+    work and waits for the work in progress.
+
+        >>> list(prefetch(str.upper, "abc", threads=2, ahead=3))
+        ['A', 'B', 'C']
 
     Args:
         make: called in the threads, for several items at once.
-        items: as long as one likes; taken as needed, in the caller's thread.
-        threads: how many; 0 makes each item when it is asked for, in the caller's thread.
-        ahead: most items that are begun and not yet given back, at least one.
+        items: may be endless; consumed as needed, in the caller's thread.
+        threads: their number; with 0, each item is made on demand, in the caller's thread.
+        ahead: most items that are started and not yet yielded, at least one.
     """
     if not threads:
         yield from map(make, items)
         return
     waiting = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="dmlbench-ahead") as pool:
-        begun: deque[Future[Made]] = deque()
+        started: deque[Future[Made]] = deque()
         try:
-            begun.extend(pool.submit(make, item) for item in islice(waiting, ahead))
-            while begun:
-                made = begun.popleft().result()
-                begun.extend(pool.submit(make, item) for item in islice(waiting, 1))
+            started.extend(pool.submit(make, item) for item in islice(waiting, ahead))
+            while started:
+                made = started.popleft().result()
+                started.extend(pool.submit(make, item) for item in islice(waiting, 1))
                 yield made
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

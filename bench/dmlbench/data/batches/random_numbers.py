@@ -1,9 +1,9 @@
-"""Random numbers that belong to an image, not to a generator's turn.
+"""Random numbers that depend on the image, not on the order in which they are drawn.
 
 Every number is a hash of what it is for: (seed, stream, epoch), the item, how often the epoch has
-shown the item before, the view, the kind of change, and its place. So the augmentation of an image
-does not depend on who prepares it, when, or beside which others; batches may be made in any order
-by any number of threads.
+shown the item before, the view, the purpose, and its position. So the augmentation of an image does
+not depend on which thread prepares it, when, or in which batch; batches may be made in any order by
+any number of threads.
 
 The hash is the finaliser of SplitMix64 (Steele, Lea and Flood, Fast splittable pseudorandom number
 generators, OOPSLA 2014) over a chain of the words that it depends on.
@@ -20,7 +20,7 @@ _FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 class Purpose(IntEnum):
-    """What random numbers are for; each kind has its own, whether or not others are drawn."""
+    """What random numbers are for; each purpose has its own, whether or not others are drawn."""
 
     CROP = 0
     SHIFT = 1
@@ -33,7 +33,7 @@ class RandomNumbers:
     """The random numbers of the images of a batch.
 
     Attributes:
-        states: what tells the images of all batches apart ``[B]`` uint64.
+        states: hashes that tell the images of all batches apart ``[B]`` uint64.
     """
 
     states: np.ndarray
@@ -69,7 +69,11 @@ class RandomNumbers:
 
 
 def repeats(batches: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return for each item of each batch ``[B]`` how often it came before it, in all of them."""
+    """Return for each item of each batch ``[B]`` how often it came earlier, in any of the batches.
+
+    >>> repeats([np.array([7, 5]), np.array([7, 7])])
+    [array([0, 0]), array([1, 2])]
+    """
     if not batches:
         return []
     items = np.concatenate(batches)
@@ -87,7 +91,7 @@ def _mixed(states: np.ndarray, word: np.ndarray) -> np.ndarray:
 
 
 def _hashed(values: np.ndarray) -> np.ndarray:
-    """Return the finaliser of SplitMix64 of each value; arrays wrap round without a word."""
+    """Apply the finaliser of SplitMix64 to each value; arrays wrap round silently."""
     values = (values ^ (values >> np.uint64(30))) * _FACTORS[0]
     values = (values ^ (values >> np.uint64(27))) * _FACTORS[1]
     values ^= values >> np.uint64(31)

@@ -1,4 +1,4 @@
-"""What is cut from a picture: boxes ``[B, 4]`` of top, left, height and width, in pixels."""
+"""Where to crop pictures: boxes ``[B, 4]`` of top, left, height and width, in pixels."""
 
 import math
 
@@ -6,11 +6,14 @@ import numpy as np
 
 _ATTEMPTS = 10
 RESIZED_DRAWS = 2 * _ATTEMPTS + 2
-"""Random numbers that `resized_boxes` needs of each picture."""
+"""Random numbers that `resized_boxes` needs per picture."""
 
 
 def centre_boxes(sizes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the middle of pictures, placed as torchvision's ``center_crop`` does.
+    """Return the centre of each picture, placed as torchvision's ``center_crop`` places it.
+
+    >>> centre_boxes(np.array([[5, 8]]), (4, 4))
+    array([[0, 2, 4, 4]])
 
     Args:
         sizes: heights and widths of the pictures ``[B, 2]``, none below `size`.
@@ -21,7 +24,7 @@ def centre_boxes(sizes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def random_boxes(sizes: np.ndarray, size: tuple[int, int], draws: np.ndarray) -> np.ndarray:
-    """Return boxes that lie anywhere in their picture, each place as likely.
+    """Return boxes anywhere in their picture, each place equally likely.
 
     Args:
         sizes: heights and widths of the pictures ``[B, 2]``, none below `size`.
@@ -36,13 +39,13 @@ def resized_boxes(sizes: np.ndarray, scale: float, ratio: float, draws: np.ndarr
     """Return boxes of random area and shape, by the rule of torchvision's ``RandomResizedCrop``.
 
     Area is uniform from `scale` to 1 of the picture's, the logarithm of width over height is
-    uniform from -log `ratio` to log `ratio`; the first of ten attempts that fits in the picture
-    counts, at any place. If none fits: the largest box in the middle that keeps to the ratio.
+    uniform from -log `ratio` to log `ratio`. The first of ten attempts that fits in the picture is
+    placed at random. If none fits, the box is the largest centred one within the ratio.
 
     Args:
         sizes: heights and widths ``[B, 2]``.
-        scale: least share of the area, above 0.
-        ratio: greatest width over height, and height over width.
+        scale: smallest share of the area, above 0.
+        ratio: largest width over height, and height over width.
         draws: random numbers in [0, 1) ``[B, RESIZED_DRAWS]``.
     """
     attempts = draws[:, : 2 * _ATTEMPTS].reshape(-1, _ATTEMPTS, 2)

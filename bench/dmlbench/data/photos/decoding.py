@@ -1,11 +1,11 @@
-"""From the bytes of an image file to pixels of one size, whatever kind of image it is.
+"""From the bytes of an image file to pixels of one size, whatever the kind of image.
 
-- What a camera notes of its position (EXIF) is followed.
-- Pixels are RGB; grey where the file is grey. 16 bits become 8. What is transparent lies on white.
-- The short side is resized to what the protocol says, the aspect kept, always anti-aliased; also
-  upwards. A JPEG of four times that size or more is decoded at a half, a quarter or an eighth of
-  its own, but never below twice the size wanted: that is several times as fast, and pixels differ
-  by about 1 of 255 from those of a whole decoding (on textures whose spectrum is that of photos).
+- The orientation that a camera records (EXIF) is applied.
+- Pixels are RGB, or grey where the file is grey. 16 bits become 8. Transparency is put on white.
+- The short side is resized, up or down, to the protocol's length; the aspect ratio is kept, and
+  resizing always anti-aliased. A JPEG of at least four times that size is decoded at a half, a
+  quarter or an eighth of its own, but never below twice the size wanted: several times as fast, and
+  pixels differ by about 1 of 255 from a full decoding (on textures with the spectrum of photos).
 """
 
 import warnings
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from PIL import Image
 
 VERSION = 1
-"""Raised when decoding changes: what was stored by other rules is then decoded anew."""
+"""Increased when decoding changes: photos stored by older rules are then decoded again."""
 
 MAX_PIXELS = 1 << 26
-"""Most pixels to decode or to keep of one image: 67 million."""
+"""Most pixels that an image may have, as a file or as stored: 67 million."""
 
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # in EXIF
 _GREY_MODES = ("1", "L", "LA", "La")
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
-_DEEP_FORMATS = ("PNG", "PPM")  # of 16 bits where some versions of Pillow say "I"
+_DEEP_FORMATS = ("PNG", "PPM")  # 16 bits, though some versions of Pillow say "I"
 
 
 @dataclass(frozen=True)
 class PhotoFormat:
-    """How photos are kept, and the squares that a network sees of them."""
+    """How photos are stored, and the squares of them that a network sees."""
 
     image_size: int
     short_side: int
@@ -46,7 +46,7 @@ class PhotoFormat:
 
     @classmethod
     def of(cls, protocol: Protocol) -> "PhotoFormat":
-        """Return what a protocol says of photos."""
+        """Return the format that a protocol sets."""
         return cls(protocol.image_size, protocol.short_side, protocol.interpolation)
 
 
@@ -57,11 +57,11 @@ def decode(content: bytes, name: str, photos: PhotoFormat) -> np.ndarray:
 
     Args:
         content: of the file.
-        name: for the user.
-        photos: how long the short side is to be, and how it gets there.
+        name: of the image, for error messages.
+        photos: length of the short side, and interpolation.
 
     Raises:
-        DataError: the file is empty, damaged, too large, or of a kind that is not taken.
+        DataError: the file is empty, damaged, too large, or of an unsupported kind.
     """
     if not content:
         raise DataError(f"{name} is empty (0 bytes).")
@@ -75,20 +75,20 @@ def decode(content: bytes, name: str, photos: PhotoFormat) -> np.ndarray:
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keep Pillow from warning of large images and odd metadata: `decode` judges by itself."""
+    """Silence Pillow's warnings of large images and odd metadata: `decode` does its own checks."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
 
 
 def _pixels(content: bytes, short_side: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return the pixels ``[H, W, C]``, and the height and width that they are to have."""
+    """Return the pixels ``[H, W, C]``, and the height and width to resize them to."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         opened = Image.open(BytesIO(content))
     except UnidentifiedImageError:
-        raise ValueError("it is no image, or of a kind that Pillow does not know") from None
+        raise ValueError("it is not an image, or of a kind that Pillow does not know") from None
     with opened as file:
         width, height = file.size
         if file.getexif().get(_ORIENTATION) in _ON_ITS_SIDE:
@@ -98,16 +98,16 @@ def _pixels(content: bytes, short_side: int) -> tuple[np.ndarray, tuple[int, int
         file.draft(
             None, (2 * short_side * file.width // short, 2 * short_side * file.height // short)
         )
-        for name, (tall, wide) in {"has": file.size, "would be kept with": size}.items():
+        for name, (tall, wide) in {"has": file.size, "would be stored with": size}.items():
             if tall * wide > MAX_PIXELS:
                 raise ValueError(f"it {name} {tall * wide:,} pixels, more than {MAX_PIXELS:,}")
         ImageOps.exif_transpose(file, in_place=True)
-        pixels = np.asarray(_plain(file, file.format))
+        pixels = np.asarray(_grey_or_rgb(file, file.format))
     return (pixels[:, :, None] if pixels.ndim == 2 else pixels), size
 
 
-def _plain(image: "Image.Image", kind: str | None) -> "Image.Image":
-    """Return `image` as 8 bits of grey, or of red, green and blue."""
+def _grey_or_rgb(image: "Image.Image", kind: str | None) -> "Image.Image":
+    """Return `image` with 8 bits per pixel of grey, or of red, green and blue."""
     from PIL import Image
 
     if image.mode.startswith("I;16") or (image.mode == "I" and kind in _DEEP_FORMATS):
@@ -118,4 +118,4 @@ def _plain(image: "Image.Image", kind: str | None) -> "Image.Image":
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image if image.mode == target else image.convert(target)  # which would copy it
+    return image if image.mode == target else image.convert(target)  # which copies

@@ -20,9 +20,9 @@ class EncodedPhotos:
     """One encoded image.
 
     Attributes:
-        identity: tells it from all others, 32 bytes: a hash of its bytes, or of the path, size and
-            time of its file.
-        name: for the user.
+        identity: 32 bytes that no other image has: a hash of its bytes, or of the path, size and
+            modification time of its file.
+        name: for error messages.
         where: the path, or the table and the row with the bytes.
     """
 
@@ -50,7 +50,7 @@ def sources(split: str, table: "datasets.Dataset") -> Iterator[EncodedPhotos]:
     """Yield the image of each row of a table whose column ``image`` is an ``Image`` feature.
 
     Raises:
-        DataError: a row has no image, or its file is not there.
+        DataError: a row has no image, or its file is missing.
     """
     rows = table.select_columns(["image"]).with_format("arrow")
     for start in range(0, len(rows), _ROWS_AT_ONCE):

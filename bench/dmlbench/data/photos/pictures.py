@@ -1,4 +1,4 @@
-"""Stored photos as the images of a split: an array in all but its memory."""
+"""Stored photos as the images of a split: like an array, but left on disk."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -12,14 +12,14 @@ from dmlbench.data.photos.store import PhotoStore
 
 @dataclass(frozen=True, eq=False)
 class StoredPhotos:
-    """Squares of stored photos; nothing is read until it is asked for.
+    """Squares of stored photos, read on demand.
 
-    It has the `shape`, `dtype` and length of the array ``[N, C, side, side]`` of all middle
-    squares, and an index gives a part of it, without a copy of any pixel.
+    It has the `shape`, `dtype` and length of the array ``[N, C, side, side]`` of all centre
+    squares; indexing selects images without copying pixels.
 
     Attributes:
         store: the photos.
-        places: where in it each image is ``[N]``.
+        places: the index in the store of each image ``[N]``.
         side: of the squares; no photo's short side is below it.
     """
 
@@ -49,17 +49,17 @@ class StoredPhotos:
 
     @property
     def sizes(self) -> np.ndarray:
-        """Return heights and widths of the photos ``[N, 2]``."""
+        """Return the heights and widths of the photos ``[N, 2]``."""
         sizes: np.ndarray = self.store.shapes[self.places, :2]
         return sizes
 
     def centre(self, index: np.ndarray | slice = slice(None), side: int = 0) -> np.ndarray:
-        """Return the middle squares of some images ``[B, C, side, side]`` uint8.
+        """Return the centre squares of some images ``[B, C, side, side]`` uint8.
 
-        They are as torchvision's ``center_crop`` cuts them.
+        They are cut as by torchvision's ``center_crop``.
 
         Args:
-            index: of the images; all, if not given.
+            index: which images; by default all.
             side: of the squares, if other than `self.side`.
         """
         some = self if not side else replace(self, side=side)
@@ -68,10 +68,10 @@ class StoredPhotos:
     def crops(
         self, index: np.ndarray | slice, boxes: np.ndarray, interpolation: Interpolation = "bicubic"
     ) -> np.ndarray:
-        """Return a crop of each of some images, resized to squares ``[B, C, side, side]`` uint8.
+        """Return one crop of each image, resized to a square ``[B, C, side, side]`` uint8.
 
         Args:
-            index: of the images.
+            index: which images.
             boxes: top, left, height and width ``[B, 4]``, inside the photo.
             interpolation: how they are resized.
         """
@@ -84,12 +84,12 @@ class StoredPhotos:
         return squares.transpose(0, 3, 1, 2)
 
     def regions(self, index: np.ndarray | slice, boxes: np.ndarray) -> np.ndarray:
-        """Return regions of some photos as they are ``[B, H, W, C]`` uint8.
+        """Return a region of each photo, not resized ``[B, H, W, C]`` uint8.
 
-        H and W are those of the largest; smaller ones are in the upper left corner, 0 beside them.
+        H and W are the largest of all; smaller regions are in the top left corner, padded with 0.
 
         Args:
-            index: of the images.
+            index: which images.
             boxes: top, left, height and width ``[B, 4]``, inside the photo.
         """
         largest = boxes[:, 2:].max(axis=0)

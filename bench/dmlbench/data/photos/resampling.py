@@ -2,9 +2,9 @@
 
 Both compute what torch and torchvision do with ``antialias=True``: an output pixel is the mean of
 the input pixels near it, weighted by a triangle (bilinear) or by the cubic with a = -0.5 (bicubic),
-which is as wide as an output pixel is where the picture shrinks. On the CPU torch rounds after the
-rows and again after the columns, a batch at once is rounded at the end alone: one level here and
-there, and more only where the cubic overshoots black or white.
+which is stretched to the width of an output pixel where the picture shrinks. On the CPU torch
+rounds after the rows and again after the columns, a batch only once, at the end: results differ by
+one level here and there, and by more only where the cubic overshoots black or white.
 """
 
 from typing import Literal
@@ -23,28 +23,28 @@ def resized(picture: np.ndarray, size: tuple[int, int], interpolation: Interpola
     """Return `picture` ``[H, W, C]`` uint8 in another size ``[*size, C]``.
 
     Args:
-        picture: read and left alone.
+        picture: is not changed.
         size: height and width.
         interpolation: the shape of the weights.
     """
     height, width, channels = picture.shape
     if (height, width) == size:
         return picture
-    # Torch takes channels as last in memory only if even the stride of the only image says so.
+    # Torch recognises channels-last only if the stride of the batch dimension fits it too.
     image = torch.from_numpy(np.array(picture)).view(1, height, width, channels).permute(0, 3, 1, 2)
     changed = F.interpolate(image, size, mode=interpolation, antialias=True)
     return changed.permute(0, 2, 3, 1)[0].numpy()
 
 
 def cut_regions(pixels: Tensor, starts: Tensor, widths: Tensor, boxes: np.ndarray) -> Tensor:
-    """Return regions of pictures that lie one after the other ``[B, H, W, C]`` uint8.
+    """Return regions of pictures that are stored one after another ``[B, H, W, C]`` uint8.
 
-    H and W are those of the largest; smaller ones are in the upper left corner, and what is beside
-    them means nothing.
+    H and W are the largest of all; smaller regions are in the top left corner, and the values
+    beside them are arbitrary.
 
     Args:
         pixels: of all pictures, row by row ``[P, C]`` uint8.
-        starts: where those of each picture start ``[B]``.
+        starts: index of the first pixel of each picture ``[B]``.
         widths: of the pictures ``[B]``.
         boxes: top, left, height and width of the regions ``[B, 4]``.
     """
@@ -59,14 +59,14 @@ def cut_regions(pixels: Tensor, starts: Tensor, widths: Tensor, boxes: np.ndarra
 def resized_regions(
     regions: Tensor, boxes: np.ndarray, size: tuple[int, int], interpolation: Interpolation
 ) -> Tensor:
-    """Return regions of several sizes in one size ``[B, C, *size]`` uint8, all at once.
+    """Return regions of several sizes resized to one ``[B, C, *size]`` uint8, all at once.
 
-    It takes two products with matrices of weights, for rows and for columns: fast on a GPU, while
+    It multiplies by two matrices of weights, for rows and for columns: fast on a GPU, while
     `resized` is much faster on a CPU.
 
     Args:
-        regions: ``[B, H, W, C]`` uint8, each in the upper left corner.
-        boxes: their heights and widths are the last two of ``[B, 4]``.
+        regions: ``[B, H, W, C]`` uint8, each in the top left corner.
+        boxes: ``[B, 4]``; the last two columns are the heights and widths of the regions.
         size: height and width.
         interpolation: the shape of the weights.
     """
@@ -81,7 +81,7 @@ def resized_regions(
 
 
 def to_device(array: np.ndarray, device: torch.device) -> Tensor:
-    """Return `array` on `device`; a GPU gets it when its turn comes, and nobody waits."""
+    """Return `array` on `device`; copies to a GPU are asynchronous."""
     tensor = torch.from_numpy(array)
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
@@ -89,7 +89,7 @@ def to_device(array: np.ndarray, device: torch.device) -> Tensor:
 
 
 def _weights(lengths: Tensor, longest: int, side: int, interpolation: Interpolation) -> Tensor:
-    """Return what each pixel of a line weighs in each of `side` outputs ``[B, side, longest]``."""
+    """Return the weight of each pixel of a line in each output pixel ``[B, side, longest]``."""
     scale = (lengths.double() / side)[:, None, None]
     stretch = scale.clamp(min=1.0)
     places = torch.arange(longest, device=lengths.device, dtype=torch.float64) + 0.5

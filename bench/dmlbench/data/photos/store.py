@@ -2,10 +2,10 @@
 
     pixels of the first photo [H, W, C] | of the second | ... | index | trailer
 
-The pixels are mapped into memory, not read: all trials and worker processes of a machine share what
-the system keeps of the file in its page cache, and a store may be larger than the memory. The index
-(an ``.npz`` inside) holds the sizes and the digests of the encoded files; the trailer says how long
-both are. The name of the file is a hash of what was decoded and how. It can be deleted at any time.
+The pixels are mapped into memory, not read: all trials and worker processes of a machine share the
+pages that the system caches, and a store may be larger than the memory. The index (an ``.npz``
+inside) holds the sizes and the digests of the encoded files; the trailer says how long both are.
+The file is named by a hash of what was decoded and how. It can be deleted at any time.
 """
 
 import os
@@ -28,12 +28,12 @@ from dmlbench.data.photos.encoded import EncodedPhotos
 from dmlbench.storage.cache import read_or_create
 
 OnProgress = Callable[[int, int], None]
-"""Called with the number of photos decoded so far, and of all."""
+"""Called with the number of photos decoded so far, and their total."""
 
 _TRAILER = struct.Struct("<QQ16s")
 _MAGIC = b"dmlbench photos\n"
 _INDEX = ("shapes", "digests", "identities")
-_AHEAD = 4  # photos a thread may be ahead of what is written
+_AHEAD = 4  # photos that each thread may decode ahead of the writer
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +43,10 @@ class PhotoStore:
     Attributes:
         path: of the file.
         pixels: of all photos, one after the other ``[P]`` uint8.
-        starts: where those of each photo start ``[M]`` int64.
+        starts: index in `pixels` of each photo ``[M]`` int64.
         shapes: heights, widths and channels ``[M, 3]`` int64.
         digests: SHA-256 of the encoded files ``[M, 32]`` uint8.
-        identities: of the sources that they came from ``[M, 32]`` uint8.
+        identities: those of the encoded photos ``[M, 32]`` uint8.
     """
 
     path: Path
@@ -65,7 +65,7 @@ class PhotoStore:
         return int(self.shapes[:, 2].max())
 
     def photo(self, place: int) -> np.ndarray:
-        """Return a photo ``[H, W, C]``: a view of the file, C = 1 if that photo is grey."""
+        """Return a photo ``[H, W, C]`` as a view of the file; C = 1 if that photo is grey."""
         start, shape = self.starts[place], self.shapes[place]
         return self.pixels[start : start + shape.prod()].reshape(shape)
 
@@ -73,7 +73,7 @@ class PhotoStore:
 def photo_store(
     images: Sequence[EncodedPhotos], photos: PhotoFormat, folder: Path, on_progress: OnProgress
 ) -> tuple[PhotoStore, np.ndarray]:
-    """Return the store of `images`, made if there is none, and where in it each image is ``[N]``.
+    """Return the store of `images`, created if need be, and the index in it of each image ``[N]``.
 
     Raises:
         DataError: an image can't be decoded, or the store can't be written.
@@ -89,7 +89,7 @@ def photo_store(
 
 
 def _key(identities: Iterable[bytes], photos: PhotoFormat) -> str:
-    """Return the name of the store of these images, as these versions decode them."""
+    """Return the name of the store of these images as decoded by the versions installed."""
     import PIL
     import torch
 

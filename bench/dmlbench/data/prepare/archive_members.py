@@ -1,4 +1,4 @@
-"""The files in a tar or zip archive, one after another; whatever could do harm is an error."""
+"""The files in a tar or zip archive, one after another; anything that could do harm is an error."""
 
 import stat
 import tarfile
@@ -18,8 +18,8 @@ class Member(NamedTuple):
 
     Attributes:
         path: where it goes, within the folder that the archive is unpacked to.
-        size: bytes, as its header says.
-        source: to read it from, before the next member is asked for.
+        size: bytes, according to its header.
+        source: its content, to be read before the next member is requested.
         done: bytes of the archive that were read before it, for a progress display.
     """
 
@@ -30,7 +30,11 @@ class Member(NamedTuple):
 
 
 def is_packed(path: Path) -> bool:
-    """Return whether a file is an archive to unpack, by its name."""
+    """Return whether a file has the name of an archive to unpack.
+
+    >>> is_packed(Path("CUB_200_2011.tgz")), is_packed(Path("list_eval_partition.txt"))
+    (True, False)
+    """
     return path.name.lower().endswith(PACKED)
 
 
@@ -43,19 +47,19 @@ def unpacked_size(path: Path) -> int:
 
 
 def members(path: Path) -> Iterator[Member]:
-    """Yield the files in an archive; folders come into being with them.
+    """Yield the regular files in an archive; folders are created along with them.
 
-    The archive is read to its very end, so that one that is cut short is always found out.
+    The archive is read to its very end, so that a truncated one is always detected.
 
     Raises:
-        DataError: a member is a link or a device, or leads out of the folder.
+        DataError: a member is a link or a device, or its path leads out of the folder.
         OSError, tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, …: it is damaged.
     """
     yield from _zip_members(path) if path.suffix.lower() == ".zip" else _tar_members(path)
 
 
 class _StrictHeader(tarfile.TarInfo):
-    """A header of a tar archive. `tarfile` takes a damaged or a missing one for the end."""
+    """A tar header that is an error if damaged or missing; `tarfile` takes that for the end."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -75,13 +79,13 @@ def _tar_members(path: Path) -> Iterator[Member]:
         tar = stack.enter_context(tarfile.open(fileobj=raw, mode="r:*", tarinfo=_StrictHeader))
         for header in tar:
             if header.isdir():
-                _within(header.name, path)
+                _safe_path(header.name, path)
             elif not header.isreg():
                 raise _harmful(path, header.name, "a link or a device")
             elif source := tar.extractfile(header):
-                yield Member(_within(header.name, path), header.size, source, raw.tell())
+                yield Member(_safe_path(header.name, path), header.size, source, raw.tell())
         while tar.fileobj is not None and tar.fileobj.read(2**20):
-            pass  # a compressed stream checks itself at its end
+            pass  # a compressed stream is verified at its end
 
 
 def _zip_members(path: Path) -> Iterator[Member]:
@@ -91,14 +95,14 @@ def _zip_members(path: Path) -> Iterator[Member]:
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _harmful(path, info.filename, "a link or a device")
-            target = _within(info.filename, path)
+            target = _safe_path(info.filename, path)
             if not info.is_dir():
                 with archive.open(info) as source:
                     yield Member(target, info.file_size, source, done)
             done += info.compress_size
 
 
-def _within(name: str, archive: Path) -> PurePosixPath:
+def _safe_path(name: str, archive: Path) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
         raise _harmful(archive, name, "a path that leads out of the folder or is not portable")

@@ -1,4 +1,4 @@
-"""Whether a dataset is ready here, and what ``dmlbench data list`` says of it."""
+"""Whether a dataset is ready here, and what ``dmlbench data list`` says about it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,17 +26,17 @@ def how_to_get(entry: Entry, component: Any, data_dir: Path | None, **settings: 
     """Return None if a dataset is ready on this machine, else how to get it.
 
     Raises:
-        PluginError: it is broken: its constructor or its `missing` raised anything at all, or told
-            something that is no sentence.
+        PluginError: it is broken: its constructor or its `missing` raised an error, or `missing`
+            returned neither None nor a sentence.
     """
-    told: Any
+    reason: Any
     try:
-        told = component(**settings).missing(data_dir)
-    except (Exception, SystemExit) as error:  # a DataError too: the question is if it has the data
+        reason = component(**settings).missing(data_dir)
+    except (Exception, SystemExit) as error:  # even a DataError: missing data are an answer
         raise _broken(entry, f"{type(error).__name__}: {error}") from error
-    if told is not None and not isinstance(told, str):
-        raise _broken(entry, f"its missing() returned {told!r}, neither None nor a sentence")
-    return told or None
+    if reason is not None and not isinstance(reason, str):
+        raise _broken(entry, f"its missing() returned {reason!r}, neither None nor a sentence")
+    return reason or None
 
 
 def _broken(entry: Entry, reason: str) -> PluginError:
@@ -44,10 +44,10 @@ def _broken(entry: Entry, reason: str) -> PluginError:
 
 
 def overview(entry: Entry, component: Any, data_dir: Path | None) -> Overview:
-    """Return what there is to say of a dataset, and whether it is ready here.
+    """Return a short description of a dataset, and whether it is ready here.
 
     Raises:
-        PluginError: it is broken, see `how_to_get`, or says of itself what can't be shown.
+        PluginError: it is broken, see `how_to_get`, or its description can't be shown.
     """
     with guarded(f"The dataset {entry.name!r} {entry.origin}"):
         return _overview(entry, component, data_dir)

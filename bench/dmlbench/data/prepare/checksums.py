@@ -1,4 +1,4 @@
-"""Whether a file is the one that a dataset's authors distribute: by its size and checksum."""
+"""Whether a file is the one that a dataset's authors distribute, judged by size and checksum."""
 
 import hashlib
 from collections.abc import Callable
@@ -8,18 +8,18 @@ from dmlbench.contracts.components import Archive
 from dmlbench.errors import DataError
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Called with what is being done, how much of it is done, and the total."""
 
 _CHUNK = 2**20
 
 
 def find_archive(path: Path, archives: tuple[Archive, ...]) -> Archive | None:
-    """Return the archive that a file claims to be, by its name."""
+    """Return the archive that a file claims to be by its name."""
     return next((archive for archive in archives if archive.name == path.name), None)
 
 
 def mismatch(path: Path, archive: Archive, progress: Progress) -> str | None:
-    """Return in what a file differs from the official one, or None if nothing known differs.
+    """Return how a file differs from the official one, or None if no difference is known.
 
     Raises:
         DataError: the file can't be read.
@@ -40,8 +40,8 @@ def mismatch(path: Path, archive: Archive, progress: Progress) -> str | None:
     return None
 
 
-def is_known(archive: Archive) -> bool:
-    """Return whether there is a checksum to compare with."""
+def has_checksum(archive: Archive) -> bool:
+    """Return whether a checksum of the official file is known."""
     return bool(archive.sha256 or archive.md5)
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from dmlbench.contracts.components import Dataset
 from dmlbench.data.prepare.archive_members import is_packed
-from dmlbench.data.prepare.checksums import Progress, find_archive, is_known, mismatch
+from dmlbench.data.prepare.checksums import Progress, find_archive, has_checksum, mismatch
 from dmlbench.data.prepare.unpack import copy, unpack, writing
 from dmlbench.errors import ConfigError, DataError, guarded
 from dmlbench.storage.locks import exclusive
 
 RECORD = "prepared.json"
-"""Says, in the set's folder, what it was made from."""
+"""The file in the set's folder that says what it was made from."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,13 @@ class Preparation:
 
     Attributes:
         name: of the dataset, and of its folder within the data folder.
-        dataset: the plugin's object; what it loads has to be whole.
+        dataset: an instance of the plugin; what it loads must be complete.
         data_dir: the data folder.
-        sources: archives, or a folder with them or with the set; none: those in the data folder.
-        allow_unverified: take archives that are not known to be the official ones.
-        say: is told what the user must know.
-        progress: is told how far it is.
+        sources: archives, or folders with archives or with the unpacked set; if there are none, the
+            archives in the data folder.
+        allow_unverified: accept archives that are not known to be the official ones.
+        say: called with what the user must know.
+        progress: called as the work goes on.
     """
 
     name: str
@@ -45,8 +46,8 @@ class Preparation:
     def run(self) -> Path:
         """Return the set's folder, ready to load.
 
-        Everything happens in a folder beside, which gets its name when all is well; what a process
-        that was killed left there is cleared away by the next.
+        The work is done in a folder next to it, which is renamed once all is well; what a killed
+        process left there is removed by the next.
 
         Raises:
             DataError: an archive or a folder is not what it should be, or can't be written.
@@ -60,9 +61,9 @@ class Preparation:
                 self.say(f"{self.name} is ready in {target}.")
                 return target
             if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-                self._check(target, f"{target} is there already; take it away, or mend it. ")
-            sources = self._found()
-            verified = [self._checked(path) for path in sources]
+                self._check(target, f"{target} exists already; remove or repair it. ")
+            sources = self._find_sources()
+            verified = [self._verify(path) for path in sources]
             try:
                 shutil.rmtree(partial, ignore_errors=True)
                 with writing(new):
@@ -83,11 +84,12 @@ class Preparation:
         self.say(f"{self.name} is ready in {target}.")
         return target
 
-    def _found(self) -> list[Path]:
-        """Return the archives among the sources; a folder with none of them stands for itself.
+    def _find_sources(self) -> list[Path]:
+        """Return the archives to unpack; a folder without any must be the unpacked set.
 
         Raises:
-            ConfigError: there is none, or a folder that is not the set.
+            ConfigError: there are none, or a path that can't be one.
+            DataError: a folder has neither archives nor the set.
         """
         found: list[Path] = []
         for source in self.sources or (self.data_dir,):
@@ -101,47 +103,47 @@ class Preparation:
         for path in filter(Path.is_dir, found):
             if self.data_dir.resolve().is_relative_to(path.resolve()):
                 raise ConfigError(
-                    f"--from {path} holds the data folder itself: name a folder of its own."
+                    f"--from {path} contains the data folder itself: choose a folder that does not."
                 )
             self._check(
-                path, f"--from {path}: no archive of {self.name} is in it, nor is the set. "
+                path, f"--from {path}: it contains no archive of {self.name}, nor the set. "
             )
         return found
 
     def _archives_in(self, folder: Path) -> list[Path]:
-        """Return the archives in a folder, unless the set lies there unpacked.
+        """Return the archives in a folder, unless the unpacked set is there.
 
-        Label files that are distributed apart lie beside the images then too.
+        Label files that are distributed separately are then next to the images, and no archives.
         """
         known = [folder / archive.name for archive in self.dataset.archives]
         found = [path for path in known if path.is_file()]
         return found if any(map(is_packed, found)) or not any(map(is_packed, known)) else []
 
-    def _checked(self, path: Path) -> dict[str, Any]:
-        """Return what is known of a source, for the record.
+    def _verify(self, path: Path) -> dict[str, Any]:
+        """Return what is known about a source, for the record.
 
         Raises:
-            DataError: it is not the official one, and only that would do.
+            DataError: it is not the official one, and only that is allowed.
         """
         if path.is_dir():
-            self.say(
-                f"{path} is a folder: its layout and counts are checked, there is no checksum."
-            )
+            self.say(f"{path} is a folder: without a checksum, only layout and counts are checked.")
             return {"name": path.name, "verified": False}
         archive = find_archive(path, self.dataset.archives)
-        wrong = "it is none of the official files by its name."
+        wrong = "no official file has its name."
         if archive is not None:
             wrong = mismatch(path, archive, self.progress) or ""
-        if archive is not None and not wrong and not is_known(archive):
-            self.say(f"No checksum of {path.name} is known: its layout and counts are checked.")
+        if archive is not None and not wrong and not has_checksum(archive):
+            self.say(
+                f"No checksum of {path.name} is known: only its layout and counts are checked."
+            )
         if wrong and not self.allow_unverified:
             raise DataError(
-                f"{path} is not the official archive of {self.name}: {wrong} If you mean to use "
-                "it, add --allow-unverified: then only its layout and counts are checked."
+                f"{path} is not the official archive of {self.name}: {wrong} To use it all "
+                "the same, add --allow-unverified: then only its layout and counts are checked."
             )
         if wrong:
-            self.say(f"WARNING: UNVERIFIED: {path}: {wrong} Figures may not be comparable.")
-        verified = archive is not None and not wrong and is_known(archive)
+            self.say(f"WARNING: UNVERIFIED: {path}: {wrong} Results may not be comparable.")
+        verified = archive is not None and not wrong and has_checksum(archive)
         return {"name": path.name, "size": path.stat().st_size, "verified": verified}
 
     def _is_ready(self) -> bool:
@@ -152,14 +154,14 @@ class Preparation:
         return True
 
     def _check(self, folder: Path, prefix: str) -> None:
-        """Check that `folder` itself, and not the hub, say, holds the set."""
+        """Check that the set is loaded from `folder` itself, and not, say, from the hub."""
         try:
             with guarded(f"The dataset {self.name!r}"):
                 if reason := self.dataset.missing(folder):
                     raise DataError(reason)
                 tables = self.dataset.load(folder)
             if not all(_lies_within(table, folder) for table in tables.values()):
-                raise DataError(f"{folder} does not hold it.")
+                raise DataError(f"{folder} does not contain it.")
         except DataError as error:
             unpacked = os.path.join(f"{self.name}.partial", self.name)
             reason = str(error).replace(unpacked, f"{self.name} (as unpacked)")
@@ -167,7 +169,7 @@ class Preparation:
 
 
 def unverified(data_dir: Path, name: str) -> list[str]:
-    """Return from which sources a prepared set was made that are not known to be official."""
+    """Return the sources of a prepared set that are not known to be official."""
     try:
         record = json.loads((data_dir / name / RECORD).read_text())
         return [str(source["name"]) for source in record["sources"] if not source["verified"]]

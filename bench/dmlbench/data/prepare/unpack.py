@@ -1,4 +1,4 @@
-"""Put the files of an archive, or of a folder, into a new folder, and nothing anywhere else."""
+"""Put the files of an archive or of a folder into a new folder, and nowhere else."""
 
 import errno
 import os
@@ -19,9 +19,9 @@ from dmlbench.errors import DataError
 
 MOST_FILES = 1_000_000
 LARGEST_RATIO = 20
-"""An archive of images hardly shrinks: one that holds more than this many times its own size…"""
+"""Images hardly compress: one that unpacks to more than this many times its own size is a trap."""
 ALWAYS_ALLOWED = 2**30
-"""…and more than this many bytes besides is taken for a trap."""
+"""Bytes that an archive may hold on top of that."""
 
 _CHUNK = 2**20
 _DAMAGE = (
@@ -33,7 +33,7 @@ _DAMAGE = (
     OSError,
     struct.error,
     ValueError,
-    NotImplementedError,  # a way of compression that zipfile does not know
+    NotImplementedError,  # a compression that zipfile does not support
     RuntimeError,  # a zip archive with a password
 )
 
@@ -46,14 +46,14 @@ def unpack(archive: Path, folder: Path, progress: Progress) -> None:
     """
     with _damage(archive):
         size = archive.stat().st_size
-        _check_room(folder, unpacked_size(archive), archive)
+        _check_free_space(folder, unpacked_size(archive), archive)
         limit, written = size * LARGEST_RATIO + ALWAYS_ALLOWED, 0
         for number, member in enumerate(members(archive), start=1):
             written += member.size
             if written > limit or number > MOST_FILES:
                 raise DataError(
                     f"{archive} would unpack to more than {limit:,} bytes or {MOST_FILES:,} files. "
-                    "No archive of images does; it was left alone."
+                    "No archive of images does; unpacking was stopped."
                 )
             target = folder / member.path
             with writing(target):
@@ -76,7 +76,7 @@ def copy(source: Path, folder: Path, progress: Progress) -> None:
     paths = sorted(_files(source)) if source.is_dir() else [source]
     with _damage(source):
         sizes = [path.stat().st_size for path in paths]
-        _check_room(folder, sum(sizes), source)
+        _check_free_space(folder, sum(sizes), source)
         done = 0
         for path, size in zip(paths, sizes, strict=True):
             target = folder / path.relative_to(base)
@@ -96,7 +96,9 @@ def _files(folder: Path) -> Iterator[Path]:
         for name in (*folders, *names):
             path = Path(parent, name)
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise DataError(f"{path} is a link or a device. Copy what it stands for there.")
+                raise DataError(
+                    f"{path} is a link or a device. Put a copy of what it points to there."
+                )
         yield from (Path(parent, name) for name in names)
 
 
@@ -111,12 +113,12 @@ def _copy(reader: IO[bytes], writer: IO[bytes], target: Path) -> int:
     return copied
 
 
-def _check_room(folder: Path, size: int, source: Path) -> None:
+def _check_free_space(folder: Path, size: int, source: Path) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise DataError(
-            f"{source} needs {size:,} bytes at least in {folder}, and {free:,} are free. Make room "
-            "or take another --data-dir."
+            f"{source} needs at least {size:,} bytes in {folder}, but {free:,} are free. Free some "
+            "space or choose another --data-dir."
         )
 
 
@@ -126,13 +128,13 @@ def writing(target: Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError as error:
-        raise DataError(f"There are two files for {target}. Is an archive given twice?") from error
+        raise DataError(f"Two files would become {target}. Was an archive given twice?") from error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         why = "the disk is full" if full else error.strerror or str(error)
         raise DataError(
-            f"Can't write {target}: {why}. Make room, or mend it, and try again."
-        ) from (error)
+            f"Can't write {target}: {why}. Free some space or fix the cause, then try again."
+        ) from error
 
 
 @contextmanager
@@ -141,4 +143,6 @@ def _damage(source: Path) -> Iterator[None]:
         yield
     except _DAMAGE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
-        raise DataError(f"{source} is damaged or cut short: {reason}. Fetch it again.") from error
+        raise DataError(
+            f"{source} is damaged or cut short: {reason}. Download it again."
+        ) from error

@@ -1,4 +1,4 @@
-"""``dmlbench data verify``: whether every image can be used, and which split it is."""
+"""``dmlbench data verify``: whether every image can be used, and the split's fingerprint."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ import numpy as np
 
 from dmlbench.contracts.components import Dataset
 from dmlbench.data.photos.decoding import PhotoFormat, decode, quiet_pillow
-from dmlbench.data.prepare.checksums import Progress, find_archive, is_known, mismatch
+from dmlbench.data.prepare.checksums import Progress, find_archive, has_checksum, mismatch
 from dmlbench.errors import DataError, guarded
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ class Verification:
 
 
 def verify(dataset: Dataset, data_dir: Path | None, progress: Progress) -> Verification:
-    """Load a dataset, decode its images as trials do, and compare the archives that lie about.
+    """Load a dataset, decode its images as trials do, and check the archives in the data folder.
 
     Raises:
-        DataError: it can't be loaded: something is missing, or not as many as it should be.
+        DataError: it can't be loaded: something is missing, or the counts are wrong.
         PluginError: the dataset breaks its contract.
     """
     with guarded(f"Loading {type(dataset).__name__}"):
@@ -55,7 +55,7 @@ def verify(dataset: Dataset, data_dir: Path | None, progress: Progress) -> Verif
                 damaged += problems
                 done = min(done + _AT_ONCE, total)
                 progress("opening images", done, total)
-    damaged += _other_archives(dataset, data_dir, progress)
+    damaged += _damaged_archives(dataset, data_dir, progress)
     counts = {name: (len(table), len(set(table["label"][:]))) for name, table in tables.items()}
     return Verification(counts, split_fingerprint(tables), tuple(sorted(damaged)))
 
@@ -64,7 +64,7 @@ def split_fingerprint(tables: "Mapping[str, datasets.Dataset]") -> str:
     """Return the SHA-256 of the sorted lines ``split<TAB>class<TAB>image``.
 
     An image is its path within the folder that all images share, or the SHA-256 of its content if
-    it has no path. Two copies of a set have one fingerprint wherever they lie.
+    it has no path. Copies of a set have the same fingerprint wherever they are.
     """
     images = {name: [_identity(image) for image in _undecoded(t)] for name, t in tables.items()}
     paths = [str(image) for some in images.values() for image in some if isinstance(image, Path)]
@@ -98,7 +98,7 @@ def _identity(image: Any) -> Path | str:
 
 
 def _parts(split: str, table: "datasets.Dataset") -> "Iterator[_Part]":
-    """Yield the images by the hundred, with their split and the number of the first."""
+    """Yield the images in parts, each with its split and the number of its first image."""
     from datasets import Image
 
     if isinstance(table.features.get("image"), Image):
@@ -124,9 +124,9 @@ def _damaged(part: "_Part") -> list[str]:
     return lines
 
 
-def _other_archives(dataset: Dataset, data_dir: Path | None, progress: Progress) -> Iterator[str]:
-    """Yield a line for each official file below the data folder that is not what it claims."""
-    known = {archive.name for archive in dataset.archives if is_known(archive)}
+def _damaged_archives(dataset: Dataset, data_dir: Path | None, progress: Progress) -> Iterator[str]:
+    """Yield a line for each file in the data folder that only has the name of an official one."""
+    known = {archive.name for archive in dataset.archives if has_checksum(archive)}
     if data_dir is None or not known:
         return
     for parent, folders, names in os.walk(data_dir):
