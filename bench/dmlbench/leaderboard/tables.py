@@ -116,6 +116,21 @@ class Table:
         found = {name: for_new_classes(lanes[name], one) for name, one in self.rankings.items()}
         return {name: one for name, one in found.items() if one}
 
+    def ranking_of(self, row: Row) -> Ranking | None:
+        """Return the ranking that a row takes part in; None for baselines and failed rows."""
+        if row.is_baseline or not row.finished:
+            return None
+        return self.rankings.get(row.names.get("backbone", ""))
+
+    def behind_best(self, row: Row) -> Estimate | None:
+        """Return by how much a row is behind the best of its ranking; None if not compared."""
+        ranking = self.ranking_of(row)
+        return ranking.behind.get(row.id) if ranking else None
+
+    def new_classes_of(self, row: Row) -> NewClasses | None:
+        """Return what the ranking that a row takes part in is worth for other classes."""
+        return self.new_classes.get(row.names.get("backbone", "")) if self.ranking_of(row) else None
+
     def _on_the_same_features(self, row: Row) -> list[Row] | None:
         """Return the baselines fitted on the frozen features that `row` starts from, if any are."""
         if not self.protocol.frozen:
