@@ -1,7 +1,6 @@
 import pluggy
 
 from dmlbench.contracts.hooks import Specification, hookimpl
-from dmlbench.leaderboard.plugin_columns import add_columns, column_sources
 from dmlbench.leaderboard.tables import make_tables
 
 
@@ -40,8 +39,8 @@ def with_columns(records, *plugins):
     manager.add_hookspecs(Specification)
     for plugin in plugins:
         manager.register(plugin(), name=plugin.__name__)
-    (table,) = make_tables(records)
-    return add_columns(table, column_sources(manager))
+    (table,) = make_tables(records, columns=manager)
+    return table
 
 
 def test_a_plugin_sees_the_records_of_one_row_by_seed(record):
@@ -71,11 +70,5 @@ def test_a_heading_that_is_taken_is_said(record):
 
 
 def test_a_function_will_do(record):
-    (table,) = make_tables([record()])
-    table = add_columns(table, column_sources(lambda records: {"n": str(len(records))}))
+    (table,) = make_tables([record()], columns=lambda records: {"n": str(len(records))})
     assert dict(table.rows[0].extra) == {"n": "1"}
-
-
-def test_no_source_changes_nothing(record):
-    (table,) = make_tables([record()])
-    assert add_columns(table, column_sources(None)) == table

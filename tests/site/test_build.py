@@ -134,7 +134,7 @@ def test_an_altered_list_of_pages_deletes_nothing_outside_the_folder(record, tmp
 
 
 def test_no_records_make_no_site(tmp_path):
-    with pytest.raises(ConfigError, match="no records to publish"):
+    with pytest.raises(ConfigError, match="no records to make tables from"):
         build_site([], tmp_path / "site")
     assert not (tmp_path / "site").exists()
 

@@ -60,7 +60,8 @@ def command(
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.hook_plugins import plugin_manager
     from dmlbench.errors import ConfigError, DataError
-    from dmlbench.leaderboard.publish import files_by_path, publish
+    from dmlbench.leaderboard.publish import table_files, write_files
+    from dmlbench.leaderboard.tables import make_tables
     from dmlbench.storage.record_store import Store
 
     if site and only_check:
@@ -72,20 +73,21 @@ def command(
         click.echo(f"dmlbench: left out: {error}", err=True)
     if not records:
         raise DataError(f"There are no records in {runs}. Make some with `dmlbench run`.")
-    columns = plugin_manager(catalogue)
+    tables = make_tables(records, columns=plugin_manager(catalogue))
+    texts = table_files(tables)
     stale = False
     if only_check:
-        findings = check(files_by_path(records, columns=columns), output)
+        findings = check(texts, output)
         stale = bool(findings.stale)
         _report(findings, output, f"dmlbench publish --runs {runs} --output {output}")
     else:
-        paths = publish(records, output, columns=columns)
+        paths = write_files(texts, output)
         click.echo(f"{len(records)} records -> {len(paths)} files in {output}")
     if site:
-        from dmlbench.site import build_site
+        from dmlbench.site import write_site
 
         data = _data_reader(catalogue, data_dir, cache_dir)
-        pages = build_site(records, site, embeddings=store.embeddings, data=data, columns=columns)
+        pages = write_site(tables, site, embeddings=store.embeddings, data=data)
         click.echo(f"A site of {len(pages)} files: open {site / 'index.html'}")
     if damaged or stale:
         raise SystemExit(1)

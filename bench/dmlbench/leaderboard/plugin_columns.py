@@ -1,4 +1,4 @@
-"""Columns that plugins add to leaderboards. A broken plugin costs its columns, nothing else."""
+"""Columns that plugins add to leaderboards. A broken plugin loses its columns, nothing else."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -7,17 +7,19 @@ import pluggy
 
 from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.leaderboard.rows import Row
-from dmlbench.leaderboard.tables import Table
 from dmlbench.schemas.record import Record
 
 ColumnSource = Callable[[Sequence[Record]], Mapping[str, str]]
-"""From a row's records, one a seed, to texts by heading."""
+"""From a row's records, one per seed, to texts by heading."""
+
+Columns = ColumnSource | pluggy.PluginManager | None
+"""Who adds columns: a function, or plugins that implement ``dmlbench_leaderboard_columns``."""
 
 _HOOK = "dmlbench_leaderboard_columns"
 
 
-def column_sources(columns: ColumnSource | pluggy.PluginManager | None) -> dict[str, ColumnSource]:
-    """Return who offers columns, by name: a function, or each plugin that implements the hook."""
+def column_sources(columns: Columns) -> dict[str, ColumnSource]:
+    """Return the sources of columns by name: a function, or each plugin with the hook."""
     if columns is None:
         return {}
     if not isinstance(columns, pluggy.PluginManager):
@@ -30,20 +32,22 @@ def column_sources(columns: ColumnSource | pluggy.PluginManager | None) -> dict[
     }
 
 
-def add_columns(table: Table, sources: Mapping[str, ColumnSource]) -> Table:
-    """Return `table` with the columns that `sources` offer, and a note on each that failed."""
-    rows = list(table.rows)
+def add_columns(
+    rows: Sequence[Row], sources: Mapping[str, ColumnSource]
+) -> tuple[list[Row], list[str]]:
+    """Return the rows of a table with the columns of `sources`, and a note on each that failed."""
+    rows = list(rows)
     notes: dict[str, None] = {}
     for name, source in sorted(sources.items()):
         for place, row in enumerate(rows):
             try:
                 extra = _checked(source(row.records), row)
-            except Exception as error:  # a plugin may raise anything; it costs only its columns
+            except Exception as error:  # a plugin may raise anything
                 reason = plain(f"{type(error).__name__}: {error}", 200)
                 notes[f"Columns of {plain(name)} are missing: {reason}."] = None
                 continue
             rows[place] = replace(row, extra={**row.extra, **extra})
-    return replace(table, rows=tuple(rows), notes=(*table.notes, *notes))
+    return rows, list(notes)
 
 
 def _of_plugin(
@@ -64,11 +68,11 @@ def _checked(offered: Mapping[str, str], row: Row) -> dict[str, str]:
     """Return `offered` as harmless texts.
 
     Raises:
-        TypeError: it is no mapping from text to text.
+        TypeError: it is not a mapping from text to text.
         ValueError: a heading is taken.
     """
     if not isinstance(offered, Mapping):
-        raise TypeError(f"a mapping from heading to text is wanted, not {offered!r}")
+        raise TypeError(f"expected a mapping from heading to text, not {offered!r}")
     texts = {}
     for heading, text in offered.items():
         if not isinstance(heading, str) or not isinstance(text, str):

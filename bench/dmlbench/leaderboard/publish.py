@@ -1,12 +1,9 @@
 """Write the leaderboards of a set of records."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-import pluggy
-
-from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.across_datasets import across
 from dmlbench.leaderboard.distance_curves import curves_row
 from dmlbench.leaderboard.formats.csv import to_csv
@@ -16,7 +13,7 @@ from dmlbench.leaderboard.formats.markdown import PageImages, index, markdown_pa
 from dmlbench.leaderboard.formats.markdown_across import across_page
 from dmlbench.leaderboard.formats.svg import distances_svg, ranking_svg
 from dmlbench.leaderboard.loss_grid import by_sampler, differing_by_sampler
-from dmlbench.leaderboard.plugin_columns import ColumnSource, add_columns, column_sources
+from dmlbench.leaderboard.plugin_columns import Columns
 from dmlbench.leaderboard.tables import Table, make_tables
 from dmlbench.schemas.record import Record
 from dmlbench.storage.atomic import slug, write_asked
@@ -27,12 +24,7 @@ _RESERVED = {INDEX.lower(), ACROSS, "runs"}
 """What else may stand in the folder: the index, and the records behind published tables."""
 
 
-def publish(
-    records: Iterable[Record],
-    folder: Path,
-    *,
-    columns: ColumnSource | pluggy.PluginManager | None = None,
-) -> list[Path]:
+def publish(records: Iterable[Record], folder: Path, *, columns: Columns = None) -> list[Path]:
     """Write page, CSV, JSON, LaTeX and pictures of each table, and the index; return the paths.
 
     The same records give the same bytes, whatever order they come in. Each file is written whole
@@ -41,29 +33,35 @@ def publish(
     Args:
         records: of any datasets and protocols.
         folder: where to write, made if it is not there.
-        columns: who adds columns: a function from a row's records to texts by heading, or the
-            plugins that implement the hook ``dmlbench_leaderboard_columns``.
+        columns: who adds columns, as for `dmlbench.leaderboard.tables.make_tables`.
 
     Raises:
         ConfigError: there are no records, or the folder can't be written to.
     """
-    texts = files_by_path(records, columns=columns)
-    Store(folder).check_writable()
-    return [write_asked(folder / path, text, "--output") for path, text in sorted(texts.items())]
+    return write_files(files_by_path(records, columns=columns), folder)
 
 
-def files_by_path(
-    records: Iterable[Record], *, columns: ColumnSource | pluggy.PluginManager | None = None
-) -> dict[str, str]:
+def files_by_path(records: Iterable[Record], *, columns: Columns = None) -> dict[str, str]:
     """Return the texts of all files that `publish` writes, by path in its folder.
 
     Raises:
         ConfigError: there are no records.
     """
-    sources = column_sources(columns)
-    tables = [add_columns(table, sources) for table in make_tables(records)]
-    if not tables:
-        raise ConfigError("There are no records to publish. Make some with `dmlbench run`.")
+    return table_files(make_tables(records, columns=columns))
+
+
+def write_files(texts: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write the texts, by path in `folder`, and return the paths of their files.
+
+    Raises:
+        ConfigError: the folder can't be written to.
+    """
+    Store(folder).check_writable()
+    return [write_asked(folder / path, text, "--output") for path, text in sorted(texts.items())]
+
+
+def table_files(tables: Sequence[Table]) -> dict[str, str]:
+    """Return the texts of all files of `tables` and of their index, by path."""
     texts: dict[str, str] = {}
     pages = list(zip(_stems(tables), tables, strict=True))
     for stem, table in pages:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from dmlbench.leaderboard.formats.escaping import plain
+from dmlbench.leaderboard.formats.escaping import REASON_LENGTH, plain
 from dmlbench.leaderboard.metric_names import average
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import ROW_KINDS, Trial
@@ -23,10 +23,6 @@ class Row:
     """What the table calls each part, by kind; no two rows of a table have the same."""
     label: str
     """The shortest text that names the row."""
-    metrics: Mapping[str, Estimate]
-    """Test metrics of the selected epoch over the finished seeds."""
-    last_epoch_metrics: Mapping[str, Estimate]
-    """Test metrics of the last epoch over the finished seeds."""
     below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Metrics that it loses to a floor, by the floor's label."""
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -47,6 +43,23 @@ class Row:
         """Return whether no loss is trained."""
         return "baseline" in self.trial.parts
 
+    @property
+    def kind(self) -> str:
+        """Return ``trained`` or ``baseline``, or ``failed`` if no seed has finished."""
+        if not self.finished:
+            return "failed"
+        return "baseline" if self.is_baseline else "trained"
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Estimate]:
+        """Return the test metrics of the selected epoch over the finished seeds."""
+        return average(record.metrics for record in self.finished)
+
+    @cached_property
+    def last_epoch_metrics(self) -> Mapping[str, Estimate]:
+        """Return the test metrics of the last epoch over the finished seeds."""
+        return average(record.last_epoch_metrics for record in self.finished)
+
     @cached_property
     def finished(self) -> tuple[Record, ...]:
         """Return the records of the seeds that finished, collapsed ones too."""
@@ -56,6 +69,11 @@ class Row:
     def failed(self) -> tuple[Record, ...]:
         """Return the records of the seeds that failed."""
         return tuple(record for record in self.records if record.status == "failed")
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return why seeds failed, each reason once."""
+        return list(dict.fromkeys(plain(record.reason, REASON_LENGTH) for record in self.failed))
 
     @property
     def collapsed(self) -> tuple[Record, ...]:
@@ -141,14 +159,7 @@ def named_rows(groups: Iterable[Sequence[Record]]) -> list[Row]:
         for i in same:
             names[i]["baseline" if "baseline" in names[i] else "loss"] += f" #{trials[i].row[:7]}"
     named = zip(seeds, names, _labels(names), strict=True)
-    return [_row(records, own, label) for records, own, label in named]
-
-
-def _row(records: tuple[Record, ...], names: Mapping[str, str], label: str) -> Row:
-    finished = [record for record in records if record.status == "finished"]
-    selected = average(record.metrics for record in finished)
-    last = average(record.last_epoch_metrics for record in finished)
-    return Row(records, names, label, selected, last)
+    return [Row(records, own, label) for records, own, label in named]
 
 
 def _names(trial: Trial) -> dict[str, str]:

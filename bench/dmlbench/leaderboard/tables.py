@@ -7,9 +7,16 @@ from hashlib import sha256
 from itertools import groupby
 from typing import Any
 
+from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.leaderboard.metric_names import display_name, floors_count, headline, shown
 from dmlbench.leaderboard.new_classes import NewClasses, for_new_classes
+from dmlbench.leaderboard.plugin_columns import (
+    Columns,
+    ColumnSource,
+    add_columns,
+    column_sources,
+)
 from dmlbench.leaderboard.ranking import Ranking, over_floor, rank_rows
 from dmlbench.leaderboard.rows import Row, named_rows
 from dmlbench.schemas.protocol import Protocol
@@ -107,6 +114,21 @@ class Table:
         found = {name: for_new_classes(lanes[name], one) for name, one in self.rankings.items()}
         return {name: one for name, one in found.items() if one}
 
+    def ranking_of(self, row: Row) -> Ranking | None:
+        """Return the ranking that a row takes part in; None for baselines and failed rows."""
+        if row.is_baseline or not row.finished:
+            return None
+        return self.rankings.get(row.names.get("backbone", ""))
+
+    def behind_best(self, row: Row) -> Estimate | None:
+        """Return by how much a row is behind the best of its ranking; None if not compared."""
+        ranking = self.ranking_of(row)
+        return ranking.behind.get(row.id) if ranking else None
+
+    def new_classes_of(self, row: Row) -> NewClasses | None:
+        """Return what the ranking that a row takes part in is worth for other classes."""
+        return self.new_classes.get(row.names.get("backbone", "")) if self.ranking_of(row) else None
+
     def _on_the_same_features(self, row: Row) -> list[Row] | None:
         """Return the baselines fitted on the frozen features that `row` starts from, if any are."""
         if not self.protocol.frozen:
@@ -139,11 +161,23 @@ class Table:
         return [row for row in self.rows if not row.finished]
 
 
-def make_tables(records: Iterable[Record]) -> list[Table]:
-    """Return the tables of `records`, whose order does not matter, by dataset and protocol."""
+def make_tables(records: Iterable[Record], *, columns: Columns = None) -> list[Table]:
+    """Return the tables of `records`, whose order does not matter, by dataset and protocol.
+
+    Args:
+        records: of any datasets and protocols.
+        columns: who adds columns: a function from a row's records to texts by heading, or the
+            plugins that implement the hook ``dmlbench_leaderboard_columns``.
+
+    Raises:
+        ConfigError: there are no records.
+    """
     keyed = sorted(((_table_key(record.trial), record) for record in records), key=_place)
+    if not keyed:
+        raise ConfigError("There are no records to make tables from. Make some: `dmlbench run`.")
+    sources = column_sources(columns)
     return [
-        _make_table([record for _, record in group])
+        _make_table([record for _, record in group], sources)
         for _, group in groupby(keyed, key=lambda pair: pair[0])
     ]
 
@@ -160,15 +194,17 @@ def _place(keyed: tuple[tuple[str, str, str], Record]) -> Any:
     return key, record.trial.row, record.trial.seed, record.id
 
 
-def _make_table(records: Sequence[Record]) -> Table:
+def _make_table(records: Sequence[Record], sources: Mapping[str, ColumnSource]) -> Table:
     kept, notes = _one_a_trial(_without_mended(records))
     groups = groupby(kept, key=lambda record: record.trial.row)
     rows = named_rows([list(group) for _, group in groups])
     table = Table(tuple(rows))
     marked = [replace(row, below=_lost_to(table.floors, row)) for row in rows]
     ordered = tuple(sorted(marked, key=lambda row: _rank(row, table.headline)))
-    table = Table(ordered)
-    return replace(table, notes=(*notes, *_missing_floors(table), *_uneven_seeds(table)))
+    wider, failures = add_columns(ordered, sources)
+    table = Table(tuple(wider))
+    notes += [*_missing_floors(table), *_uneven_seeds(table), *failures]
+    return replace(table, notes=tuple(notes))
 
 
 def _without_mended(records: Sequence[Record]) -> list[Record]:

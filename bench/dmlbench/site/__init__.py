@@ -1,5 +1,5 @@
 """The static site of the leaderboards: pages that need no server and no network."""
 
-from dmlbench.site.build import build_site
+from dmlbench.site.build import build_site, write_site
 
-__all__ = ["build_site"]
+__all__ = ["build_site", "write_site"]

@@ -1,16 +1,13 @@
 """Write the site: every page whole, and none left over from an earlier set of records."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-import pluggy
-
-from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.loss_grid import differing_by_sampler
-from dmlbench.leaderboard.plugin_columns import ColumnSource, add_columns, column_sources
+from dmlbench.leaderboard.plugin_columns import Columns
 from dmlbench.leaderboard.rows import Row
-from dmlbench.leaderboard.tables import make_tables
+from dmlbench.leaderboard.tables import Table, make_tables
 from dmlbench.schemas.record import Record
 from dmlbench.site.index_page import index_page
 from dmlbench.site.kept_embeddings import HOW, Embedded, ReadData, ReadEmbeddings, embedded
@@ -31,30 +28,49 @@ def build_site(
     *,
     embeddings: ReadEmbeddings = lambda trial: None,
     data: ReadData = lambda trial: None,
-    columns: ColumnSource | pluggy.PluginManager | None = None,
+    columns: Columns = None,
 ) -> list[Path]:
     """Write a static site of the leaderboards of `records`; return the paths of its files.
 
-    It opens without a server and asks no other host for anything. The same records, embeddings and
-    data give the same bytes, whatever order the records come in. Files of an earlier site that are
-    no longer part of it are deleted; other files in the folder stay.
+    The same records, embeddings and data give the same bytes, whatever order the records come in.
 
     Args:
         records: of any datasets and protocols.
+        folder: see `write_site`, as for `embeddings` and `data`.
+        embeddings: of a trial.
+        data: of a trial.
+        columns: who adds columns, as for `dmlbench.leaderboard.tables.make_tables`.
+
+    Raises:
+        ConfigError: there are no records, or the folder can't be written to.
+    """
+    tables = make_tables(records, columns=columns)
+    return write_site(tables, folder, embeddings=embeddings, data=data)
+
+
+def write_site(
+    tables: Sequence[Table],
+    folder: Path,
+    *,
+    embeddings: ReadEmbeddings = lambda trial: None,
+    data: ReadData = lambda trial: None,
+) -> list[Path]:
+    """Write a static site of `tables`; return the paths of its files.
+
+    It opens without a server and requests nothing from other hosts. Files of an earlier site that
+    are no longer part of it are deleted; other files in the folder stay.
+
+    Args:
+        tables: at least one.
         folder: where to write, made if it is not there.
         embeddings: returns the test embeddings ``[N, E]`` of a trial by split (``test``, or
             ``query`` and ``gallery``), rows in the order of the split; None if they were not kept.
             A DataError that it raises is told on the pages.
         data: returns the data of a trial, for pictures and class names; None if not at hand.
-        columns: who adds columns to tables, as for `dmlbench.leaderboard.publish.publish`.
 
     Raises:
-        ConfigError: there are no records, or the folder can't be written to.
+        ConfigError: the folder can't be written to.
     """
-    sources = column_sources(columns)
-    tables = [add_columns(table, sources) for table in make_tables(records)]
-    if not tables:
-        raise ConfigError("There are no records to publish. Make some with `dmlbench run`.")
     site = sitemap(tables)
     Store(folder).check_writable("--html")
     made = []

@@ -44,7 +44,7 @@ def has_curves(row: Row) -> bool:
 
 def _series(table: Table, row: Row) -> dict[str, Any]:
     metric, lane = table.headline or "", row.names.get("backbone", "")
-    ranking = None if row.is_baseline else table.rankings.get(lane)
+    ranking = table.ranking_of(row)
     return {
         "label": row.label,
         "kind": "baseline" if row.is_baseline else "trained",

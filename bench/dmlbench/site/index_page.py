@@ -7,7 +7,7 @@ from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.leaderboard.metric_names import display_name
 from dmlbench.leaderboard.ranking import BEST
 from dmlbench.site.sitemap import INDEX, Contents
-from dmlbench.site.sortable_tables import Cell, Column, Sheet, figure, ranking_of
+from dmlbench.site.sortable_tables import Cell, Column, Sheet, figure
 from dmlbench.site.templating import render
 
 
@@ -69,8 +69,8 @@ def _methods(site: Contents) -> Sheet:
             cell = figure(row.metrics.get(table.headline or ""))
             known = best.get(table.id, Cell()).number
             if cell.number is not None and (known is None or cell.number > known):
-                group = ranking_of(table, row)
-                mark = BEST if group and group.group(row) == BEST else ""
+                ranking = table.ranking_of(row)
+                mark = BEST if ranking and ranking.group(row) == BEST else ""
                 best[table.id] = replace(cell, mark=mark)
         lines.append(
             (

@@ -14,7 +14,6 @@ from dmlbench.site.sortable_tables import (
     Sheet,
     figure,
     group_cell,
-    ranking_of,
     trials,
 )
 from dmlbench.site.templating import render
@@ -63,7 +62,7 @@ def _rows(site: Contents, method: Method) -> Sheet:
             Cell(table.title, link=site.table(table)),
             *(Cell(row.names.get(kind, "")) for kind in kinds),
             *(figure(row.metrics.get(metric)) for metric in metrics),
-            group_cell(ranking_of(table, row), row),
+            group_cell(table.ranking_of(row), row),
             Cell(seeds(row)),
             trials(site, row.records),
             Cell(below(row)),

@@ -151,13 +151,6 @@ def trials(site: Contents, records: Sequence[Record]) -> Cell:
     return Cell(links=tuple(links))
 
 
-def ranking_of(table: Table, row: Row) -> Ranking | None:
-    """Return the ranking that a row takes part in; None for baselines and failed rows."""
-    if row.is_baseline or not table.headline or not row.finished:
-        return None
-    return table.rankings.get(row.names.get("backbone", ""))
-
-
 def group_cell(ranking: Ranking | None, row: Row) -> Cell:
     """Return what a row is called in its ranking."""
     if ranking is None or not ranking.decided:

@@ -24,7 +24,7 @@ def trial_page(
     site: Contents, table: Table, row: Row, record: Record, found: Embedded | str
 ) -> str:
     """Return the page of `record`, which is one seed of `row`."""
-    one = _alone(row, record)
+    one = replace(row, records=(record,))
     finished = record.status == "finished"
     seen = found if finished and isinstance(found, Embedded) else None
     return render(
@@ -48,17 +48,6 @@ def trial_page(
         missing=found if isinstance(found, str) else "",
         gallery=gallery(seen) if seen else [],
         map=principal_map(seen) if seen else None,
-    )
-
-
-def _alone(row: Row, record: Record) -> Row:
-    """Return the row as if `record` were its only seed."""
-    finished = [record] if record.status == "finished" else []
-    return replace(
-        row,
-        records=(record,),
-        metrics=average(one.metrics for one in finished),
-        last_epoch_metrics=average(one.last_epoch_metrics for one in finished),
     )
 
 

@@ -24,11 +24,11 @@ def print_tables(records: Iterable[Record], console: Console | None = None) -> N
     """Print the tables of `records`, no wider than 100 columns; plain text without a terminal."""
     console = console or default_console()
     width = min(console.width, WIDTH)
-    tables = make_tables(records)
-    if not tables:
+    records = list(records)
+    if not records:
         console.print("There are no records, so there is no table.")
         return
-    for table in tables:
+    for table in make_tables(records):
         console.print(_grid(table, console.encoding), width=width)
         for name, ranking in table.rankings.items():
             for sentence in ranking.sentences():
