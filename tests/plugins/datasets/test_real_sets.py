@@ -1,10 +1,10 @@
 """The real parts of CUB, Cars196 and Omniglot, where they are at hand: prepare, verify, load."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.real_data import real_data
 
 from dmlbench import DataError, Dataset
 from dmlbench.data.prepare.prepare import Preparation, unverified
@@ -32,20 +32,12 @@ def silent(*_: object) -> None:
     pass
 
 
-def real(name: str) -> Path:
-    default = Path(__file__).parents[4] / "shared" / "data"
-    path = Path(os.environ.get("DMLBENCH_DATA", default)) / name
-    if not path.is_file():
-        pytest.skip(f"{path} is not there; DMLBENCH_DATA may point to its folder")
-    return path
-
-
 @pytest.fixture(scope="module", params=CASES)
 def prepared(request, tmp_path_factory) -> tuple[str, Path]:
     name = request.param
     dataset, archive, _ = CASES[name]
     data_dir = tmp_path_factory.mktemp("data")
-    make = Preparation(name, dataset, data_dir, (real(archive),), True, silent, silent)
+    make = Preparation(name, dataset, data_dir, (real_data(archive),), True, silent, silent)
     assert make.run() == data_dir / name
     return name, data_dir
 
@@ -74,7 +66,7 @@ def test_a_real_part_is_refused_as_the_whole(prepared):
 
 def test_omniglot_s_small_sets_have_20_drawings_each_and_greek_and_latin_in_common(tmp_path):
     dataset, archive, _ = CASES["omniglot"]
-    Preparation("omniglot", dataset, tmp_path, (real(archive),), True, silent, silent).run()
+    Preparation("omniglot", dataset, tmp_path, (real_data(archive),), True, silent, silent).run()
     both = dataset.load(tmp_path)
     names = both["train"].features["label"].names
     sizes = {split: np.bincount(table["label"][:]) for split, table in both.items()}
@@ -93,8 +85,8 @@ def test_the_labels_of_cub_s_part_are_those_of_the_official_lists(tmp_path):
     import tarfile
 
     dataset, archive, _ = CASES["cub"]
-    Preparation("cub", dataset, tmp_path, (real(archive),), True, silent, silent).run()
-    with tarfile.open(real("cub_200_2011_official_metadata.tar")) as tar:
+    Preparation("cub", dataset, tmp_path, (real_data(archive),), True, silent, silent).run()
+    with tarfile.open(real_data("cub_200_2011_official_metadata.tar")) as tar:
         lists = {
             name: tar.extractfile(f"cub_200_2011_official_metadata/{name}.txt").read().decode()
             for name in ("images", "image_class_labels")

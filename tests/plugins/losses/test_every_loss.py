@@ -16,7 +16,7 @@ from dmlbench.testing.stand_ins import all_pairs
 from dmlbench.testing.subject import Subject
 from dmlbench.testing.tensors import largest
 
-PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
 ENTRY_POINTS = PROJECT["entry-points"]["dmlbench.losses"]
 
 every_loss = pytest.mark.parametrize("name", sorted(ENTRY_POINTS))
