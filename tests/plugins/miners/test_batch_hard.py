@@ -5,6 +5,7 @@ from support.miner_loops import (
     every_batch,
     every_seed,
     mine,
+    of_different_lengths,
     triplets_of,
 )
 
@@ -27,3 +28,8 @@ def test_batch_hard_takes_the_furthest_positive_and_the_nearest_negative(make_pa
     ]
     assert expected
     assert triplets_of(mine(BatchHard(), pairs)) == expected
+
+
+def test_hardness_is_by_euclidean_distance_where_lengths_differ():
+    expected = [(0, 1, 2), (1, 0, 2), (2, 3, 0), (3, 2, 0)]
+    assert triplets_of(mine(BatchHard(), of_different_lengths())) == expected

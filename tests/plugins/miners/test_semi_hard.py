@@ -1,17 +1,15 @@
 """Semi-hard mining against plain loops, and its distance."""
 
 import pytest
-import torch
 from support.miner_loops import (
     Loops,
     every_batch,
     every_seed,
     mine,
+    of_different_lengths,
     triplets_of,
 )
 
-from dmlbench import Pairs
-from dmlbench_miners.batch_hard import BatchHard
 from dmlbench_miners.semi_hard import SemiHard
 
 
@@ -31,14 +29,7 @@ def test_semi_hard_takes_every_negative_within_the_margin(make_pairs, seed, marg
     assert triplets_of(mine(SemiHard(margin=margin), pairs)) == expected
 
 
-@pytest.mark.parametrize(
-    ("miner", "expected"),
-    [
-        (BatchHard(), [(0, 1, 2), (1, 0, 2), (2, 3, 0), (3, 2, 0)]),
-        (SemiHard(margin=0.5), [(3, 2, 0)]),  # 1.14 < 1.56 < 1.64; squares would be 1.30 and 2.44
-    ],
-)
-def test_hardness_is_by_euclidean_distance_where_lengths_differ(miner, expected):
-    embeddings = torch.tensor([[1.0, 0.0], [9.0, 0.0], [1.1, 0.9], [0.0, 1.2]])
-    pairs = Pairs(embeddings, torch.tensor([0, 0, 1, 1]), normalized=False)
-    assert triplets_of(mine(miner, pairs)) == expected
+def test_the_margin_is_one_of_euclidean_distances_where_lengths_differ():
+    """1.14 < 1.56 < 1.64; squares would be 1.30 and 2.44."""
+    pairs = of_different_lengths()
+    assert triplets_of(mine(SemiHard(margin=0.5), pairs)) == [(3, 2, 0)]
