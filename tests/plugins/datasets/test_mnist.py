@@ -108,7 +108,7 @@ def write_hub(files: dict[str, bytes], repository: Path) -> None:
         pngs = []
         for image in pixels:
             buffer = io.BytesIO()
-            Image.fromarray(image).save(buffer, "PNG")
+            Image.fromarray(image).save(buffer, "PNG", compress_level=1)
             pngs.append({"bytes": buffer.getvalue(), "path": None})
         table = datasets.Dataset.from_dict(
             {"image": pngs, "label": list(files[LABELS[split]][8:])}, features=features
