@@ -42,6 +42,7 @@ def wait_for_records(count: int, folder: Path, process: subprocess.Popen[bytes])
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # it waits for four runs
 def test_killed_at_any_moment_it_goes_on_where_it_was(tmp_path):
     chance = random.Random(0)
     kept: dict[Path, int] = {}

@@ -32,6 +32,7 @@ def dmlbench(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("folder", ["leaderboards", "leaderboards/miners"])
 def test_the_committed_tables_are_what_the_committed_records_give(folder):
     options = ("--runs", f"{folder}/runs", "--output", folder)

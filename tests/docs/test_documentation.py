@@ -43,6 +43,7 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("page", "elsewhere"),
     [
@@ -185,6 +186,7 @@ def test_the_readme_shows_the_published_table():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_main_job_of_the_readme(tmp_path):
     """In a checkout: install, run everything, and find that losses beat the untrained network."""
     folder = copy_of_the_checkout(tmp_path)

@@ -1,7 +1,7 @@
 """What tests of loss values share: small float64 batches, selections, building blocks of formulas.
 
 A formula is a function of (loss, batch, selection) in plain loops over Python indices. It is held
-against the loss by `check_on_pairs` or `check_on_labels`, in value and gradient.
+against the loss by `check_on_pairs`, `check_on_labels` or `check_on_batch`, in value and gradient.
 """
 
 from collections.abc import Callable
@@ -53,6 +53,12 @@ def make_batch(kind: str) -> Batch:
     references, labels = torch.cat([memory, anchors]), torch.cat([memory_labels, LABELS])
     place = 13 + torch.arange(len(LABELS))
     return Batch(Pairs(anchors, LABELS, references, labels, place), [raw, memory_raw])
+
+
+def of_any_length(length: float = 1.0) -> Batch:
+    """Ten anchors among themselves that are not normalised; `length` stretches them."""
+    raw, _ = unit(len(LABELS), D, seed=1)
+    return Batch(Pairs(length * raw, LABELS, normalized=False), [raw])
 
 
 def make_selection(kind: str, pairs: Pairs) -> Selection:
@@ -127,9 +133,16 @@ SELECTIONS = ("all", "some pairs", "triplets")
 Formula = Callable[[Loss, Batch, Selection | None], Tensor]
 
 
-def check_on_pairs(
-    loss: Loss, by_loops: Formula, chosen: str, references: str, tolerance: float = 1e-9
+def check_on_batch(
+    loss: Loss, by_loops: Formula, batch: Batch, selection: Selection | None
 ) -> None:
+    """Hold a loss, brought to float64, against its formula in plain loops."""
+    loss = loss.double()
+    leaves = [*batch.raw, *loss.parameters()]
+    assert_same(loss(batch.pairs, selection), by_loops(loss, batch, selection), leaves, 1e-9)
+
+
+def check_on_pairs(loss: Loss, by_loops: Formula, chosen: str, references: str) -> None:
     """Hold a loss that takes pairs or triplets against its formula in plain loops.
 
     Args:
@@ -137,19 +150,12 @@ def check_on_pairs(
         by_loops: its formula.
         chosen: one of `SELECTIONS`.
         references: one of `REFERENCES`.
-        tolerance: relative, and absolute below 1.
     """
-    loss = loss.double()
     batch = make_batch(references)
-    selection = make_selection(chosen, batch.pairs)
-    leaves = [*batch.raw, *loss.parameters()]
-    assert_same(loss(batch.pairs, selection), by_loops(loss, batch, selection), leaves, tolerance)
+    check_on_batch(loss, by_loops, batch, make_selection(chosen, batch.pairs))
 
 
-def check_on_labels(build: Callable[..., Loss], by_loops: Formula, tolerance: float = 1e-9) -> None:
+def check_on_labels(build: Callable[..., Loss], by_loops: Formula) -> None:
     """Hold a loss that takes labels, made by ``build(**SIZES)``, against plain loops."""
     torch.manual_seed(4)
-    loss = build(**SIZES).double()
-    batch = make_batch("batch")
-    leaves = [*batch.raw, *loss.parameters()]
-    assert_same(loss(batch.pairs, None), by_loops(loss, batch, None), leaves, tolerance)
+    check_on_batch(build(**SIZES), by_loops, make_batch("batch"), None)

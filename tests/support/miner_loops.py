@@ -43,6 +43,11 @@ def memory_only(seed: int) -> Pairs:
     return Pairs(on_sphere(5, 6, seed), labels, on_sphere(14, 6, seed + 1), memory_labels, nowhere)
 
 
+def of_different_lengths() -> Pairs:
+    embeddings = torch.tensor([[1.0, 0.0], [9.0, 0.0], [1.1, 0.9], [0.0, 1.2]])
+    return Pairs(embeddings, torch.tensor([0, 0, 1, 1]), normalized=False)
+
+
 def one_class(seed: int) -> Pairs:
     return Pairs(on_sphere(6, 4, seed), torch.zeros(6, dtype=torch.int64))
 

@@ -48,19 +48,3 @@ def assert_well_formed(
         assert batch.dtype == np.int64
         assert batch.min() >= 0
         assert batch.max() < len(labels)
-
-
-def assert_depends_on_its_generator_alone(
-    sampler: Sampler, labels: np.ndarray, **more: np.ndarray
-) -> None:
-    """Check that a seed repeats an epoch, another does not, and that nothing else is touched."""
-    kept = [labels.copy(), *(value.copy() for value in more.values())]
-    state = np.random.get_state()[1].copy()
-    first, again, other = (
-        np.stack(epoch(sampler, labels, 8, 20, seed, **more)).tolist() for seed in (4, 4, 5)
-    )
-    assert first == again
-    assert first != other
-    assert np.array_equal(np.random.get_state()[1], state)
-    for before, after in zip(kept, [labels, *more.values()], strict=True):
-        assert np.array_equal(before, after)

@@ -1,10 +1,11 @@
 """The real parts of CUB, Cars196 and Omniglot, where they are at hand: prepare, verify, load."""
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.real_data import real_data
 
 from dmlbench import DataError, Dataset
 from dmlbench.data.prepare.prepare import Preparation, unverified
@@ -32,26 +33,29 @@ def silent(*_: object) -> None:
     pass
 
 
-def real(name: str) -> Path:
-    default = Path(__file__).parents[4] / "shared" / "data"
-    path = Path(os.environ.get("DMLBENCH_DATA", default)) / name
-    if not path.is_file():
-        pytest.skip(f"{path} is not there; DMLBENCH_DATA may point to its folder")
-    return path
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Callable[[str], Path]:
+    """Return a function that prepares a set once and gives the data folder."""
+    folders = {}
+
+    def prepare(name: str) -> Path:
+        if name not in folders:
+            dataset, archive, _ = CASES[name]
+            folder = tmp_path_factory.mktemp(name)
+            make = Preparation(name, dataset, folder, (real_data(archive),), True, silent, silent)
+            assert make.run() == folder / name
+            folders[name] = folder
+        return folders[name]
+
+    return prepare
 
 
-@pytest.fixture(scope="module", params=CASES)
-def prepared(request, tmp_path_factory) -> tuple[str, Path]:
-    name = request.param
-    dataset, archive, _ = CASES[name]
-    data_dir = tmp_path_factory.mktemp("data")
-    make = Preparation(name, dataset, data_dir, (real(archive),), True, silent, silent)
-    assert make.run() == data_dir / name
-    return name, data_dir
+every_part = pytest.mark.parametrize("name", CASES)
 
 
-def test_a_real_part_is_prepared_verified_and_loaded(prepared):
-    name, data_dir = prepared
+@every_part
+def test_a_real_part_is_prepared_verified_and_loaded(name, prepared):
+    data_dir = prepared(name)
     dataset, archive, counts = CASES[name]
     found = verify(dataset, data_dir, silent)
     assert found.counts == counts
@@ -63,8 +67,9 @@ def test_a_real_part_is_prepared_verified_and_loaded(prepared):
     }
 
 
-def test_a_real_part_is_refused_as_the_whole(prepared):
-    name, data_dir = prepared
+@every_part
+def test_a_real_part_is_refused_as_the_whole(name, prepared):
+    data_dir = prepared(name)
     whole: Dataset = {"cars": Cars(), "cub": CUB(), "omniglot": Omniglot()}[name]
     if name != "cars":  # of which the hub's copy may be in this machine's cache
         assert whole.missing(data_dir) is not None
@@ -72,29 +77,27 @@ def test_a_real_part_is_refused_as_the_whole(prepared):
         whole.load(data_dir)
 
 
-def test_omniglot_s_small_sets_have_20_drawings_each_and_greek_and_latin_in_common(tmp_path):
-    dataset, archive, _ = CASES["omniglot"]
-    Preparation("omniglot", dataset, tmp_path, (real(archive),), True, silent, silent).run()
-    both = dataset.load(tmp_path)
+def test_omniglot_s_small_sets_have_20_drawings_each_and_greek_and_latin_in_common(prepared):
+    data_dir = prepared("omniglot")
+    both = CASES["omniglot"][0].load(data_dir)
     names = both["train"].features["label"].names
     sizes = {split: np.bincount(table["label"][:]) for split, table in both.items()}
     assert all(set(counts) <= {0, 20} for counts in sizes.values())
     shared = [names[n] for n in np.flatnonzero(sizes["train"]) if sizes["test"][n : n + 1].any()]
     assert len(shared) == 50
     assert {name.split("/")[0] for name in shared} == {"Greek", "Latin"}
-    apart = Omniglot(part="small").load(tmp_path)
+    apart = Omniglot(part="small").load(data_dir)
     assert {split: (len(t), len(set(t["label"][:]))) for split, t in apart.items()} == {
         "train": (1_720, 86),
         "test": (3_120, 156),
     }
 
 
-def test_the_labels_of_cub_s_part_are_those_of_the_official_lists(tmp_path):
+def test_the_labels_of_cub_s_part_are_those_of_the_official_lists(prepared):
     import tarfile
 
-    dataset, archive, _ = CASES["cub"]
-    Preparation("cub", dataset, tmp_path, (real(archive),), True, silent, silent).run()
-    with tarfile.open(real("cub_200_2011_official_metadata.tar")) as tar:
+    data_dir = prepared("cub")
+    with tarfile.open(real_data("cub_200_2011_official_metadata.tar")) as tar:
         lists = {
             name: tar.extractfile(f"cub_200_2011_official_metadata/{name}.txt").read().decode()
             for name in ("images", "image_class_labels")
@@ -108,7 +111,7 @@ def test_the_labels_of_cub_s_part_are_those_of_the_official_lists(tmp_path):
     assert (len(learnt), len(official) - len(learnt)) == (5_864, 5_924)
     from datasets import Image
 
-    for split, table in dataset.load(tmp_path).items():
+    for split, table in CASES["cub"][0].load(data_dir).items():
         names = table.features["label"].names
         for row in table.cast_column("image", Image(decode=False)):
             path = Path(row["image"]["path"])

@@ -8,18 +8,18 @@ from support.loss_loops import (
     REFERENCES,
     SELECTIONS,
     Batch,
-    D,
-    assert_same,
+    check_on_batch,
     check_on_pairs,
     make_batch,
     make_selection,
     mean,
+    of_any_length,
     pairs_of,
-    unit,
 )
 from torch import Tensor
 
 from dmlbench import PairMask, Pairs, Selection
+from dmlbench.testing.stand_ins import all_pairs
 from dmlbench_losses.centroid_triplet import CentroidTriplet
 
 
@@ -41,10 +41,6 @@ def by_loops(loss: CentroidTriplet, batch: Batch, selection: Selection) -> Tenso
     return mean([v for v in terms if v > 0])
 
 
-def everything(pairs: Pairs) -> PairMask:
-    return PairMask(pairs.positive, pairs.negative)
-
-
 @pytest.mark.parametrize("references", REFERENCES)
 @pytest.mark.parametrize("chosen", SELECTIONS)
 @pytest.mark.parametrize("margin", [0.2, 0.0, 1.0])
@@ -53,19 +49,14 @@ def test_agrees_with_plain_loops(margin, chosen, references):
 
 
 def test_agrees_with_plain_loops_on_embeddings_of_any_length():
-    raw, _ = unit(len(LABELS), D, seed=1)
-    batch = Batch(Pairs(raw, LABELS, normalized=False), [raw])
-    selection = make_selection("all", batch.pairs)
-    loss = CentroidTriplet()
-    assert_same(
-        loss(batch.pairs, selection), by_loops(loss, batch, selection), [raw], tolerance=1e-9
-    )
+    batch = of_any_length()
+    check_on_batch(CentroidTriplet(), by_loops, batch, make_selection("all", batch.pairs))
 
 
 def test_with_two_items_a_class_the_own_centroid_is_the_other_item():
     axes = torch.eye(4)
     pairs = Pairs(axes, torch.tensor([0, 0, 1, 1]))
-    value = CentroidTriplet(margin=1.0)(pairs, everything(pairs))
+    value = CentroidTriplet(margin=1.0)(pairs, all_pairs(pairs))
     # To the other item sqrt(2), to the middle of the two others sqrt(1 + 1/2).
     assert value.item() == pytest.approx(2**0.5 - 1.5**0.5 + 1)
 
@@ -92,21 +83,11 @@ def test_a_class_that_the_references_lack_has_no_say():
     pairs = Pairs(anchors, torch.tensor([0, 7, 9]), memory, torch.tensor([0, 0, 1, 1]), nowhere)
     alone = Pairs(anchors[:1], torch.tensor([0]), memory, torch.tensor([0, 0, 1, 1]), nowhere[:1])
     loss = CentroidTriplet(margin=1.0)
-    assert loss(pairs, everything(pairs)) == loss(alone, everything(alone))
+    assert loss(pairs, all_pairs(pairs)) == loss(alone, all_pairs(alone))
 
 
 def test_an_anchor_on_a_centroid_has_a_finite_gradient():
     raw = torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]]).requires_grad_()
     pairs = Pairs(raw, torch.tensor([0, 0, 1, 1]))
-    CentroidTriplet(margin=1.0)(pairs, everything(pairs)).backward()
+    CentroidTriplet(margin=1.0)(pairs, all_pairs(pairs)).backward()
     assert torch.isfinite(raw.grad).all()
-
-
-def test_single_precision_is_enough():
-    labels = torch.arange(96) % 12
-    raw, _ = unit(96, 32, seed=7)
-    values = []
-    for dtype in (torch.float32, torch.float64):
-        pairs = Pairs(F.normalize(raw.detach().to(dtype)), labels)
-        values.append(CentroidTriplet()(pairs, everything(pairs)).item())
-    assert values[0] == pytest.approx(values[1], rel=1e-5)

@@ -1,22 +1,18 @@
-"""CosFace against its formula in plain loops, the peer, and what it is without a margin."""
+"""CosFace against its formula in plain loops, and what it is without a margin."""
 
 import pytest
 import torch
-from pytorch_metric_learning import losses as peer
 from support.loss_loops import (
     LABELS,
     SIZES,
     Batch,
-    assert_same,
     check_on_labels,
     cosine,
     make_batch,
     softmax_terms,
-    unit,
 )
 from torch import Tensor
 
-from dmlbench import Pairs
 from dmlbench_losses.cosface import CosFace
 from dmlbench_losses.normalized_softmax import NormalizedSoftmax
 
@@ -34,17 +30,6 @@ def by_loops(loss: CosFace, batch: Batch, selection: None) -> Tensor:
 @pytest.mark.parametrize("settings", [{}, {"margin": 0.0}, {"margin": 0.8, "scale": 9.0}])
 def test_value_and_gradient_agree_with_plain_loops(settings):
     check_on_labels(lambda **sizes: CosFace(**sizes, **settings), by_loops)
-
-
-def test_value_and_gradient_agree_with_pytorch_metric_learning():
-    ours = CosFace(num_classes=8, embedding_dim=16).double()
-    theirs = peer.CosFaceLoss(num_classes=8, embedding_size=16).double()
-    theirs.W.data.copy_(ours.weight.detach().T)
-    labels = torch.arange(40) % 7
-    raw, embeddings = unit(40, 16, seed=8)
-    assert_same(
-        ours(Pairs(embeddings, labels), None), theirs(embeddings, labels), [raw], tolerance=1e-7
-    )
 
 
 def test_without_a_margin_it_is_normalised_softmax():

@@ -1,21 +1,19 @@
-"""FastAP against plain loops and its peer, and at the ends of its histogram."""
+"""FastAP against plain loops, and at the ends of its histogram."""
 
 import pytest
 import torch
-from pytorch_metric_learning import losses as peer
 from support.loss_loops import (
     REFERENCES,
     SELECTIONS,
     Batch,
-    assert_same,
     check_on_pairs,
     mean,
     pairs_of,
-    unit,
 )
 from torch import Tensor
 
-from dmlbench import PairMask, Pairs, Selection
+from dmlbench import Pairs, Selection
+from dmlbench.testing.stand_ins import all_pairs
 from dmlbench_losses.fastap import FastAP
 
 
@@ -49,23 +47,13 @@ def test_agrees_with_plain_loops(bins, chosen, references):
     check_on_pairs(FastAP(bins=bins), by_loops, chosen, references)
 
 
-@pytest.mark.parametrize("bins", [2, 10, 25])
-def test_agrees_with_pytorch_metric_learning(bins):
-    labels = torch.tensor([0] * 7 + [1] * 5 + [2] * 3 + [3])
-    raw, embeddings = unit(16, 6, seed=8)
-    pairs = Pairs(embeddings, labels)
-    actual = FastAP(bins=bins)(pairs, PairMask(pairs.positive, pairs.negative))
-    expected = peer.FastAPLoss(num_bins=bins)(embeddings, labels)
-    assert_same(actual, expected, [raw], tolerance=1e-7)
-
-
 @pytest.mark.parametrize("bins", [2, 3, 10, 17, 200])
 def test_distances_of_exactly_0_and_2_have_their_bins(bins):
     """Duplicates of the anchor first, its opposites last: a perfect ranking."""
     axis = torch.tensor([[1.0, 0.0]])
     embeddings = torch.cat([axis, axis, axis, -axis, -axis]).requires_grad_()
     pairs = Pairs(embeddings, torch.tensor([0, 0, 0, 1, 1]))
-    value = FastAP(bins=bins)(pairs, PairMask(pairs.positive, pairs.negative))
+    value = FastAP(bins=bins)(pairs, all_pairs(pairs))
     value.backward()
     assert value.item() == pytest.approx(0, abs=1e-6)
     assert torch.isfinite(embeddings.grad).all()
@@ -74,5 +62,5 @@ def test_distances_of_exactly_0_and_2_have_their_bins(bins):
 def test_items_in_one_bin_are_tied():
     embeddings = torch.ones(6, 1)
     pairs = Pairs(embeddings, torch.tensor([0, 0, 0, 1, 1, 1]))
-    value = FastAP()(pairs, PairMask(pairs.positive, pairs.negative))
+    value = FastAP()(pairs, all_pairs(pairs))
     assert value.item() == pytest.approx(1 - 2 / 5)

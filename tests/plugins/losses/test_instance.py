@@ -1,4 +1,4 @@
-"""The instance loss against plain loops and its peer, which mistakes the partners."""
+"""The instance loss against plain loops; its peer mistakes the partners."""
 
 import pytest
 import torch
@@ -12,7 +12,6 @@ from support.loss_loops import (
     cosine,
     make_batch,
     mean,
-    unit,
 )
 from torch import Tensor
 
@@ -36,13 +35,6 @@ def by_loops(loss: Instance, batch: Batch, selection: None) -> Tensor:
 @pytest.mark.parametrize("scale", [2.0, 8.0])
 def test_agrees_with_plain_loops(scale):
     check_on_labels(lambda **_: Instance(scale=scale), by_loops)
-
-
-def test_without_repeated_classes_it_agrees_with_pytorch_metric_learning():
-    raw, embeddings = unit(12, 3, seed=5)
-    labels = torch.arange(12) + 7
-    actual = Instance(scale=16)(Pairs(embeddings, labels), None)
-    assert_same(actual, peer.InstanceLoss(gamma=16)(embeddings, labels), [raw], tolerance=1e-7)
 
 
 def test_pytorch_metric_learning_takes_the_number_of_a_class_for_a_place_in_the_batch():

@@ -1,25 +1,24 @@
-"""Generalised lifted structure loss against plain loops and its peer."""
+"""Generalised lifted structure loss against plain loops; its peer counts other anchors."""
 
 import pytest
 import torch
-from pytorch_metric_learning import distances
 from pytorch_metric_learning import losses as peer
 from support.loss_loops import (
-    LABELS,
     REFERENCES,
     SELECTIONS,
     Batch,
-    D,
-    assert_same,
+    check_on_batch,
     check_on_pairs,
     make_selection,
     mean,
+    of_any_length,
     pairs_of,
     unit,
 )
 from torch import Tensor
 
-from dmlbench import PairMask, Pairs, Selection
+from dmlbench import Pairs, Selection
+from dmlbench.testing.stand_ins import all_pairs
 from dmlbench_losses.lifted_structure import LiftedStructure
 
 
@@ -33,10 +32,6 @@ def by_loops(loss: LiftedStructure, batch: Batch, selection: Selection) -> Tenso
     return mean(terms)
 
 
-def everything(pairs: Pairs) -> PairMask:
-    return PairMask(pairs.positive, pairs.negative)
-
-
 @pytest.mark.parametrize("references", REFERENCES)
 @pytest.mark.parametrize("chosen", SELECTIONS)
 @pytest.mark.parametrize("margin", [1.0, 0.0])
@@ -47,36 +42,8 @@ def test_agrees_with_plain_loops(margin, chosen, references):
 @pytest.mark.parametrize("length", [1, 3])
 @pytest.mark.parametrize("chosen", SELECTIONS)
 def test_agrees_with_plain_loops_on_embeddings_of_any_length(chosen, length):
-    raw, _ = unit(len(LABELS), D, seed=1)
-    batch = Batch(Pairs(length * raw, LABELS, normalized=False), [raw])
-    selection = make_selection(chosen, batch.pairs)
-    loss = LiftedStructure()
-    assert_same(
-        loss(batch.pairs, selection), by_loops(loss, batch, selection), [raw], tolerance=1e-9
-    )
-
-
-@pytest.mark.parametrize("normalized", [True, False])
-def test_agrees_with_pytorch_metric_learning_where_all_anchors_have_both_kinds(normalized):
-    raw, embeddings = unit(24, 16, seed=8)
-    given = embeddings if normalized else raw
-    labels = torch.arange(24) % 6
-    pairs = Pairs(given, labels, normalized=normalized)
-    distance = distances.LpDistance(normalize_embeddings=normalized)
-    expected = peer.GeneralizedLiftedStructureLoss(distance=distance)(raw, labels)
-    assert_same(LiftedStructure()(pairs, everything(pairs)), expected, [raw], tolerance=1e-7)
-
-
-def test_against_a_memory_it_agrees_with_pytorch_metric_learning():
-    raw, embeddings = unit(16, 16, seed=8)
-    memory_raw, memory = unit(20, 16, seed=9)
-    labels, memory_labels = torch.arange(16) % 4, torch.arange(20) % 5
-    pairs = Pairs(embeddings, labels, memory, memory_labels, torch.full((16,), -1))
-    expected = peer.GeneralizedLiftedStructureLoss()(
-        embeddings, labels, ref_emb=memory, ref_labels=memory_labels
-    )
-    actual = LiftedStructure()(pairs, everything(pairs))
-    assert_same(actual, expected, [raw, memory_raw], tolerance=1e-7)
+    batch = of_any_length(length)
+    check_on_batch(LiftedStructure(), by_loops, batch, make_selection(chosen, batch.pairs))
 
 
 def test_an_anchor_without_positives_is_not_counted_but_is_by_pytorch_metric_learning():
@@ -84,7 +51,7 @@ def test_an_anchor_without_positives_is_not_counted_but_is_by_pytorch_metric_lea
     labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 4, 5])
     pairs = Pairs(embeddings, labels)
     lonely = torch.tensor([6, 7, 8])
-    counted = LiftedStructure()(pairs, everything(pairs))
+    counted = LiftedStructure()(pairs, all_pairs(pairs))
     near = torch.logsumexp(1 - pairs.distance.masked_fill(~pairs.negative, torch.inf), 1)[lonely]
     expected = (6 * counted + near.clamp_min(0).sum()) / 9
     theirs = peer.GeneralizedLiftedStructureLoss()(embeddings, labels)
@@ -98,16 +65,16 @@ def test_at_length_1_no_bracket_reaches_0_however_good_the_embedding():
     labels = torch.tensor([0, 0] + [1] * 14)
     loss = LiftedStructure(margin=0.0)
     pairs = Pairs(perfect, labels)
-    assert loss(pairs, everything(pairs)) > 0.6
+    assert loss(pairs, all_pairs(pairs)) > 0.6
     longer = Pairs(10 * perfect, labels, normalized=False)
-    assert loss(longer, everything(longer)) == 0
+    assert loss(longer, all_pairs(longer)) == 0
     assert not LiftedStructure.normalize
 
 
 def test_very_long_embeddings_do_not_overflow():
     raw = (1e6 * torch.randn(12, 4, generator=torch.Generator().manual_seed(1))).requires_grad_()
     pairs = Pairs(raw, torch.arange(12) % 3, normalized=False)
-    value = LiftedStructure()(pairs, everything(pairs))
+    value = LiftedStructure()(pairs, all_pairs(pairs))
     value.backward()
     assert torch.isfinite(value)
     assert torch.isfinite(raw.grad).all()

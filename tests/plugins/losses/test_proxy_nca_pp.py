@@ -1,18 +1,15 @@
-"""ProxyNCA++ against its formula in plain loops, the peer and Proxy-NCA."""
+"""ProxyNCA++ against its formula in plain loops, and Proxy-NCA."""
 
 import pytest
 import torch
-from pytorch_metric_learning import losses as peer
 from support.loss_loops import (
     LABELS,
     SIZES,
     Batch,
     C,
-    assert_same,
     check_on_labels,
     make_batch,
     mean,
-    unit,
 )
 from torch import Tensor
 
@@ -37,18 +34,6 @@ def by_loops(loss: ProxyNCAPlusPlus, batch: Batch, selection: None) -> Tensor:
 @pytest.mark.parametrize("settings", [{}, {"scale": 1.0}, {"scale": 7.0}])
 def test_value_and_gradient_agree_with_plain_loops(settings):
     check_on_labels(lambda **sizes: ProxyNCAPlusPlus(**sizes, **settings), by_loops)
-
-
-def test_value_and_gradient_agree_with_proxy_nca_of_pytorch_metric_learning():
-    """It has the own proxy in the denominator too, and takes the squared length as its scale."""
-    ours = ProxyNCAPlusPlus(num_classes=8, embedding_dim=16).double()
-    theirs = peer.ProxyNCALoss(8, 16, softmax_scale=9).double()
-    theirs.proxies.data.copy_(ours.proxies.detach())
-    labels = torch.arange(40) % 7
-    raw, embeddings = unit(40, 16, seed=8)
-    assert_same(
-        ours(Pairs(embeddings, labels), None), theirs(embeddings, labels), [raw], tolerance=1e-7
-    )
 
 
 def test_each_term_is_the_softplus_of_proxy_nca():

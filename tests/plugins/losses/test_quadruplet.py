@@ -2,24 +2,25 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 from support.loss_loops import (
     LABELS,
     REFERENCES,
     SELECTIONS,
     Batch,
-    D,
     assert_same,
+    check_on_batch,
     check_on_pairs,
     make_batch,
     make_selection,
     mean,
+    of_any_length,
     triplets_of,
     unit,
 )
 from torch import Tensor
 
-from dmlbench import PairMask, Pairs, Selection, Triplets
+from dmlbench import Pairs, Selection, Triplets
+from dmlbench.testing.stand_ins import all_pairs
 from dmlbench_losses.quadruplet import Quadruplet
 from dmlbench_losses.triplet import Triplet
 
@@ -37,10 +38,6 @@ def by_loops(loss: Quadruplet, batch: Batch, selection: Selection) -> Tensor:
     return mean([v for v in first if v > 0]) + mean([v for v in second if v > 0])
 
 
-def everything(pairs: Pairs) -> PairMask:
-    return PairMask(pairs.positive, pairs.negative)
-
-
 @pytest.mark.parametrize("references", REFERENCES)
 @pytest.mark.parametrize("chosen", SELECTIONS)
 @pytest.mark.parametrize(("margin", "second_margin"), [(0.2, 0.1), (0.0, 0.0), (0.1, 0.9)])
@@ -50,29 +47,15 @@ def test_agrees_with_plain_loops(margin, second_margin, chosen, references):
 
 
 def test_agrees_with_plain_loops_on_embeddings_of_any_length():
-    raw, _ = unit(len(LABELS), D, seed=1)
-    batch = Batch(Pairs(raw, LABELS, normalized=False), [raw])
-    selection = make_selection("all", batch.pairs)
-    loss = Quadruplet()
-    assert_same(
-        loss(batch.pairs, selection), by_loops(loss, batch, selection), [raw], tolerance=1e-9
-    )
-
-
-@pytest.mark.parametrize("references", REFERENCES)
-def test_a_pair_mask_means_all_triplets_that_it_spans(references):
-    batch = make_batch(references)
-    mask = make_selection("some pairs", batch.pairs)
-    listed = Triplets(*torch.tensor(triplets_of(mask)).T)
-    loss = Quadruplet()
-    assert_same(loss(batch.pairs, mask), loss(batch.pairs, listed), batch.raw, tolerance=1e-12)
+    batch = of_any_length()
+    check_on_batch(Quadruplet(), by_loops, batch, make_selection("all", batch.pairs))
 
 
 def test_of_two_classes_it_is_a_triplet_loss():
     """There is no third class for the fourth item."""
     raw, embeddings = unit(8, 5, seed=3)
     pairs = Pairs(embeddings, torch.arange(8) % 2)
-    for selection in (everything(pairs), Triplets(*torch.tensor([(0, 2, 1), (3, 5, 0)]).T)):
+    for selection in (all_pairs(pairs), Triplets(*torch.tensor([(0, 2, 1), (3, 5, 0)]).T)):
         assert_same(
             Quadruplet()(pairs, selection), Triplet()(pairs, selection), [raw], tolerance=1e-12
         )
@@ -115,18 +98,4 @@ def test_the_fourth_item_comes_from_the_batch_and_learns_even_if_all_else_is_a_m
 def test_many_items_of_few_classes_agree_with_plain_loops():
     raw, embeddings = unit(12, 4, seed=5)
     batch = Batch(Pairs(embeddings, torch.tensor([0] * 6 + [1] * 4 + [2] * 2)), [raw])
-    selection = everything(batch.pairs)
-    loss = Quadruplet()
-    assert_same(
-        loss(batch.pairs, selection), by_loops(loss, batch, selection), [raw], tolerance=1e-9
-    )
-
-
-def test_single_precision_is_enough():
-    labels = torch.arange(96) % 12
-    raw, _ = unit(96, 32, seed=7)
-    values = []
-    for dtype in (torch.float32, torch.float64):
-        pairs = Pairs(F.normalize(raw.detach().to(dtype)), labels)
-        values.append(Quadruplet()(pairs, everything(pairs)).item())
-    assert values[0] == pytest.approx(values[1], rel=1e-5)
+    check_on_batch(Quadruplet(), by_loops, batch, all_pairs(batch.pairs))

@@ -16,7 +16,8 @@ from support.loss_loops import (
 )
 from torch import Tensor
 
-from dmlbench import PairMask, Pairs, Selection, Triplets
+from dmlbench import Pairs, Selection, Triplets
+from dmlbench.testing.stand_ins import all_pairs
 from dmlbench_losses.margin import Margin
 from dmlbench_losses.r_margin import RMargin
 
@@ -82,7 +83,7 @@ def test_if_all_are_switched_each_anchor_pushes_its_class():
     distances = [(anchors[i] - anchors[i ^ 1]).square().sum().sqrt() for i in range(8)]
     terms = [loss.beta - d + loss.margin for d in distances]
     expected = mean([v for v in terms if v > 0])
-    mask = PairMask(pairs.positive, pairs.negative)
+    mask = all_pairs(pairs)
     for selection in (mask, Triplets(*torch.tensor(triplets_of(mask)).T)):
         torch.testing.assert_close(loss(pairs, selection), expected)
 
@@ -91,7 +92,7 @@ def test_if_all_are_switched_each_anchor_pushes_its_class():
 def test_the_share_of_switched_triplets_is_the_probability(chosen):
     labels = torch.arange(60) % 3
     pairs = Pairs(torch.eye(60), labels)
-    selection = PairMask(pairs.positive, pairs.negative)
+    selection = all_pairs(pairs)
     if chosen == "triplets":
         selection = Triplets(*(torch.randint(60, (9000,)) for _ in range(3)))
     _, push = counts(RMargin(switched=0.3), pairs, selection)

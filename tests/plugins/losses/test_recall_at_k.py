@@ -15,7 +15,8 @@ from support.loss_loops import (
 )
 from torch import Tensor
 
-from dmlbench import PairMask, Pairs, Selection
+from dmlbench import Pairs, Selection
+from dmlbench.testing.stand_ins import all_pairs
 from dmlbench_losses.recall_at_k import RecallAtK
 
 
@@ -64,12 +65,12 @@ def test_at_low_temperatures_a_positive_counts_before_rank_k_and_half_at_it():
             found = (ranks < k).sum().item() + (ranks == k).sum().item() / 2
             shares.append(found / min(k, len(ranks)))
     loss = RecallAtK(temperature=1e-6, k_temperature=0.02, largest_k=4)
-    value = loss(pairs, PairMask(pairs.positive, pairs.negative))
+    value = loss(pairs, all_pairs(pairs))
     assert value.item() == pytest.approx(1 - sum(shares) / len(shares))
 
 
 def test_nearest_positive_has_rank_1_since_the_anchor_is_not_ranked():
     pairs = Pairs(torch.eye(8).repeat_interleave(2, dim=0), torch.arange(8).repeat_interleave(2))
-    value = RecallAtK(largest_k=4)(pairs, PairMask(pairs.positive, pairs.negative))
+    value = RecallAtK(largest_k=4)(pairs, all_pairs(pairs))
     recalls = [1 / (1 + math.exp(-(k - 1))) for k in (1, 2, 4)]
     assert value.item() == pytest.approx(1 - sum(recalls) / 3)

@@ -15,7 +15,8 @@ from support.loss_loops import (
 )
 from torch import Tensor
 
-from dmlbench import PairMask, Selection
+from dmlbench import Selection
+from dmlbench.testing.stand_ins import all_pairs
 from dmlbench_losses.roadmap import Roadmap
 
 
@@ -76,7 +77,7 @@ def test_slope_is_the_derivative_of_the_step():
 
 def test_ranking_part_bounds_average_precision_from_above():
     pairs = make_batch("memory").pairs
-    chosen = PairMask(pairs.positive, pairs.negative)
+    chosen = all_pairs(pairs)
     missed = []
     for row, relevant in zip(pairs.similarity, pairs.positive, strict=True):
         ranked = relevant[row.argsort(descending=True)]

@@ -1,19 +1,16 @@
-"""SoftTriple against its formula in plain loops, the peer, and CosFace where they are the same."""
+"""SoftTriple against its formula in plain loops, and CosFace where they are the same."""
 
 import pytest
 import torch
-from pytorch_metric_learning import losses as peer
 from support.loss_loops import (
     LABELS,
     SIZES,
     Batch,
     C,
-    assert_same,
     check_on_labels,
     cosine,
     make_batch,
     softmax_terms,
-    unit,
 )
 from torch import Tensor
 
@@ -59,19 +56,6 @@ def test_value_and_gradient_agree_with_plain_loops(settings):
 def test_products_that_do_not_fit_are_made_some_classes_at_a_time(monkeypatch):
     monkeypatch.setattr(soft_triple, "_PRODUCTS", 1)
     check_on_labels(lambda **sizes: SoftTriple(**sizes, centers=4), by_loops)
-
-
-def test_value_and_gradient_agree_with_pytorch_metric_learning():
-    """It has no merging term of its own, and keeps the centres of a class side by side."""
-    ours = SoftTriple(num_classes=8, embedding_dim=16, tau=0.0).double()
-    theirs = peer.SoftTripleLoss(num_classes=8, embedding_size=16).double()
-    by_class = ours.centers.detach().transpose(0, 1)
-    theirs.fc.data.copy_(by_class.flatten(0, 1).T)
-    labels = torch.arange(40) % 7
-    raw, embeddings = unit(40, 16, seed=8)
-    assert_same(
-        ours(Pairs(embeddings, labels), None), theirs(embeddings, labels), [raw], tolerance=1e-7
-    )
 
 
 def test_with_one_center_it_is_cosface():

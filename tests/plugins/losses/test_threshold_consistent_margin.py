@@ -1,21 +1,19 @@
-"""The threshold-consistent margin against plain loops and its peer."""
+"""The threshold-consistent margin against plain loops."""
 
 import pytest
 import torch
-from pytorch_metric_learning import losses as peer
 from support.loss_loops import (
     REFERENCES,
     SELECTIONS,
     Batch,
-    assert_same,
     check_on_pairs,
     mean,
     pairs_of,
-    unit,
 )
 from torch import Tensor
 
-from dmlbench import PairMask, Pairs, Selection
+from dmlbench import Pairs, Selection
+from dmlbench.testing.stand_ins import all_pairs
 from dmlbench_losses.threshold_consistent_margin import ThresholdConsistentMargin
 
 
@@ -42,19 +40,10 @@ def test_agrees_with_plain_loops_with_other_settings():
     check_on_pairs(loss, by_loops, "all", "memory and batch")
 
 
-def test_agrees_with_pytorch_metric_learning():
-    labels = torch.arange(40) % 8
-    raw, embeddings = unit(40, 4, seed=8)
-    pairs = Pairs(embeddings, labels)
-    actual = ThresholdConsistentMargin()(pairs, PairMask(pairs.positive, pairs.negative))
-    expected = peer.ThresholdConsistentMarginLoss()(embeddings, labels)
-    assert_same(actual, expected, [raw], tolerance=1e-7)
-
-
 def test_pairs_on_the_right_side_cost_nothing():
     raw = torch.eye(2).repeat_interleave(2, dim=0).requires_grad_()
     pairs = Pairs(raw, torch.tensor([0, 0, 1, 1]))
-    value = ThresholdConsistentMargin()(pairs, PairMask(pairs.positive, pairs.negative))
+    value = ThresholdConsistentMargin()(pairs, all_pairs(pairs))
     (gradient,) = torch.autograd.grad(value, raw)
     assert value == 0
     assert (gradient == 0).all()

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from pytorch_metric_learning import losses as peer
 from torch import Tensor
 
-from dmlbench import ConfigError, Loss, PairMask, Pairs
+from dmlbench import ConfigError, Loss, Pairs
+from dmlbench.testing.stand_ins import all_pairs
 from dmlbench_losses.contrastive import Contrastive
 from dmlbench_losses.margin import Margin
 from dmlbench_losses.multi_similarity import MultiSimilarity
@@ -30,10 +31,6 @@ def steps(count: int, items: int = 6) -> Iterator[tuple[Tensor, Pairs]]:
         raw = torch.randn(items, D, generator=generator, dtype=torch.float64).requires_grad_()
         labels = torch.randint(3, (items,), generator=generator)
         yield raw, Pairs(F.normalize(raw), labels)
-
-
-def all_pairs(pairs: Pairs) -> PairMask:
-    return PairMask(pairs.positive, pairs.negative)
 
 
 def remembered(pairs: Pairs) -> list[tuple[int, ...]]:

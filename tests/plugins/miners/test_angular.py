@@ -1,19 +1,14 @@
-"""Angular mining against plain loops and against a peer."""
+"""Angular mining against plain loops."""
 
 import math
 
 import pytest
 import torch
-from pytorch_metric_learning import miners as peer
 from support.miner_loops import (
     Loops,
-    batch_of_itself,
-    batch_with_singletons,
     every_batch,
     every_seed,
-    memory_only,
     mine,
-    peer_arguments,
     triplets_of,
 )
 
@@ -51,16 +46,6 @@ def test_it_takes_every_triplet_with_a_wide_angle(make_pairs, seed, angle, lengt
     ]
     assert triplets_of(mine(Angular(angle=angle), pairs)) == expected
     assert expected or angle > 30
-
-
-@pytest.mark.parametrize("make_pairs", [batch_of_itself, batch_with_singletons, memory_only])
-@every_seed
-def test_triplets_agree_with_pytorch_metric_learning(make_pairs, seed):
-    pairs = make_pairs(seed)
-    with torch.no_grad():
-        found = peer.AngularMiner(angle=20)(*peer_arguments(pairs))
-    theirs = {tuple(triplet) for triplet in torch.stack(found).T.tolist()}
-    assert set(triplets_of(mine(Angular(), pairs))) == theirs
 
 
 def test_a_negative_in_the_middle_of_anchor_and_positive_sees_them_under_the_widest_angle():

@@ -1,17 +1,11 @@
-"""Easy-positive mining against plain loops and against a peer."""
+"""Easy-positive mining against plain loops."""
 
-import pytest
 import torch
-from pytorch_metric_learning import miners as peer
 from support.miner_loops import (
     Loops,
-    batch_of_itself,
-    batch_with_singletons,
     every_batch,
     every_seed,
-    memory_only,
     mine,
-    peer_arguments,
     triplets_of,
 )
 
@@ -34,15 +28,6 @@ def test_it_takes_the_nearest_positive_and_the_nearest_negative_behind_it(make_p
                 expected.append((a, p, min(behind, key=distance)))
     assert expected
     assert triplets_of(mine(EasyPositive(), pairs)) == expected
-
-
-@pytest.mark.parametrize("make_pairs", [batch_of_itself, batch_with_singletons, memory_only])
-@every_seed
-def test_triplets_agree_with_pytorch_metric_learning(make_pairs, seed):
-    pairs = make_pairs(seed)
-    a, p, _, n = peer.BatchEasyHardMiner()(*peer_arguments(pairs))
-    theirs = set(zip(a.tolist(), p.tolist(), n.tolist(), strict=True))
-    assert set(triplets_of(mine(EasyPositive(), pairs))) == theirs
 
 
 def test_anchors_whose_negatives_are_all_nearer_are_left_out():

@@ -35,6 +35,14 @@ def load(reference: str) -> type[Miner]:
 
 CLASSES = {name: load(reference) for name, reference in ENTRY_POINTS.items()}
 WITH_CHANCE = {"distance-weighted", "random", "soft-hard", "uniform-histogram"}
+WHATEVER_THE_DISTANCE = {
+    "all-pairs",
+    "batch-hard",
+    "distance-weighted",
+    "multi-similarity",
+    "random",
+}
+"""Miners that find pairs of both kinds for every anchor, even where all distances are equal."""
 
 every_miner = pytest.mark.parametrize("name", sorted(CLASSES))
 
@@ -77,6 +85,17 @@ def test_a_batch_of_one_item_gives_nothing(name):
     chosen = as_pair_mask(mine(CLASSES[name](), pairs), pairs)
     assert not chosen.positive.any()
     assert not chosen.negative.any()
+
+
+@every_miner
+def test_identical_embeddings_give_a_valid_selection(name):
+    pairs = Pairs(on_sphere(1, 16, 0).repeat(12, 1), torch.arange(4).repeat_interleave(3))
+    chosen = mine(CLASSES[name](), pairs)
+    assert_valid(chosen, pairs)
+    if name in WHATEVER_THE_DISTANCE:
+        mask = as_pair_mask(chosen, pairs)
+        assert mask.positive.any(1).all()
+        assert mask.negative.any(1).all()
 
 
 @every_miner

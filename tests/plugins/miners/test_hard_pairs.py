@@ -1,16 +1,12 @@
-"""Hard pairs against plain loops and against a peer."""
+"""Hard pairs against plain loops."""
 
-import pytest
-from pytorch_metric_learning import miners as peer
 from support.miner_loops import (
     Loops,
-    batch_of_itself,
     every_batch,
     every_seed,
     mine,
     one_class,
     pairs_of,
-    peer_arguments,
 )
 
 from dmlbench_miners.hard_pairs import HardPairs
@@ -30,15 +26,6 @@ def test_it_takes_the_furthest_positive_and_the_nearest_negative_of_each_anchor(
     assert positives
     assert pairs_of(chosen.positive) == positives
     assert pairs_of(chosen.negative) == negatives
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_pairs_are_those_of_the_batch_hard_triplets_of_pytorch_metric_learning(seed):
-    pairs = batch_of_itself(seed)
-    a, p, n = (index.tolist() for index in peer.BatchHardMiner()(*peer_arguments(pairs)))
-    chosen = mine(HardPairs(), pairs)
-    assert pairs_of(chosen.positive) == set(zip(a, p, strict=True))
-    assert pairs_of(chosen.negative) == set(zip(a, n, strict=True))
 
 
 def test_a_positive_pair_needs_no_negative():

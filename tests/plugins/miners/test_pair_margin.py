@@ -1,18 +1,12 @@
-"""Pair margins against plain loops and against a peer."""
+"""Pair margins against plain loops."""
 
 import pytest
-import torch
-from pytorch_metric_learning import miners as peer
 from support.miner_loops import (
     Loops,
-    batch_of_itself,
-    batch_with_singletons,
     every_batch,
     every_seed,
-    memory_only,
     mine,
     pairs_of,
-    peer_arguments,
 )
 
 from dmlbench_losses.contrastive import Contrastive
@@ -43,19 +37,6 @@ def test_it_takes_positives_beyond_one_margin_and_negatives_within_the_other(
         for n in loops.negatives[a]
         if loops.distance[a][n] < margins[1]
     }
-
-
-@pytest.mark.parametrize("make_pairs", [batch_of_itself, batch_with_singletons, memory_only])
-@every_seed
-@margins
-def test_pairs_agree_with_pytorch_metric_learning(make_pairs, seed, margins):
-    pairs = make_pairs(seed)
-    miner = peer.PairMarginMiner(pos_margin=margins[0], neg_margin=margins[1])
-    with torch.no_grad():
-        a1, p, a2, n = miner(*peer_arguments(pairs))
-    chosen = mine(PairMargin(pos_margin=margins[0], neg_margin=margins[1]), pairs)
-    assert pairs_of(chosen.positive) == set(zip(a1.tolist(), p.tolist(), strict=True))
-    assert pairs_of(chosen.negative) == set(zip(a2.tolist(), n.tolist(), strict=True))
 
 
 @every_batch

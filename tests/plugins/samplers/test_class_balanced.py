@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from support.sampler_epochs import (
-    assert_depends_on_its_generator_alone,
     assert_well_formed,
     class_sizes,
     epoch,
@@ -19,7 +18,6 @@ from support.sampler_epochs import (
     unhurried,
 )
 
-from dmlbench import DataError
 from dmlbench_samplers.class_balanced import ClassBalanced
 
 
@@ -52,12 +50,3 @@ def test_all_classes_are_equally_likely_whatever_their_size_and_draws_independen
 def test_a_single_class_fills_all_batches():
     batches = epoch(ClassBalanced(), np.full(5, 3), batch_size=8, steps=5, seed=0)
     assert Counter(np.concatenate(batches).tolist()) == dict.fromkeys(range(5), 8)
-
-
-def test_an_epoch_depends_on_its_generator_alone():
-    assert_depends_on_its_generator_alone(ClassBalanced(), labels_of([5] * 12, seed=0))
-
-
-def test_a_set_without_items_is_refused_before_the_first_batch():
-    with pytest.raises(DataError, match="no training items"):
-        epoch(ClassBalanced(), np.array([], int), 4, 1, 0)

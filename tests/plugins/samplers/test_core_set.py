@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.sampler_epochs import (
-    assert_depends_on_its_generator_alone,
     assert_well_formed,
     class_sizes,
     epoch,
@@ -18,7 +17,6 @@ from support.sampler_epochs import (
     unhurried,
 )
 
-from dmlbench import ConfigError, DataError
 from dmlbench_samplers.core_set import CoreSet, _cover
 
 
@@ -94,18 +92,3 @@ def test_a_batch_larger_than_the_set_shows_all_of_it():
     labels = np.array([0, 0, 0, 1, 1, 2])
     (batch,) = epoch(CoreSet(m=2), labels, 24, 1, 0, embeddings=unit(6, 3, 0))
     assert Counter(batch[:12].tolist()) == dict.fromkeys(range(6), 2)
-
-
-def test_a_batch_size_that_is_no_multiple_of_m_is_refused():
-    with pytest.raises(ConfigError, match=r"batches of 30 with m = 4.*multiple of 4"):
-        epoch(CoreSet(), np.zeros(50, int), 30, 1, 0, embeddings=unit(50, 3, 0))
-
-
-def test_an_epoch_depends_on_its_generator_alone():
-    labels = labels_of([5] * 12, seed=0)
-    assert_depends_on_its_generator_alone(CoreSet(pool=30), labels, embeddings=unit(60, 4, 0))
-
-
-def test_a_set_without_items_is_refused_before_the_first_batch():
-    with pytest.raises(DataError, match="no training items"):
-        epoch(CoreSet(), np.array([], int), 4, 1, 0, embeddings=unit(0, 3, 0))

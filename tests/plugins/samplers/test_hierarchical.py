@@ -3,12 +3,10 @@
 from collections import Counter
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from support.sampler_epochs import (
-    assert_depends_on_its_generator_alone,
     assert_well_formed,
     epoch,
     seeds,
@@ -17,7 +15,6 @@ from support.sampler_epochs import (
     unhurried,
 )
 
-from dmlbench import ConfigError, DataError
 from dmlbench_samplers.hierarchical import Hierarchical
 
 trees = st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=6), min_size=1, max_size=5)
@@ -106,20 +103,3 @@ def test_fewer_items_than_a_batch_are_shown_equally_often():
     labels, groups = items_of([[1, 1], [1]], seed=0)
     (batch,) = epoch(Hierarchical(m=4), labels, 32, 1, 0, groups=groups)
     assert sorted(Counter(batch.tolist()).values()) == [8, 8, 16]
-
-
-def test_a_batch_size_that_is_no_multiple_of_m_is_refused():
-    labels, groups = items_of([[4] * 4] * 3, seed=0)
-    with pytest.raises(ConfigError, match=r"batches of 30 with m = 4.*multiple of 4"):
-        epoch(Hierarchical(), labels, 30, 1, 0, groups=groups)
-
-
-def test_an_epoch_depends_on_its_generator_alone():
-    labels, groups = items_of([[5] * 6] * 3, seed=0)
-    assert_depends_on_its_generator_alone(Hierarchical(), labels, groups=groups)
-
-
-def test_a_set_without_items_is_refused_before_the_first_batch():
-    none = np.array([], int)
-    with pytest.raises(DataError, match="no training items"):
-        epoch(Hierarchical(), none, 4, 1, 0, groups=none)

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import io
-import os
 import struct
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from datasets.packaged_modules.parquet.parquet import Parquet
 from PIL import Image
+from support.real_data import real_data
 
 from dmlbench import DataError, Dataset
 from dmlbench_datasets import mnist_source
@@ -108,7 +108,7 @@ def write_hub(files: dict[str, bytes], repository: Path) -> None:
         pngs = []
         for image in pixels:
             buffer = io.BytesIO()
-            Image.fromarray(image).save(buffer, "PNG")
+            Image.fromarray(image).save(buffer, "PNG", compress_level=1)
             pngs.append({"bytes": buffer.getvalue(), "path": None})
         table = datasets.Dataset.from_dict(
             {"image": pngs, "label": list(files[LABELS[split]][8:])}, features=features
@@ -237,11 +237,7 @@ def test_the_first_split_is_0_to_4_against_5_to_9() -> None:
 
 @pytest.fixture(scope="module")
 def real() -> Path:
-    default = Path(__file__).parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("DMLBENCH_DATA", default))
-    if not (folder / "mnist" / "t10k-labels-idx1-ubyte.gz").is_file():
-        pytest.skip(f"MNIST's files are not in {folder / 'mnist'}; DMLBENCH_DATA may point to them")
-    return folder
+    return real_data("mnist/t10k-labels-idx1-ubyte.gz").parents[1]
 
 
 def test_the_known_md5_sums_are_those_of_the_official_archives(real: Path) -> None:

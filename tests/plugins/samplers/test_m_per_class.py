@@ -1,14 +1,11 @@
-"""Samplers: what each batch holds, and what an epoch covers."""
+"""M items of each class: balanced batches, and classes and items in turn."""
 
 from collections import Counter
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chisquare
 from support.sampler_epochs import (
-    assert_depends_on_its_generator_alone,
     assert_well_formed,
     class_sizes,
     epoch,
@@ -19,13 +16,7 @@ from support.sampler_epochs import (
     unhurried,
 )
 
-from dmlbench import ConfigError, DataError
 from dmlbench_samplers.m_per_class import MPerClass
-from dmlbench_samplers.shuffled import Shuffled
-
-SAMPLERS = [MPerClass(m=2), Shuffled()]
-
-# M per class
 
 
 @unhurried
@@ -87,14 +78,6 @@ def test_m_per_class_with_five_classes_fills_a_batch_of_64_with_12_or_13_of_each
     assert len(set(batch.tolist())) == 64
 
 
-@pytest.mark.parametrize(("batch_size", "m"), [(32, 5), (3, 4), (65, 64)])
-def test_m_per_class_refuses_a_batch_size_that_is_no_multiple_of_m(batch_size, m):
-    with pytest.raises(ConfigError, match=f"batches of {batch_size} with m = {m}.*multiple of {m}"):
-        MPerClass(m=m).batches(
-            np.zeros(100, int), batch_size=batch_size, steps=1, rng=np.random.default_rng()
-        )
-
-
 def test_m_per_class_covers_classes_of_any_size_within_one_visit_and_one_showing():
     labels = labels_of([1, 2, 3, 5, 8, 13, 21], seed=0)
     visits, uses = Counter(), Counter()
@@ -107,57 +90,3 @@ def test_m_per_class_covers_classes_of_any_size_within_one_visit_and_one_showing
         often, rest = divmod(2 * visited, len(members))
         expected = [often] * (len(members) - rest) + [often + 1] * rest
         assert sorted(uses[item] for item in members) == expected
-
-
-# Shuffled
-
-
-@unhurried
-@given(st.integers(1, 40), st.integers(1, 50), steps, seeds)
-def test_shuffled_uses_every_item_equally_often(items, batch_size, steps, seed):
-    labels = np.arange(items) // 3
-    batches = epoch(Shuffled(), labels, batch_size, steps, seed)
-    assert_well_formed(batches, labels, batch_size, steps)
-    uses = Counter()
-    for batch in batches:
-        uses.update(batch.tolist())
-        assert spread(uses, range(items)) <= 1
-        assert spread(Counter(batch.tolist()), range(items)) <= 1
-
-
-def test_shuffled_drops_no_item_at_the_end_of_a_pass():
-    batches = epoch(Shuffled(), np.zeros(10, int), batch_size=4, steps=5, seed=0)
-    assert Counter(np.concatenate(batches).tolist()) == dict.fromkeys(range(10), 2)
-
-
-def test_shuffled_pays_no_heed_to_labels():
-    one, other = np.zeros(50, int), np.arange(50)
-    for a, b in zip(
-        epoch(Shuffled(), one, 8, 10, 3), epoch(Shuffled(), other, 8, 10, 3), strict=True
-    ):
-        assert a.tolist() == b.tolist()
-
-
-# Both
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_an_epoch_depends_on_its_generator_alone(sampler):
-    assert_depends_on_its_generator_alone(sampler, labels_of([5] * 12, seed=0))
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_every_item_is_as_likely_as_any_other_in_any_batch_of_an_epoch(sampler):
-    labels = labels_of([3] * 10, seed=0)
-    epochs = [epoch(sampler, labels, 8, 9, seed) for seed in range(900)]
-    for step in (0, 4, 8):
-        counts = Counter(int(i) for batches in epochs for i in batches[step])
-        # Items of one batch exclude one another, so the statistic is smaller than chi-square, save
-        # that those of a class come by twos.
-        assert chisquare([counts[i] for i in range(30)]).pvalue > 1e-3
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_set_without_items_is_refused_before_the_first_batch(sampler):
-    with pytest.raises(DataError, match="no training items"):
-        sampler.batches(np.array([], int), batch_size=4, steps=1, rng=np.random.default_rng())

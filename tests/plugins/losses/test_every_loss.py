@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from support.loss_loops import unit
 
 from dmlbench import ConfigError, Loss, Pairs
 from dmlbench.components.hyperparameters import family_argument, hyperparameters, resolve
@@ -16,7 +17,7 @@ from dmlbench.testing.stand_ins import all_pairs
 from dmlbench.testing.subject import Subject
 from dmlbench.testing.tensors import largest
 
-PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
 ENTRY_POINTS = PROJECT["entry-points"]["dmlbench.losses"]
 
 every_loss = pytest.mark.parametrize("name", sorted(ENTRY_POINTS))
@@ -54,16 +55,6 @@ def test_a_value_outside_the_search_space_is_refused():
         resolve(load("triplet"), "loss", {"margin": "-0.5"})
 
 
-def test_proxy_nca_refuses_a_single_class():
-    with pytest.raises(ConfigError, match="at least 2 training classes"):
-        load("proxy-nca")(num_classes=1, embedding_dim=4)
-
-
-def test_proxies_learn_faster_than_the_network_where_the_source_says_so():
-    assert load("proxy-anchor").own_lr_multiple == 100
-    assert 50 <= load("proxy-nca").own_lr_multiple <= 100
-
-
 @pytest.mark.parametrize("name", ["arcface", "normalized-softmax", "proxy-anchor", "proxy-nca"])
 def test_proxy_loss_has_one_vector_a_class_and_needs_no_selection(name):
     torch.manual_seed(7)
@@ -90,3 +81,39 @@ def test_no_tensor_is_larger_than_all_pairs(name, num_classes):
         value_of(loss, pairs, all_pairs(pairs)).backward()
 
     assert largest(step) <= B * (M + 1)
+
+
+SHARPER_OR_FLATTER = [
+    ("angular", {"alpha": 60.0}),
+    ("contrastive", {"pos_margin": 0.8, "neg_margin": 1.5}),
+    ("margin", {"beta": 0.9, "margin": 0.1}),
+    ("multi-similarity", {"alpha": 9.0, "base": 1.0}),
+    ("nt-xent", {"temperature": 0.5}),
+    ("supcon", {"temperature": 0.02}),
+    ("triplet", {"margin": 0.0}),
+]
+# At its default scale the instance loss is 0 to the last digit.
+DEFAULTS = [(name, {"scale": 4.0} if name == "instance" else {}) for name in sorted(ENTRY_POINTS)]
+
+
+@pytest.mark.parametrize(("name", "settings"), [*DEFAULTS, *SHARPER_OR_FLATTER])
+def test_single_precision_is_enough(name, settings):
+    raw, _ = unit(96, 32, seed=7)
+    labels = torch.arange(48).repeat(2) if load(name).views == 2 else torch.arange(96) % 12
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        loss = Subject("loss", load(name), settings).make(num_classes=12, embedding_dim=32)
+        for weights in loss.parameters():
+            if weights.ndim > 1:  # cross entropy has no gradient at the zeros that it starts from
+                torch.nn.init.normal_(weights)
+        loss, vectors = loss.to(dtype), raw.detach().to(dtype).requires_grad_()
+        embeddings = F.normalize(vectors) if loss.normalize else vectors
+        if loss.starts_epochs:
+            loss.start_epoch(embeddings.detach(), labels)
+        pairs = Pairs(embeddings, labels, normalized=loss.normalize)
+        value = value_of(loss, pairs, all_pairs(pairs))
+        assert value.dtype == dtype
+        results.append((value.item(), torch.autograd.grad(value, vectors)[0].double()))
+    (value, gradient), (exact_value, exact_gradient) = results
+    assert value == pytest.approx(exact_value, rel=1e-5)
+    assert (gradient - exact_gradient).norm() < 1e-4 * exact_gradient.norm()
