@@ -76,7 +76,7 @@ class InnerProduct(Distance):
 
     def fit(self, queries, gallery):
         def same(rows):
-            return similarity_rows.astype(np.float64)
+            return rows.astype(np.float64)
 
         return Maps(same, same, symmetric=self.symmetric)
 
