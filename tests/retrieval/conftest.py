@@ -92,13 +92,13 @@ def forced_engine(name: str, *, edge: int = 2040, listed: int = 32, columns: int
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choice, "LARGEST_WIDTH", edge)
         patch.setattr(choice, "_deepest_for_tiles", lambda _: np.inf if name == "tiles" else -1)
-        patch.setattr(choice, "_BYTES_A_LISTED_NEGATIVE", 0)
+        patch.setattr(choice, "_BYTES_PER_LISTED_NEGATIVE", 0)
         patch.setattr(similarity_rows, "_COLUMNS", columns)
         patch.setattr(similarity_rows, "_EDGE_OVER_KEPT", 0 if name == "pairs" else np.inf)
         patch.setattr(similarity_rows, "_LARGEST_EDGE", edge)
         patch.setattr(query_block, "_COLUMNS_A_PRODUCT", min(columns, 7))
         patch.setattr(similarity_rows, "_MOST_ROWS", columns)
-        patch.setattr("dmlbench.retrieval.engine.candidates._BYTES_A_LISTED_NEGATIVE", listed)
+        patch.setattr("dmlbench.retrieval.engine.candidates._BYTES_PER_LISTED_NEGATIVE", listed)
         if name == "torch":
             from dmlbench.retrieval.engine.torch_blocks import rank_on_device
 
