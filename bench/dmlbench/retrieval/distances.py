@@ -106,7 +106,7 @@ class Mahalanobis(Distance):
             of less than full rank (fewer items than dimensions) has an inverse.
 
     Example:
-        >>> from dmlbench.retrieval import evaluate
+        >>> from dmlbench.retrieval import Mahalanobis, evaluate
         >>> train = np.random.default_rng(0).normal(size=(50, 2)) * [1, 100]  # [N, D]
         >>> test = np.array([[0.0, 0.0], [0.0, 50.0], [5.0, 0.0], [5.0, 50.0]])
         >>> by_first = np.array([0, 0, 1, 1])  # the classes differ where the variance is small
@@ -177,7 +177,7 @@ class Matusita(Distance):
 class Bhattacharyya(Matusita):
     """Bhattacharyya distance of distributions: -log sum(sqrt(p q)).
 
-    It falls as the same affinity rises as with `Matusita`: the two rank alike.
+    On normalised distributions it falls as the affinity of `Matusita` rises: the two rank alike.
 
     Example:
         >>> p, q = np.array([[1.0, 1.0]]), np.array([[8.0, 2.0]])
@@ -198,7 +198,7 @@ class KullbackLeibler(Distance):
         epsilon: what to add to every component before normalising again, so that no q is 0.
 
     Example:
-        >>> from dmlbench.retrieval import nearest_neighbours
+        >>> from dmlbench.retrieval import KullbackLeibler, nearest_neighbours
         >>> p, q = np.array([[0.5, 0.5]]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
         >>> nearest_neighbours(p, q, k=3, distance=KullbackLeibler()).index
         array([[2, 1, 0]])

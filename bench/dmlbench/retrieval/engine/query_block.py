@@ -11,7 +11,7 @@ from dmlbench.retrieval.engine.layout import ClassLayout
 from dmlbench.retrieval.engine.task import Figures, Task
 from dmlbench.retrieval.engine.thresholds import above, at_least
 
-_COLUMNS_A_PRODUCT = 2048
+_COLUMNS_PER_PRODUCT = 2048
 _ENTRIES_RANKED_AT_ONCE = 2**16
 _BYTES_PER_RANKED_ENTRY = 40
 
@@ -67,7 +67,7 @@ class QueryBlock:
         return similarity
 
     def _multiply(self, vectors: np.ndarray, start: int, end: int, out: np.ndarray) -> None:
-        step = min(_COLUMNS_A_PRODUCT, self._task.gallery.rows_in(self._task.memory // 8))
+        step = min(_COLUMNS_PER_PRODUCT, self._task.gallery.rows_in(self._task.memory // 8))
         for left in range(start, end, step):
             right = min(left + step, end)
             part = self._task.gallery.part(left, right)

@@ -154,7 +154,7 @@ def _cache() -> Path:
 
 
 def _load_valid(subject: Subject) -> Data:
-    """Return the data if they are what the dataset promises, which is another check's task."""
+    """Return the data if they are what the dataset promises, which another check verifies."""
     try:
         return _load(subject)
     except NotApplicableError:

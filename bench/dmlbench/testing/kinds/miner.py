@@ -38,7 +38,7 @@ def the_ends_of_its_search_spaces_work(subject: Subject) -> None:
 
 
 def embeddings_of_any_length_are_mined_or_refused(subject: Subject) -> None:
-    """A loss may train on embeddings that are not of length 1; a miner that needs it says so."""
+    """A loss may train on embeddings of any length; a miner that needs unit length says so."""
     pairs = Pairs(3 * ORDINARY.embeddings, ORDINARY.labels, normalized=False)
     with case("embeddings that are not of length 1"):
         try:
