@@ -23,7 +23,7 @@ class NoBaseClass(nn.Module):
 
 @found_by("it_is_a_component_of_its_kind")
 class TakesSomethingElse(Sound):
-    """States what there is not."""
+    """States a kind of selection that does not exist."""
 
     takes = "quadruplets"
 

@@ -103,7 +103,7 @@ class ArgmaxOverNothing(SoundTriplets):
 
 @found_by("the_ends_of_its_search_spaces_work")
 class TooMany(Sound):
-    """Takes more neighbours than there may be."""
+    """Takes more neighbours than there may be references."""
 
     def __init__(self, *, neighbours: Annotated[int, IntUniform(1, 500)] = 1):
         self.neighbours = neighbours

@@ -110,7 +110,7 @@ def _safetensors(path: Path) -> Arrays:
         raise ValueError(error) from error
     except (TypeError, AttributeError) as error:  # what it raises for bfloat16 and float8
         raise DataError(
-            f"{path} has a number type that NumPy lacks; save the array as float32."
+            f"{path} has numbers of a type that NumPy lacks; save them as float32."
         ) from error
 
 

@@ -7,7 +7,7 @@ Rows are compared in rounds: row i is worse if some row j beats it by more than 
 
 with K rows, n seeds and q the studentized range (Tukey). The worse rows drop out, and the others
 are compared again without them, until none drops out: a model confidence set. The rows that remain
-can't be told from the best. The last two rows are compared by the two-sided paired t-test.
+can't be told from the best. Two rows that remain are compared by the two-sided paired t-test.
 
 The guarantee: in at most 5 of 100 tables is any row that is truly the best, alone or with others,
 called worse. Hsu's comparisons with the best guarantee less: that one best row, fixed beforehand,
