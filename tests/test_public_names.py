@@ -1,10 +1,13 @@
 """What `dmlbench` itself offers, and that it costs nothing to import."""
 
 import ast
+import pkgutil
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -43,3 +46,25 @@ def test_an_import_loads_nothing_heavy():
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout
     assert output.strip() == "[]"
+
+
+def shadowed(package: ModuleType) -> set[str]:
+    """Return the modules of a package whose import would replace something that it offers."""
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    own = {key for key, value in vars(package).items() if not isinstance(value, ModuleType)}
+    return modules & (own | set(getattr(package, "__all__", ())))
+
+
+def test_no_package_offers_a_name_that_one_of_its_modules_has():
+    below = pkgutil.walk_packages(dmlbench.__path__, prefix="dmlbench.")
+    names = ["dmlbench", *(module.name for module in below if module.ispkg)]
+    assert len(names) > 15
+    assert {name: found for name in names if (found := shadowed(import_module(name)))} == {}
+
+
+@pytest.mark.parametrize("offered", [{"estimate": print}, {"__all__": ["estimate"]}])
+def test_a_function_named_as_its_module_is_found(tmp_path, offered):
+    (tmp_path / "estimate.py").touch()
+    package = ModuleType("one_name")
+    vars(package).update(__path__=[str(tmp_path)], **offered)
+    assert shadowed(package) == {"estimate"}

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from support.retrieval_engines import ENGINES, forced_engine
+from support.retrieval_loops import rank_by_loops
 
 from dmlbench import ConfigError, DataError, retrieval
 from dmlbench.retrieval.distances import DISTANCES, as_distance
@@ -68,19 +70,17 @@ def test_inner_products_of_mapped_vectors_rank_as_the_formula(distance, vectors,
 
 
 @pytest.mark.parametrize(("distance", "vectors", "formula"), FORMULAS, ids=NAMES)
-@pytest.mark.parametrize("engine", ["tiles", "rows", "pairs", "torch"])
-def test_metrics_by_a_distance_are_those_of_the_formula(
-    distance, vectors, formula, engine, forced, oracle
-):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_metrics_by_a_distance_are_those_of_the_formula(distance, vectors, formula, engine):
     labels = np.arange(len(vectors)) % 9
-    expected = oracle(
+    expected = rank_by_loops(
         [[-formula(x, y) for y in vectors] for x in vectors],
         labels,
         labels,
         np.arange(len(labels)),
         0,
     )
-    with forced(engine, edge=16):
+    with forced_engine(engine, edge=16):
         result = retrieval.evaluate(vectors, labels, distance=distance, tolerance=1e-9)
     assert result.per_query.best_rank.tolist() == [query.best_rank for query in expected]
     assert result.per_query.hits.tolist() == [query.hits for query in expected]

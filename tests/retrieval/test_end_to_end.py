@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.retrieval_engines import ENGINES, forced_engine
+from support.retrieval_loops import rank_by_loops, require_equal
 
 from dmlbench import retrieval
 from dmlbench.retrieval.engine import products
-
-ENGINES = ["tiles", "rows", "pairs", "torch"]
 
 
 def classes_with_noise(rng, items=300, classes=40, dimension=16, noise=1.0):
@@ -38,7 +38,7 @@ def cosines(embeddings):
     scale=st.sampled_from([1e-30, 1.0, 1e30]),
 )
 def test_figures_lie_where_float64_similarities_put_them(
-    engine, seed, dimension, duplicated, dtype, scale, forced, oracle
+    engine, seed, dimension, duplicated, dtype, scale
 ):
     """float32 may move a similarity by less than the tolerance, so a rank by what that can do."""
     rng = np.random.default_rng(seed)
@@ -49,9 +49,9 @@ def test_figures_lie_where_float64_similarities_put_them(
     if dtype is not np.float16:
         embeddings *= dtype(scale)
     similarity, own = cosines(embeddings.astype(np.float64) / scale), np.arange(len(labels))
-    lowest = oracle(similarity, labels, labels, own, 2e-6 - 1e-6)
-    highest = oracle(similarity, labels, labels, own, 2e-6 + 1e-6)
-    with forced(engine, edge=24, columns=17):
+    lowest = rank_by_loops(similarity, labels, labels, own, 2e-6 - 1e-6)
+    highest = rank_by_loops(similarity, labels, labels, own, 2e-6 + 1e-6)
+    with forced_engine(engine, edge=24, columns=17):
         result = retrieval.evaluate(embeddings, labels, tolerance=2e-6).per_query
     for query, (low, high) in enumerate(zip(lowest, highest, strict=True)):
         assert low.relevant == result.relevant[query]
@@ -66,19 +66,19 @@ def test_figures_lie_where_float64_similarities_put_them(
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), duplicated=st.booleans())
-def test_float64_precision_gives_the_float64_oracle(seed, duplicated, oracle, assert_matches):
+def test_float64_precision_gives_the_float64_oracle(seed, duplicated):
     rng = np.random.default_rng(seed)
     embeddings, labels = classes_with_noise(rng, 50, 9, 4)
     if duplicated:
         embeddings = embeddings[rng.integers(0, 20, len(embeddings))]
     result = retrieval.evaluate(embeddings, labels, precision="float64")
-    expected = oracle(cosines(embeddings), labels, labels, np.arange(len(labels)), 1e-6)
-    assert_matches(result.per_query, expected)
+    expected = rank_by_loops(cosines(embeddings), labels, labels, np.arange(len(labels)), 1e-6)
+    require_equal(result.per_query, expected)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("classes", "noise"), [(60, 0.5), (60, 2.0), (4, 1.0), (150, 30.0)])
-def test_figures_equal_those_of_pytorch_metric_learning(engine, classes, noise, forced):
+def test_figures_equal_those_of_pytorch_metric_learning(engine, classes, noise):
     from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
     embeddings, labels = classes_with_noise(np.random.default_rng(1), 400, classes, 32, noise)
@@ -89,7 +89,7 @@ def test_figures_equal_those_of_pytorch_metric_learning(engine, classes, noise, 
         device=torch.device("cpu"),
     )
     theirs = calculator.get_accuracy(unit, torch.from_numpy(labels))
-    with forced(engine, edge=80, columns=90):
+    with forced_engine(engine, edge=80, columns=90):
         ours = retrieval.evaluate(embeddings, labels)
     assert ours.recall_at[1] == pytest.approx(theirs["precision_at_1"], abs=1e-6)
     assert ours.r_precision == pytest.approx(theirs["r_precision"], abs=1e-6)
@@ -100,9 +100,9 @@ def test_figures_equal_those_of_pytorch_metric_learning(engine, classes, noise, 
 @pytest.mark.parametrize("made_by", ["numpy", "torch"])
 @pytest.mark.parametrize("value", [0.0, 0.3, -1e20, 1e-40])
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
-def test_a_constant_embedding_scores_zero(engine, made_by, value, distance, forced):
+def test_a_constant_embedding_scores_zero(engine, made_by, value, distance):
     labels = np.random.default_rng(0).integers(0, 9, 130)
-    with forced(engine, edge=40, columns=50):
+    with forced_engine(engine, edge=40, columns=50):
         result = retrieval.evaluate(
             np.full((130, 37), value, np.float32),
             labels,
@@ -127,9 +127,9 @@ def test_two_points_for_all_classes_are_tied_but_not_collapsed():
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_separated_classes_score_one(engine, forced):
+def test_separated_classes_score_one(engine):
     embeddings, labels = classes_with_noise(np.random.default_rng(3), noise=1e-3)
-    with forced(engine, edge=64, columns=100):
+    with forced_engine(engine, edge=64, columns=100):
         result = retrieval.evaluate(embeddings, labels)
     assert result.recall_at == {1: 1, 10: 1}
     assert result.r_precision == 1
@@ -172,11 +172,11 @@ def test_rotation_scale_and_order_of_the_items_change_nothing(seed, scale):
 
 
 @pytest.mark.parametrize("engine", ["tiles", "rows", "pairs"])
-def test_the_number_of_threads_changes_no_bit(engine, forced, monkeypatch):
+def test_the_number_of_threads_changes_no_bit(engine, monkeypatch):
     embeddings, labels = classes_with_noise(np.random.default_rng(5), 1500, 100, 32, 2.0)
     results = []
     for threads in (1, 2, 5):
-        with monkeypatch.context() as patch, forced(engine, edge=200, columns=300):
+        with monkeypatch.context() as patch, forced_engine(engine, edge=200, columns=300):
             patch.setattr(
                 products.ThreadpoolController, "info", lambda _, n=threads: [{"num_threads": n}]
             )
@@ -190,9 +190,9 @@ def test_the_number_of_threads_changes_no_bit(engine, forced, monkeypatch):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_gallery_that_is_the_queries_gives_what_self_retrieval_gives(engine, forced):
+def test_a_gallery_that_is_the_queries_gives_what_self_retrieval_gives(engine):
     embeddings, labels = classes_with_noise(np.random.default_rng(6), noise=2.0)
-    with forced(engine, edge=64, columns=100):
+    with forced_engine(engine, edge=64, columns=100):
         alone = retrieval.evaluate(embeddings, labels)
         against_itself = retrieval.evaluate(
             embeddings, labels, embeddings, labels, self_index=np.arange(len(labels))
@@ -214,10 +214,10 @@ def test_classes_count_alike_in_the_per_class_averages():
 
 
 @pytest.mark.parametrize("engine", ["tiles", "rows", "pairs"])
-def test_a_small_memory_budget_gives_the_same_figures(engine, forced):
+def test_a_small_memory_budget_gives_the_same_figures(engine):
     embeddings, labels = classes_with_noise(np.random.default_rng(7), 600, 80, 24, 2.0)
     expected = retrieval.evaluate(embeddings, labels, precision="float64")
-    with forced(engine):
+    with forced_engine(engine):
         small = retrieval.evaluate(embeddings, labels, memory_budget=2**16)
     np.testing.assert_array_equal(small.per_query.hits, expected.per_query.hits)
     assert small.map_at_r == pytest.approx(expected.map_at_r, abs=1e-12)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.retrieval_engines import ENGINES, InnerProduct, forced_engine
+from support.retrieval_loops import rank_by_loops, require_equal
 
 from dmlbench import DataError, retrieval
 from dmlbench.retrieval import Metric
-
-ENGINES = ["tiles", "rows", "pairs", "torch"]
 
 
 @dataclass
@@ -91,18 +91,18 @@ class NDCG(Metric):
         return gains / ideal[relevant - 1]
 
 
-def check(case: Case, engine: str, forced, inner_product, oracle, assert_matches) -> None:
+def check(case: Case, engine: str) -> None:
     similarity = case.queries.astype(np.float64) @ case.gallery.astype(np.float64).T
-    expected = oracle(similarity, case.labels, case.gallery_labels, case.own, case.tolerance)
+    expected = rank_by_loops(similarity, case.labels, case.gallery_labels, case.own, case.tolerance)
     gallery = () if case.self_retrieval else (case.gallery, case.gallery_labels)
-    with forced(engine, edge=case.edge, listed=case.listed, columns=case.columns):
+    with forced_engine(engine, edge=case.edge, listed=case.listed, columns=case.columns):
         for symmetric in {True, not case.self_retrieval}:
             arguments = {
                 "self_index": None if case.self_retrieval else case.own,
                 "precision_at": case.precision_at,
                 "mean_average_precision": engine != "tiles",
                 "metrics": {} if engine == "tiles" else {"ndcg": NDCG()},
-                "distance": inner_product(symmetric),
+                "distance": InnerProduct(symmetric),
                 "tolerance": case.tolerance,
                 "products": case.products,
             }
@@ -111,7 +111,7 @@ def check(case: Case, engine: str, forced, inner_product, oracle, assert_matches
                     retrieval.evaluate(case.queries, case.labels, *gallery, **arguments)
                 return
             result = retrieval.evaluate(case.queries, case.labels, *gallery, **arguments)
-            assert_matches(result.per_query, expected)
+            require_equal(result.per_query, expected)
 
     scored = [query for query in expected if query.relevant]
     assert result.queries == len(expected)
@@ -139,17 +139,13 @@ def check(case: Case, engine: str, forced, inner_product, oracle, assert_matches
 @pytest.mark.parametrize("engine", ENGINES)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(case=cases())
-def test_every_figure_is_that_of_plain_loops(
-    engine, case, forced, inner_product, oracle, assert_matches
-):
-    check(case, engine, forced, inner_product, oracle, assert_matches)
+def test_every_figure_is_that_of_plain_loops(engine, case):
+    check(case, engine)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(case=cases())
-def test_every_figure_is_that_of_plain_loops_on_thousands_of_cases(
-    engine, case, forced, inner_product, oracle, assert_matches
-):
-    check(case, engine, forced, inner_product, oracle, assert_matches)
+def test_every_figure_is_that_of_plain_loops_on_thousands_of_cases(engine, case):
+    check(case, engine)

@@ -49,7 +49,7 @@ def test_a_value_that_is_not_finite_is_named_by_its_row(bad):
 
 
 # Where long doubles are wider than doubles, their values may leave float64.
-WIDE = [(EMBEDDINGS.astype(np.longdouble), LABELS, "64 bits at most")] * (
+WIDE = [(EMBEDDINGS.astype(np.longdouble), LABELS, "at most 64 bits")] * (
     np.dtype(np.longdouble).itemsize > 8
 )
 
@@ -107,7 +107,7 @@ def test_a_wrong_gallery_is_an_error_that_says_what(arguments, message):
     [
         ({"recall_at": (0, 1)}, "recall_at"),
         ({"precision_at": (-1,)}, "precision_at"),
-        ({"precision_at": (10**23,)}, "precision_at must name ranks from 1 to 2147483647"),
+        ({"precision_at": (10**23,)}, "precision_at must hold ranks from 1 to 2147483647"),
         ({"tolerance": -1e-6}, "tolerance"),
         ({"tolerance": np.nan}, "tolerance"),
         ({"memory_budget": 0}, "memory_budget"),

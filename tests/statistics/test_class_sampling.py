@@ -111,9 +111,9 @@ def test_claims_about_new_classes_are_false_in_at_most_5_of_100_tables(rows):
 
 
 def test_too_few_classes_or_a_class_without_a_query_are_refused():
-    with pytest.raises(DataError, match="takes 50 test classes with queries; here are 49"):
+    with pytest.raises(DataError, match="needs 50 test classes, each with a query; 49 of 49"):
         class_noise(np.ones((2, 5, 49)), np.ones(49))
-    with pytest.raises(DataError, match="here are 59"):
+    with pytest.raises(DataError, match="59 of 60"):
         two_way_half_width(np.ones((5, 60)), np.r_[np.ones(59), 0])
-    with pytest.raises(DataError, match="finite sum"):
+    with pytest.raises(DataError, match="one finite sum per class"):
         class_noise(np.full((2, 5, 60), np.nan), np.ones(60))

@@ -67,7 +67,7 @@ class NoDeviation(Sound):
 
 @found_by("its_image_format_is_usable", *EVERY_FEATURE)
 class FormatAsDict(Sound):
-    """Has a dictionary for a format."""
+    """Returns a dictionary as its format."""
 
     def image_format(self):
         return {"channels": 3}
@@ -83,7 +83,7 @@ class NoChannels(Sound):
 
 @found_by("its_image_format_is_usable")
 class TwoChannels(Sound):
-    """Takes images of two channels, which there are not."""
+    """Takes images of two channels, which do not exist."""
 
     def image_format(self):
         return ImageFormat(channels=2)
@@ -91,7 +91,7 @@ class TwoChannels(Sound):
 
 @found_by("its_image_format_is_usable")
 class FourMeans(Sound):
-    """Has a mean too many."""
+    """Has one mean too many."""
 
     def image_format(self):
         return ImageFormat(channels=3, mean=(0.5, 0.5, 0.5, 0.5))
@@ -107,7 +107,7 @@ class Raising(Sound):
 
 @found_by(*EVERY_FEATURE)
 class NoFeatures(Sound):
-    """Does not say how many features it makes."""
+    """Does not state how many features it makes."""
 
     def build(self, shape):
         network = super().build(shape)
@@ -117,7 +117,7 @@ class NoFeatures(Sound):
 
 @found_by("it_makes_a_vector_of_features_of_each_input")
 class WrongFeatures(Sound):
-    """Says that it makes more features than it does."""
+    """States more features than it makes."""
 
     def build(self, shape):
         network = super().build(shape)
@@ -127,7 +127,7 @@ class WrongFeatures(Sound):
 
 @found_by(*EVERY_FEATURE)
 class NoNetwork(Sound):
-    """Returns a function in place of a module."""
+    """Returns a function instead of a module."""
 
     def build(self, shape):
         return super().build(shape).forward
@@ -135,7 +135,7 @@ class NoNetwork(Sound):
 
 @found_by("it_makes_a_vector_of_features_of_each_input")
 class CountInWords(Sound):
-    """Says in words how many features it makes."""
+    """States its number of features in words."""
 
     def build(self, shape):
         network = super().build(shape)
@@ -145,7 +145,7 @@ class CountInWords(Sound):
 
 @found_by("it_makes_a_vector_of_features_of_each_input")
 class DoubleFeatures(Sound):
-    """Makes float64 of float32."""
+    """Turns float32 into float64."""
 
     class Network(Plain):
         def forward(self, inputs):
@@ -154,7 +154,7 @@ class DoubleFeatures(Sound):
 
 @found_by("it_makes_a_vector_of_features_of_each_input")
 class Maps(Sound):
-    """Makes maps in place of vectors."""
+    """Returns maps instead of vectors."""
 
     class Network(Plain):
         def forward(self, inputs):
@@ -175,7 +175,7 @@ class Unseeded(Sound):
 
 @found_by("evaluation_treats_each_item_by_itself")
 class LooksAround(Sound):
-    """Subtracts the mean of the batch, in evaluation too."""
+    """Subtracts the batch mean, even in evaluation mode."""
 
     class Network(Plain):
         def forward(self, inputs):
@@ -185,7 +185,7 @@ class LooksAround(Sound):
 
 @found_by("evaluation_treats_each_item_by_itself", "its_state_is_tensors_that_load_again")
 class DropsAlways(Sound):
-    """Has dropout in evaluation too."""
+    """Has dropout even in evaluation mode."""
 
     class Network(Plain):
         def forward(self, inputs):
@@ -214,7 +214,7 @@ class IdleLayer(Sound):
 
 @found_by("its_inputs_stay_as_they_were")
 class InPlace(Sound):
-    """Works on its inputs themselves."""
+    """Changes its inputs in place."""
 
     class Network(Plain):
         def forward(self, inputs):
@@ -249,7 +249,7 @@ class StrayTensor(Sound):
 
 @found_by("it_computes_where_its_inputs_are")
 class NoDevice(Sound):
-    """Makes a tensor where torch likes it."""
+    """Creates a tensor on torch's default device."""
 
     class Network(Plain):
         def forward(self, inputs):
@@ -258,7 +258,7 @@ class NoDevice(Sound):
 
 @found_by("the_surroundings_stay_as_they_were", "the_same_seed_builds_the_same_network")
 class SetsASeed(Sound):
-    """Seeds torch for everybody."""
+    """Seeds torch for the whole process."""
 
     def build(self, shape):
         torch.manual_seed(1)

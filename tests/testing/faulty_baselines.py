@@ -82,7 +82,7 @@ class DividesByDeviation(Sound):
 
 @found_by("the_same_seed_gives_the_same_embeddings")
 class Unseeded(Sound):
-    """Pays no heed to its seed."""
+    """Ignores its seed."""
 
     def fit(self, X, y):
         self.random_state = None
@@ -91,7 +91,7 @@ class Unseeded(Sound):
 
 @found_by("its_inputs_stay_as_they_were", "the_same_seed_gives_the_same_embeddings")
 class CentresInPlace(Sound):
-    """Works on the items themselves."""
+    """Changes the items in place."""
 
     def fit(self, X, y):
         X -= X.mean(0)
@@ -100,7 +100,7 @@ class CentresInPlace(Sound):
 
 @found_by("the_surroundings_stay_as_they_were")
 class SetsTheEnvironment(Sound):
-    """Asks for threads for everybody."""
+    """Sets the number of threads for the whole process."""
 
     def fit(self, X, y):
         os.environ["OMP_NUM_THREADS"] = "64"
@@ -109,7 +109,7 @@ class SetsTheEnvironment(Sound):
 
 @found_by("it_can_be_cloned")
 class ChangesItsSettings(Sound):
-    """Keeps another number than it was given."""
+    """Stores a different number from the one it was given."""
 
     def __init__(self, n_components: int | None = None, *, random_state: int | None = None):
         super().__init__(n_components, random_state=(random_state or 0) + 1)

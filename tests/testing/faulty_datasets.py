@@ -34,14 +34,14 @@ SOUND = [Sound, SoundAbsent]
 
 @found_by("stated_facts_are_usable")
 class UnknownProtocol(Sound):
-    """Is trained by a protocol that is not there."""
+    """Names a protocol that does not exist."""
 
     protocol = "huge"
 
 
 @found_by("stated_facts_are_usable")
 class RanksInDisorder(Sound):
-    """Has ranks in disorder."""
+    """Has unsorted ranks."""
 
     recall_at = (1, 8, 4)
 
@@ -62,7 +62,7 @@ class WrongHash(Sound):
 
 @found_by("its_archives_can_be_told_from_others")
 class ArchiveElsewhere(Sound):
-    """Names a path in place of a file."""
+    """Names a path instead of a file."""
 
     archives = (Archive("../patterns.tar", md5="0" * 32),)
 
@@ -84,7 +84,7 @@ class MissingWithoutAWord(Sound):
 
 @found_by("missing_says_how_to_get_the_data")
 class NotShipped(SoundAbsent):
-    """Says that it is embedded, and is not."""
+    """Claims to be embedded, but is not."""
 
     embedded = True
 
@@ -133,14 +133,14 @@ class Failing(Sound):
 
 @found_by("it_says_how_many_items_to_expect")
 class Uncounted(Sound):
-    """Does not say how many items it has."""
+    """Does not state how many items it has."""
 
     expected = {}
 
 
 @found_by("it_loads_the_same_data_each_time")
 class Shuffled(Sound):
-    """Comes in another order each time."""
+    """Comes in a different order each time."""
 
     def load(self, data_dir):
         splits = super().load(data_dir)
@@ -150,7 +150,7 @@ class Shuffled(Sound):
 
 @found_by("the_surroundings_stay_as_they_were")
 class SetsASeed(Sound):
-    """Seeds NumPy for everybody."""
+    """Seeds NumPy for the whole process."""
 
     def load(self, data_dir):
         np.random.seed(1)

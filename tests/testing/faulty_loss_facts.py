@@ -1,4 +1,4 @@
-"""Losses with one fault each in what they say of themselves."""
+"""Losses with one fault each in what they state about themselves."""
 
 import sys
 from typing import Annotated
@@ -23,14 +23,14 @@ class NoBaseClass(nn.Module):
 
 @found_by("it_is_a_component_of_its_kind")
 class TakesSomethingElse(Sound):
-    """States what there is not."""
+    """States a kind of selection that does not exist."""
 
     takes = "quadruplets"
 
 
 @found_by("its_signature_can_be_read")
 class UnstorableDefault(Sound):
-    """Has a default that no record can keep."""
+    """Has a default that no record can store."""
 
     def __init__(self, *, weights=frozenset({1, 2})):
         super().__init__()
@@ -67,7 +67,7 @@ class DefaultOutside(Sound):
 
 @found_by("defaults_lie_in_their_search_spaces")
 class NoLogarithm(Sound):
-    """Searches by order of magnitude from 0 on."""
+    """Has a logarithmic search space that starts at 0."""
 
     def __init__(self, *, scale: Annotated[float, LogUniform(0.0, 2.0)] = 1.0):
         super().__init__()
@@ -75,7 +75,7 @@ class NoLogarithm(Sound):
 
 @found_by("defaults_are_of_their_type", "defaults_lie_in_their_search_spaces")
 class TextForANumber(Sound):
-    """Has a text as default of a number."""
+    """Has text as the default of a number."""
 
     def __init__(self, *, scale: Annotated[float, Uniform(0.0, 1.0)] = "0.5"):
         super().__init__()
@@ -91,7 +91,7 @@ class NoSearchSpace(Sound):
 
 @found_by("it_names_its_paper")
 class NoPaper(Sound):
-    """Is from nowhere."""
+    """Names no paper."""
 
     paper = ""
 
@@ -105,7 +105,7 @@ class NegativeRate(Sound):
 
 @found_by("its_default_miner_is_found")
 class UnknownMiner(Sound):
-    """Is used with a miner that is not there."""
+    """Names a miner that is not installed."""
 
     default_miner = "hardest"
 
@@ -119,14 +119,14 @@ class SamplerAlone(Sound):
 
 @found_by("its_paper_sampler_is_found")
 class UnknownSamplerSetting(Sound):
-    """Sets what its sampler doesn't have."""
+    """Sets an argument that its sampler doesn't have."""
 
     paper_sampler = ("m-per-class", {"n": 2})
 
 
 @found_by("trained_as_names_losses_that_are_found")
 class UnknownPartner(Sound):
-    """Is trained with a loss that is not there."""
+    """Names a loss to be trained with that is not installed."""
 
     trained_as = "tripled+0.5*contrastive"
 

@@ -19,7 +19,7 @@ found_by = FAULTS.found_by
 
 @found_by("its_inputs_stay_as_they_were")
 class WritesIntoSimilarities(Sound):
-    """Works on the shared matrix itself."""
+    """Changes the shared matrix in place."""
 
     def forward(self, pairs, selection):
         with torch.no_grad():
@@ -29,7 +29,7 @@ class WritesIntoSimilarities(Sound):
 
 @found_by("the_surroundings_stay_as_they_were")
 class SetsASeed(Sound):
-    """Seeds torch for everybody."""
+    """Seeds torch for the whole process."""
 
     def forward(self, pairs, selection):
         torch.manual_seed(0)
@@ -92,7 +92,7 @@ class StrayTensor(Sound):
 
 @found_by("it_computes_where_its_embeddings_are")
 class NoDevice(Sound):
-    """Makes a tensor where torch likes it."""
+    """Creates a tensor on torch's default device."""
 
     def values(self, pairs):
         scale = torch.full((len(pairs), 1), 4.0).to(pairs.anchors.dtype)
@@ -101,7 +101,7 @@ class NoDevice(Sound):
 
 @found_by("its_memory_grows_with_the_pairs_not_with_the_triplets")
 class Cubic(Sound):
-    """Compares every pair with every pair of the same anchor."""
+    """Compares every pair with every other pair of the same anchor."""
 
     def forward(self, pairs, selection):
         chosen = as_pair_mask(selection, pairs)
@@ -125,7 +125,7 @@ class ListsTriplets(Sound):
 
 @found_by("what_it_adds_to_the_pairs_keeps_each_anchor_in_its_place")
 class MemoryInFront(SoundMemory):
-    """Puts its memory before the batch and forgets to shift the places."""
+    """Puts its memory before the batch and forgets to shift the indices."""
 
     def extend(self, pairs):
         extended = super().extend(pairs)

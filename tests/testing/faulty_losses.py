@@ -50,7 +50,7 @@ class Exits(Sound):
 
 @found_by("its_value_has_a_gradient_to_the_embeddings", *EVERY_VALUE)
 class NotAScalar(Sound):
-    """Returns one number an anchor."""
+    """Returns one number per anchor."""
 
     def forward(self, pairs, selection):
         return super().forward(pairs, selection) + pairs.anchors.sum(1)
@@ -70,7 +70,7 @@ class Detached(Sound):
     "training_by_it_finds_the_classes",
 )
 class LearnsNothing(SoundProxies):
-    """Has a gradient to its proxies alone."""
+    """Has a gradient only for its proxies."""
 
     def forward(self, pairs, selection):
         return F.cross_entropy(pairs.anchors.detach() @ self.proxies.T, pairs.labels)
@@ -87,7 +87,7 @@ class IdleParameter(SoundProxies):
 
 @found_by("odd_batches_give_finite_values_and_gradients", *EVERY_VALUE)
 class RootOfZero(Sound):
-    """Takes the root of a squared distance as it is; that of an anchor to itself is 0."""
+    """Takes the root of squared distances; that of an anchor to itself is 0."""
 
     def values(self, pairs):
         return -(pairs.anchors[:, None] - pairs.references).square().sum(2).sqrt()
@@ -144,7 +144,7 @@ class SquareOnly(Sound):
 
 @found_by("the_order_of_the_references_does_not_matter")
 class ByPosition(Sound):
-    """Weighs references by their place."""
+    """Weights references by their position."""
 
     def values(self, pairs):
         places = torch.arange(len(pairs.references), device=pairs.anchors.device)
@@ -187,7 +187,7 @@ class SinglePrecision(Sound):
 
 @found_by("any_number_of_classes_and_dimensions_will_do")
 class SixClasses(Sound):
-    """Is made for six classes in four dimensions."""
+    """Only works for six classes in four dimensions."""
 
     def __init__(self):
         super().__init__()

@@ -46,7 +46,7 @@ SOUND = [Sound, SoundTriplets]
     "embeddings_of_any_length_are_mined_or_refused",
 )
 class OtherKind(Sound):
-    """Makes triplets and says pairs."""
+    """Returns triplets but states pairs."""
 
     def select(self, pairs):
         return as_triplets(super().select(pairs))
@@ -103,7 +103,7 @@ class ArgmaxOverNothing(SoundTriplets):
 
 @found_by("the_ends_of_its_search_spaces_work")
 class TooMany(Sound):
-    """Takes more neighbours than there may be."""
+    """Takes more neighbours than there may be references."""
 
     def __init__(self, *, neighbours: Annotated[int, IntUniform(1, 500)] = 1):
         self.neighbours = neighbours
@@ -116,7 +116,7 @@ class TooMany(Sound):
 
 @found_by("embeddings_of_any_length_are_mined_or_refused")
 class UnitOnly(Sound):
-    """Has an assertion where it should have a ConfigError."""
+    """Raises an AssertionError instead of a ConfigError."""
 
     def select(self, pairs):
         assert pairs.normalized
@@ -135,7 +135,7 @@ class Unseeded(Sound):
 
 @found_by("it_leaves_the_pairs_as_they_were")
 class WritesIntoSimilarities(Sound):
-    """Works on the shared matrix itself."""
+    """Changes the shared matrix in place."""
 
     def select(self, pairs):
         pairs.similarity[pairs.positive] = -1.0
@@ -144,7 +144,7 @@ class WritesIntoSimilarities(Sound):
 
 @found_by("the_surroundings_stay_as_they_were", "the_same_seed_gives_the_same_selection")
 class SetsASeed(Sound):
-    """Seeds torch for everybody."""
+    """Seeds torch for the whole process."""
 
     def select(self, pairs):
         torch.manual_seed(0)
@@ -153,7 +153,7 @@ class SetsASeed(Sound):
 
 @found_by("it_computes_where_its_embeddings_are")
 class NoDevice(Sound):
-    """Makes a mask where torch likes it."""
+    """Creates a mask on torch's default device."""
 
     def select(self, pairs):
         near = torch.ones(pairs.negative.shape, dtype=torch.bool)
@@ -162,7 +162,7 @@ class NoDevice(Sound):
 
 @found_by("its_memory_grows_with_the_pairs_not_with_the_triplets")
 class Cubic(Sound):
-    """Compares every pair with every pair of the same anchor."""
+    """Compares every pair with every other pair of the same anchor."""
 
     def select(self, pairs):
         behind = pairs.similarity[:, None] >= pairs.similarity[..., None]

@@ -88,7 +88,7 @@ class Endless(Sound):
 
 @found_by("every_batch_is_full_of_item_indices", "odd_inputs_work_or_are_refused")
 class YieldsClasses(Sound):
-    """Yields class ids in place of items."""
+    """Yields class ids instead of items."""
 
     def batches(self, labels, *, batch_size, steps, rng):
         for batch in super().batches(labels, batch_size=batch_size, steps=steps, rng=rng):
@@ -106,7 +106,7 @@ class YieldsLists(Sound):
 
 @found_by("odd_inputs_work_or_are_refused")
 class WithoutReplacement(Sound):
-    """Falls over where there are fewer items than a batch takes."""
+    """Fails where there are fewer items than a batch needs."""
 
     def batches(self, labels, *, batch_size, steps, rng):
         for _ in range(steps):
@@ -139,7 +139,7 @@ class GoesOnWhereItWas(Sound):
 
 @found_by("labels_stay_as_they_were", "every_batch_is_full_of_item_indices")
 class SortsTheLabels(Sound):
-    """Sorts the labels of everybody."""
+    """Sorts the shared labels in place."""
 
     def batches(self, labels, *, batch_size, steps, rng):
         labels.sort()

@@ -56,7 +56,7 @@ def test_what_is_to_be_mended_is_a_paragraph_each_and_the_exit_code_is_1(dmlbenc
     assert result.code == 1
     text = " ".join(result.out.split())
     assert "miner Half: it chooses true positives and true negatives only With an ordinary" in text
-    assert "Choose within pairs.negative, and pass over an anchor" in text
+    assert "Choose within pairs.negative, and skip an anchor" in text
     assert "1 of 2 components to mend." in result.out
     assert "loss Mine:" not in result.out
     assert all(len(line) <= 100 and line == line.rstrip() for line in result.out.splitlines())

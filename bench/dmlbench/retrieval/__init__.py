@@ -1,21 +1,21 @@
 """Exact retrieval metrics with honest ties, in bounded memory.
 
-``retrieval.evaluate(embeddings, labels)`` is the entry. Importing this package is cheap: NumPy,
-torch and faiss load when a name is first used.
+``retrieval.evaluate(embeddings, labels)`` is the entry point. Importing this package is cheap:
+NumPy, torch and faiss load when a name is first used.
 
 The definitions, for a query of class c whose gallery holds R other items of class c:
 
-- A query is never its own neighbour: it is left out of its gallery by index.
+- A query is never its own neighbour: its own row is excluded from its gallery by index.
 - The positives are sorted by similarity; the rank of the j-th best is j plus the number of items of
   other classes that are at least as similar *minus a tolerance*: ties count against the model.
 - Recall@k: 1 if the best positive's rank is at most k.
 - R-Precision: the positives of rank R or better, over R.
 - MAP@R: the sum of j / rank_j over the positives of rank R or better, over R.
-- A query with R = 0 is *lone*: left out of the averages, and counted.
+- A query with R = 0 is *lone*: excluded from the averages, and counted.
 
-Beside it: `nearest_neighbours` for pictures, `knn_accuracy`, `mean_distances`,
-`evaluate_clustering` (NMI, AMI), `evaluate_verification` (ROC, equal error rate, TAR at FAR) and
-`evaluate_approximately` for galleries past memory.
+Also here: `nearest_neighbours` to look at, `knn_accuracy`, `mean_distances`, `evaluate_clustering`
+(NMI, AMI), `evaluate_verification` (ROC, equal error rate, TAR at FAR), and
+`evaluate_approximately` for galleries too large for an exact search.
 """
 
 from importlib import import_module

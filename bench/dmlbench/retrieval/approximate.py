@@ -1,4 +1,4 @@
-"""Approximate search for galleries past memory or patience, with its own error stated."""
+"""Approximate search for galleries too large for an exact one, with its own error stated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dmlbench.retrieval.inputs import Embeddings, Labels
 
 _ROWS_AT_ONCE = 4096
-_ITEMS_A_LIST = 39  # fewer, and faiss warns that its lists are poorly trained
+_ITEMS_PER_LIST = 39  # with fewer, faiss warns that its lists are poorly trained
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class ApproximateResult:
     recall_at: dict[int, float]
     """k -> share of the scored queries with a positive among the first k found."""
     neighbour_recall: float
-    """Share of the exact nearest neighbours that the index found too, on a sample of queries."""
+    """Share of the exact nearest neighbours that the index also found, on a sample of queries."""
     sampled_queries: int
     queries: int
     lone_queries: int
     index: str
-    """The index in the words of faiss, and its search effort."""
+    """faiss's description of the index, and its search effort."""
 
 
 def evaluate_approximately(
@@ -52,21 +52,32 @@ def evaluate_approximately(
     """Return Recall@k by cosine from an approximate faiss index, together with its error.
 
     Args:
-        embeddings: queries ``[Q, D]``; without a gallery each searches all the others.
+        embeddings: queries ``[Q, D]``; without a gallery, each searches all the others.
         labels: their classes ``[Q]``.
-        gallery: what is searched ``[G, D]``.
-        gallery_labels: its classes ``[G]``.
-        recall_at: the k of Recall@k.
+        gallery: the items to search ``[G, D]``.
+        gallery_labels: their classes ``[G]``.
+        recall_at: values of k for Recall@k.
         self_index: each query's own row in the gallery ``[Q]``, -1 if it is not there.
-        method: inverted lists, or a navigable small-world graph.
-        effort: lists probed (there are about 4 sqrt(G)), or width of the search in the graph.
+        method: inverted lists ("ivf"), or a navigable small-world graph ("hnsw").
+        effort: lists to probe (there are about 4 sqrt(G)), or width of the search in the graph.
         sample: queries on which the index is compared with an exact search.
         tolerance: see `evaluate`; ties are seen only among the neighbours that the index found.
-        seed: chooses the sample.
+        seed: of the sample.
 
     Raises:
         DataError: see `read_inputs`; or no query has a positive.
         ConfigError: an argument is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from dmlbench.retrieval import evaluate_approximately
+        >>> embeddings = np.random.default_rng(0).normal(size=(100, 8))  # [Q, D]
+        >>> embeddings[:, 0] += 20 * (np.arange(100) % 2)
+        >>> result = evaluate_approximately(embeddings, np.arange(100) % 2, recall_at=(1,))
+        >>> result.recall_at, result.neighbour_recall
+        ({1: 1.0}, 1.0)
+        >>> result.index
+        'IVF2,Flat, nprobe 2'
     """
     if not recall_at or min(recall_at) < 1 or effort < 1 or sample < 1:
         raise ConfigError("recall_at, effort and sample must all be 1 or more.")
@@ -92,7 +103,7 @@ def _build(vectors: np.ndarray, method: str, effort: int) -> tuple[Any, str]:
     """Return a trained faiss index of unit vectors ``[G, D]`` and its description."""
     import faiss
 
-    lists = max(1, min(int(4 * len(vectors) ** 0.5), len(vectors) // _ITEMS_A_LIST))
+    lists = max(1, min(int(4 * len(vectors) ** 0.5), len(vectors) // _ITEMS_PER_LIST))
     known = {"ivf": f"IVF{lists},Flat", "hnsw": "HNSW32,Flat"}
     if method not in known:
         raise ConfigError(f"method must be one of {sorted(known)}, not {method!r}.")
@@ -107,7 +118,7 @@ def _build(vectors: np.ndarray, method: str, effort: int) -> tuple[Any, str]:
 
 
 def _search(index: Any, inputs: Inputs, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return similarities and rows of `k` neighbours ``[Q, k]``; row -1 for none and for itself."""
+    """Return similarities and rows of `k` neighbours ``[Q, k]``, -1 for none or the query's own."""
     parts = [
         index.search(
             unit_length(inputs.queries[start : start + _ROWS_AT_ONCE]).astype(np.float32), k
@@ -122,9 +133,9 @@ def _search(index: Any, inputs: Inputs, k: int) -> tuple[np.ndarray, np.ndarray]
 def _best_rank(
     inputs: Inputs, similarity: np.ndarray, found: np.ndarray, tolerance: float
 ) -> np.ndarray:
-    """Return the rank of each query's best positive ``[Q]``, past every k if it was not found.
+    """Return the rank of each query's best positive ``[Q]``, beyond every k if it was not found.
 
-    One that is tied with the last item found counts as missed: nobody knows what else is tied.
+    One that is tied with the last item found counts as missed: more items may be tied with it.
     """
     same = inputs.gallery_labels[found] == inputs.labels[:, None]
     best = np.where(same & (found >= 0), similarity, -np.inf).max(axis=1)

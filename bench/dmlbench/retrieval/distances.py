@@ -1,10 +1,10 @@
 """Distances as pairs of maps, after which a larger inner product means a smaller distance.
 
-So every distance is searched at the speed of a matrix product. A `Distance` looks once at the data
-(`fit`) and returns the maps of queries and gallery; see `DISTANCES` for the names.
+So any distance is searched at the speed of a matrix product. A `Distance` looks at the data once
+(`fit`) and returns the maps of queries and gallery; `DISTANCES` has the names.
 
 Mapped vectors are scaled so that similarities stay within about -1 to 1, whatever the unit of the
-embeddings: the tolerance of ties is in that unit.
+embeddings: the tolerance for ties refers to that scale.
 """
 
 from abc import ABC, abstractmethod
@@ -18,23 +18,36 @@ from dmlbench.errors import ConfigError, DataError, nearest
 
 Map = Callable[[np.ndarray], np.ndarray]
 _BYTES_AT_ONCE = 4 * 2**20
-# A spread below this share of the vectors' length is rounding, not distance.
+# A spread below this share of the vectors' length is rounding error, not distance.
 _SMALLEST_SPREAD = 1e-7
 _SAFE_SQUARE = 1e-200
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Maps of rows ``[n, D]`` to float64 rows ``[n, E]``, each row by itself."""
+    """Maps from rows ``[n, D]`` to float64 rows ``[n, E]``, each row independently."""
 
     query: Map
     gallery: Map
     symmetric: bool = True
-    """Whether similarity(a, b) equals similarity(b, a), so that half of the products do."""
+    """Whether similarity(a, b) equals similarity(b, a), so that half of the products suffice."""
 
 
 class Distance(ABC):
-    """A way to compare embeddings."""
+    """A way to compare embeddings.
+
+    Example:
+        >>> class InnerProduct(Distance):
+        ...     name = "inner-product"
+        ...
+        ...     def fit(self, queries, gallery):
+        ...         longest = max(np.linalg.norm(rows, axis=1).max() for rows in (queries, gallery))
+        ...         scaled = lambda rows: rows.astype(np.float64) / longest
+        ...         return Maps(scaled, scaled)
+        >>> maps = InnerProduct().fit(np.array([[3.0, 4.0]]), np.array([[0.0, 5.0]]))
+        >>> maps.query(np.array([[3.0, 4.0]])) @ maps.gallery(np.array([[0.0, 5.0]])).T
+        array([[0.8]])
+    """
 
     name: ClassVar[str]
 
@@ -48,12 +61,19 @@ class Distance(ABC):
 
 
 class Cosine(Distance):
-    """Similarity x.y / (|x| |y|). A vector of zeros is similar to nothing: 0 to everything."""
+    """Similarity x.y / (|x| |y|). A zero vector has similarity 0 to everything.
+
+    Example:
+        >>> queries, gallery = np.array([[3.0, 4.0]]), np.array([[0.0, 2.0], [0.0, 0.0]])
+        >>> maps = Cosine().fit(queries, gallery)
+        >>> maps.query(queries) @ maps.gallery(gallery).T  # [Q, G]
+        array([[0.8, 0. ]])
+    """
 
     name = "cosine"
 
     def fit(self, queries: np.ndarray, gallery: np.ndarray) -> Maps:
-        """Need nothing of the data."""
+        """Return the same maps for any data."""
         return Maps(unit_length, unit_length)
 
 
@@ -61,12 +81,19 @@ class Euclidean(Distance):
     """Similarity -|x - y|^2 / (2 s^2), s the largest distance of a vector from the mean.
 
     As an inner product: (x, -|x|^2 / 2, 1) . (y, 1, -|y|^2 / 2) of centred and scaled vectors.
+
+    Example:
+        >>> rows = np.array([[0.0], [1.0], [4.0], [-1.0]])  # the mean is 1, so s is 3
+        >>> maps = Euclidean().fit(rows, rows)
+        >>> similarity = maps.query(rows[:1]) @ maps.gallery(rows).T
+        >>> np.round(-similarity * 2 * 3**2, 6) + 0.0  # squared distances
+        array([[ 0.,  1., 16.,  1.]])
     """
 
     name = "euclidean"
 
     def fit(self, queries: np.ndarray, gallery: np.ndarray) -> Maps:
-        """Centre at the gallery's mean, scale by the largest length left."""
+        """Centre on the gallery's mean, then scale by the largest remaining length."""
         return _euclidean_maps(queries, gallery, np.asarray)
 
 
@@ -74,9 +101,19 @@ class Mahalanobis(Distance):
     """Euclidean distance after whitening: (x - y)^T C^-1 (x - y).
 
     Args:
-        covariance: C ``[D, D]``, commonly that of the training embeddings.
-        shrinkage: share of the mean variance added to every variance, so that a covariance
-            without full rank (fewer items than dimensions) has an inverse.
+        covariance: C ``[D, D]``, usually that of the training embeddings.
+        shrinkage: share of the mean variance to add to every variance, so that a covariance
+            of less than full rank (fewer items than dimensions) has an inverse.
+
+    Example:
+        >>> from dmlbench.retrieval import Mahalanobis, evaluate
+        >>> train = np.random.default_rng(0).normal(size=(50, 2)) * [1, 100]  # [N, D]
+        >>> test = np.array([[0.0, 0.0], [0.0, 50.0], [5.0, 0.0], [5.0, 50.0]])
+        >>> by_first = np.array([0, 0, 1, 1])  # the classes differ where the variance is small
+        >>> evaluate(test, by_first, distance=Mahalanobis.of(train), recall_at=(1,)).recall_at
+        {1: 1.0}
+        >>> evaluate(test, by_first, distance="euclidean", recall_at=(1,)).recall_at
+        {1: 0.0}
     """
 
     name = "mahalanobis"
@@ -84,7 +121,7 @@ class Mahalanobis(Distance):
     def __init__(self, covariance: np.ndarray, *, shrinkage: float = 1e-6) -> None:
         square = np.asarray(covariance, dtype=np.float64)
         if square.ndim != 2 or square.shape[0] != square.shape[1]:
-            raise DataError(f"A covariance has the shape [D, D], not {list(square.shape)}.")
+            raise DataError(f"A covariance must have the shape [D, D], not {list(square.shape)}.")
         if not np.isfinite(square).all() or not np.allclose(square, square.T):
             raise DataError("A covariance must be finite and symmetric.")
         variances, axes = np.linalg.eigh(square)
@@ -92,20 +129,20 @@ class Mahalanobis(Distance):
             raise DataError("A covariance must be positive semi-definite and not zero.")
         variances = variances.clip(min=0) + shrinkage * variances.mean()
         if variances[0] <= 0:
-            raise DataError("The covariance has no inverse: give it a shrinkage above 0.")
+            raise DataError("The covariance has no inverse: set shrinkage above 0.")
         self.whitening: np.ndarray = axes / np.sqrt(variances)
 
     @classmethod
     def of(cls, embeddings: np.ndarray, *, shrinkage: float = 1e-6) -> "Mahalanobis":
-        """Return the distance by the covariance of `embeddings` ``[N, D]`` (training ones)."""
+        """Return the distance for the covariance of `embeddings` ``[N, D]`` (training ones)."""
         covariance = np.cov(np.asarray(embeddings, dtype=np.float64), rowvar=False)
         return cls(np.atleast_2d(covariance), shrinkage=shrinkage)
 
     def fit(self, queries: np.ndarray, gallery: np.ndarray) -> Maps:
-        """Whiten, then as Euclidean.
+        """Whiten, then proceed as `Euclidean`.
 
         Raises:
-            DataError: the vectors have another dimension than the covariance.
+            DataError: the vectors and the covariance differ in dimension.
         """
         if queries.shape[1] != len(self.whitening):
             raise DataError(
@@ -119,13 +156,20 @@ class Matusita(Distance):
     """Matusita (Hellinger) distance of distributions: sqrt(sum (sqrt(p) - sqrt(q))^2).
 
     It falls as the affinity sum(sqrt(p q)) rises, which is the inner product of square roots.
-    Vectors must not be negative and are normalised to sum 1.
+    Vectors must be non-negative and are normalised to sum to 1.
+
+    Example:
+        >>> p, q = np.array([[1.0, 1.0]]), np.array([[8.0, 2.0]])
+        >>> maps = Matusita().fit(p, q)
+        >>> affinity = maps.query(p) @ maps.gallery(q).T
+        >>> np.round(2 - 2 * affinity, 4)  # the squared distance
+        array([[0.1026]])
     """
 
     name = "matusita"
 
     def fit(self, queries: np.ndarray, gallery: np.ndarray) -> Maps:
-        """Check that the vectors are distributions up to scale."""
+        """Check that the vectors are distributions, up to scale."""
         _check_distributions(queries, gallery, self.name)
         return Maps(_root_of_distribution, _root_of_distribution)
 
@@ -133,7 +177,13 @@ class Matusita(Distance):
 class Bhattacharyya(Matusita):
     """Bhattacharyya distance of distributions: -log sum(sqrt(p q)).
 
-    On normalised distributions it falls with the same affinity as Matusita's: the two rank alike.
+    On normalised distributions it falls as the affinity of `Matusita` rises: the two rank alike.
+
+    Example:
+        >>> p, q = np.array([[1.0, 1.0]]), np.array([[8.0, 2.0]])
+        >>> maps = Bhattacharyya().fit(p, q)
+        >>> np.round(-np.log(maps.query(p) @ maps.gallery(q).T), 4)
+        array([[0.0527]])
     """
 
     name = "bhattacharyya"
@@ -142,10 +192,16 @@ class Bhattacharyya(Matusita):
 class KullbackLeibler(Distance):
     """Divergence of a query p from a gallery item q: sum p log(p / q).
 
-    Vectors must not be negative and are normalised to sum 1.
+    Vectors must be non-negative and are normalised to sum to 1.
 
     Args:
-        epsilon: added to every component before the normalisation, so that no q is 0.
+        epsilon: what to add to every component before normalising again, so that no q is 0.
+
+    Example:
+        >>> from dmlbench.retrieval import KullbackLeibler, nearest_neighbours
+        >>> p, q = np.array([[0.5, 0.5]]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+        >>> nearest_neighbours(p, q, k=3, distance=KullbackLeibler()).index
+        array([[2, 1, 0]])
     """
 
     name = "kullback-leibler"
@@ -188,7 +244,7 @@ DISTANCES: dict[str, type[Distance]] = {
 
 
 def as_distance(distance: str | Distance) -> Distance:
-    """Return the distance of a name; a `Distance` is returned as it is.
+    """Return the distance called `distance`; a `Distance` is returned unchanged.
 
     Raises:
         ConfigError: there is no such distance.
@@ -198,7 +254,7 @@ def as_distance(distance: str | Distance) -> Distance:
     if distance == Mahalanobis.name:
         raise ConfigError(
             "The Mahalanobis distance needs a covariance: in Python, pass "
-            "Mahalanobis.of(train_embeddings)."
+            "distance=Mahalanobis.of(train_embeddings)."
         )
     if distance not in DISTANCES:
         raise ConfigError(f"There is no distance {distance!r}.{nearest(distance, DISTANCES)}")
@@ -206,14 +262,14 @@ def as_distance(distance: str | Distance) -> Distance:
 
 
 def unit_length(rows: np.ndarray) -> np.ndarray:
-    """Return rows of length 1 in float64; rows of zeros stay zeros."""
+    """Return rows scaled to length 1 in float64; zero rows stay zero."""
     exact = rows.astype(np.float64)
     squares = np.einsum("ij,ij->i", exact, exact)
-    lost = np.flatnonzero(~((squares > _SAFE_SQUARE) & (squares < 1 / _SAFE_SQUARE)))
-    if len(lost):  # squares of huge or tiny vectors leave the range: bring these to size first
-        largest = np.abs(exact[lost]).max(axis=1, keepdims=True)
-        exact[lost] /= np.where(largest > 0, largest, 1)
-        squares[lost] = np.einsum("ij,ij->i", exact[lost], exact[lost])
+    unsafe = np.flatnonzero(~((squares > _SAFE_SQUARE) & (squares < 1 / _SAFE_SQUARE)))
+    if len(unsafe):  # the squares of huge or tiny vectors leave the range: rescale these first
+        largest = np.abs(exact[unsafe]).max(axis=1, keepdims=True)
+        exact[unsafe] /= np.where(largest > 0, largest, 1)
+        squares[unsafe] = np.einsum("ij,ij->i", exact[unsafe], exact[unsafe])
     length = np.sqrt(squares)
     length[length == 0] = 1
     exact /= length[:, None]
@@ -225,14 +281,16 @@ def _euclidean_maps(queries: np.ndarray, gallery: np.ndarray, transform: Map) ->
         return transform(rows.astype(np.float64))
 
     longest = spread = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):  # told below
+    with np.errstate(over="ignore", invalid="ignore"):  # reported below
         centre = sum(exact(rows).sum(axis=0) for rows in _parts(gallery)) / len(gallery)
         for part in (*_parts(gallery), *(_parts(queries) if queries is not gallery else ())):
             rows = exact(part)
             longest = max(longest, float(np.linalg.norm(rows, axis=1).max()))
             spread = max(spread, float(np.linalg.norm(rows - centre, axis=1).max()))
     if not np.isfinite(spread):
-        raise DataError("The embeddings are too large: their squares leave the range of float64.")
+        raise DataError(
+            "The embeddings are too large, as their squares overflow float64. Scale them down."
+        )
     scale = max(spread, _SMALLEST_SPREAD * longest) or 1.0
 
     def with_norms(rows: np.ndarray, norm_first: bool) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Embeddings that were made elsewhere, read from the files in which people keep them."""
+"""Embeddings made elsewhere, read from the file formats people keep them in."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,11 +18,21 @@ def read_embeddings(path: Path, labels: Path | None = None) -> tuple[np.ndarray,
     Args:
         path: ``.npz`` or ``.safetensors`` with arrays ``embeddings`` and ``labels``, ``.parquet``
             with columns of these names, or ``.npy`` with the embeddings alone.
-        labels: a ``.npy`` file with the labels, in place of those in `path`.
+        labels: a ``.npy`` file with the labels, instead of those in `path`.
 
     Raises:
-        ConfigError: a file of another type, or labels that are in neither file.
-        DataError: a file that can't be read, or without the arrays, or not a label for each row.
+        ConfigError: the file type is unknown, or neither file has labels.
+        DataError: a file can't be read or lacks an array, or there is not one label per row.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder, "mine.npz")
+        ...     np.savez(path, embeddings=np.ones((3, 2)), labels=np.arange(3))
+        ...     embeddings, labels = read_embeddings(path)
+        >>> embeddings.shape, labels.shape
+        ((3, 2), (3,))
     """
     arrays = _read(path)
     embeddings = _named(arrays, "embeddings", path)
@@ -34,10 +44,10 @@ def read_embeddings(path: Path, labels: Path | None = None) -> tuple[np.ndarray,
 
 
 def _checked(labels: np.ndarray, embeddings: np.ndarray, path: Path) -> np.ndarray:
-    """Return `labels`, of any type.
+    """Return `labels`, which may be of any type.
 
     Raises:
-        DataError: there is not one for each embedding.
+        DataError: there is not exactly one per embedding.
     """
     if labels.ndim != 1 or labels.shape != embeddings.shape[:1]:
         raise DataError(
@@ -49,7 +59,7 @@ def _checked(labels: np.ndarray, embeddings: np.ndarray, path: Path) -> np.ndarr
 
         empty = np.flatnonzero(isna(labels))
         if len(empty):
-            raise DataError(f"{path}: labels has an empty entry, first in row {empty[0]}.")
+            raise DataError(f"{path}: labels have an empty entry, first in row {empty[0]}.")
     return labels
 
 
@@ -59,19 +69,19 @@ def _read(path: Path) -> Arrays:
         raise ConfigError(f"{path}: embeddings are read from {known}, not {path.suffix or 'this'}.")
     try:
         if not path.is_file() and not path.is_dir() and path.exists():  # a pipe may never end
-            raise DataError(f"{path} is no regular file.")
+            raise DataError(f"{path} is not a regular file.")
         return _READERS[path.suffix](path)
     except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror or _line(error)}.") from error
+        raise DataError(f"{path} can't be read: {error.strerror or _one_line(error)}.") from error
     except MemoryError as error:
-        raise DataError(f"{path} does not fit into memory: {_line(error)}") from error
+        raise DataError(f"{path} does not fit into memory: {_one_line(error)}") from error
     except (ValueError, BadZipFile, EOFError, KeyError, RuntimeError) as error:
         raise DataError(
-            f"{path} is damaged or holds objects, not numbers: {_line(error)}"
+            f"{path} is damaged or holds objects, not numbers: {_one_line(error)}"
         ) from error
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
@@ -98,8 +108,10 @@ def _safetensors(path: Path) -> Arrays:
         return load_file(path)
     except SafetensorError as error:
         raise ValueError(error) from error
-    except (TypeError, AttributeError) as error:  # how it says bfloat16 and float8
-        raise DataError(f"{path} has numbers that NumPy lacks; save them as float32.") from error
+    except (TypeError, AttributeError) as error:  # what it raises for bfloat16 and float8
+        raise DataError(
+            f"{path} has numbers of a type that NumPy lacks; save them as float32."
+        ) from error
 
 
 def _parquet(path: Path) -> Arrays:

@@ -1,4 +1,4 @@
-"""`evaluate`: exact Recall@k, R-Precision, MAP@R and more of embeddings."""
+"""`evaluate`: exact Recall@k, R-Precision, MAP@R and other retrieval metrics of embeddings."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
@@ -48,40 +48,52 @@ def evaluate(
 ) -> RetrievalResult:
     """Return the retrieval metrics of queries ``[Q, D]`` in a gallery ``[G, D]``.
 
-    For the same inputs, `memory_budget` and machine the result is the same to the bit, however many
-    threads work.
+    The same inputs, `memory_budget` and machine give the same result to the bit, with any number of
+    threads.
 
     Args:
-        embeddings: the queries; without a gallery each searches all the others.
+        embeddings: queries ``[Q, D]``; without a gallery, each searches all the others.
         labels: their classes ``[Q]``.
-        gallery: what is searched, if not the queries themselves.
-        gallery_labels: its classes ``[G]``.
-        self_index: each query's own place in the gallery ``[Q]``, -1 if it is not there.
-        recall_at: the k of Recall@k.
-        precision_at: the k of precision@k.
-        mean_average_precision: also rank every positive; takes several times longer.
-        metrics: more of them, by name (``"nmi"``) or, of your own, as a mapping from a key to a
-            `Metric`.
-        distance: how embeddings are compared: a name or a `Distance`.
-        tolerance: negatives that are less similar than a positive by no more than this count as
-            more similar. The default is above the float32 error of a product of unit vectors.
-        memory_budget: bytes to use besides the inputs and about 200 bytes an item. (A GPU takes
-            1 GiB and the gallery's vectors of its own memory.)
-        device: where products are made; None means where the embeddings are.
+        gallery: the items to search ``[G, D]``, if not the queries themselves.
+        gallery_labels: their classes ``[G]``.
+        self_index: each query's own row in the gallery ``[Q]``, -1 if it is not there.
+        recall_at: values of k for Recall@k.
+        precision_at: values of k for precision@k.
+        mean_average_precision: also rank every positive, which takes several times longer.
+        metrics: further metrics: names (``"nmi"``), or a mapping from keys to `Metric` objects of
+            your own.
+        distance: how to compare embeddings: a name or a `Distance`.
+        tolerance: a negative ranks above a positive unless it is less similar by more than this.
+            The default exceeds the float32 error of a product of unit vectors.
+        memory_budget: bytes to use on top of the inputs and about 200 bytes per item. (A GPU takes
+            1 GiB of its own memory, plus the gallery's vectors.)
+        device: where to compute the products; None means where the embeddings are.
         products: whose matrix products to use on a CPU; which is faster depends on the machine.
-        precision: of the similarities. float64 is for a check: exact, and many times slower.
+        precision: of the similarities. float64 is meant for checks: exact, and many times slower.
 
     Raises:
         DataError: see `read_inputs`; or no query has a positive.
         ConfigError: an argument is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from dmlbench.retrieval import evaluate
+        >>> embeddings = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.6, 0.5]])  # [Q, D]
+        >>> result = evaluate(embeddings, np.array([0, 0, 1, 1]), recall_at=(1, 3))
+        >>> result.recall_at
+        {1: 0.75, 3: 1.0}
+        >>> result.map_at_r
+        0.75
     """
     for name, ranks in (("recall_at", recall_at), ("precision_at", precision_at)):
         if not all(1 <= k <= _LAST_RANK for k in ranks):
-            raise ConfigError(f"{name} must name ranks from 1 to {_LAST_RANK}, not {list(ranks)}.")
+            raise ConfigError(f"{name} must hold ranks from 1 to {_LAST_RANK}, not {list(ranks)}.")
     if not 0 <= tolerance < np.inf:
         raise ConfigError(f"tolerance must be 0 or more, not {tolerance}.")
     if memory_budget < _SMALLEST_BUDGET:
-        raise ConfigError(f"memory_budget must be {_SMALLEST_BUDGET} bytes or more.")
+        raise ConfigError(
+            f"memory_budget must be at least {_SMALLEST_BUDGET} bytes, not {memory_budget}."
+        )
     for name, value, known in (
         ("products", products, Products),
         ("precision", precision, Precision),
@@ -145,7 +157,7 @@ def _wanted(
 def _map(
     inputs: Inputs, layout: ClassLayout, distance: Distance, memory: int, dtype: np.dtype
 ) -> tuple[MappedVectors, MappedVectors, bool]:
-    """Return mapped queries, the mapped gallery, and whether similarities are symmetric."""
+    """Return the mapped queries, the mapped gallery, and whether similarities are symmetric."""
     maps = distance.fit(inputs.queries, inputs.gallery)
     symmetric = inputs.symmetric and maps.symmetric
     one = symmetric and maps.query is maps.gallery

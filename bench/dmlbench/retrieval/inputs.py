@@ -1,4 +1,4 @@
-"""Reading embeddings and labels: what they may be, and a clear error for what they may not."""
+"""Embeddings and labels as callers pass them: checked, with a clear error for anything wrong."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ class Inputs:
     """Checked inputs. In self-retrieval the gallery *is* the query array."""
 
     queries: np.ndarray
-    """Query embeddings ``[Q, D]``, any real type."""
+    """Query embeddings ``[Q, D]``, of any real type."""
     labels: np.ndarray
     """Class of each query ``[Q]`` (int64)."""
     gallery: np.ndarray
@@ -29,7 +29,7 @@ class Inputs:
     gallery_labels: np.ndarray
     """Class of each gallery item ``[G]`` (int64)."""
     self_index: np.ndarray
-    """Each query's own place in the gallery ``[Q]`` (int64), -1 if it is not there."""
+    """Each query's own row in the gallery ``[Q]`` (int64), -1 if it is not there."""
 
     @property
     def symmetric(self) -> bool:
@@ -54,11 +54,11 @@ def read_inputs(
     gallery_labels: "Labels | None" = None,
     self_index: "Labels | None" = None,
 ) -> Inputs:
-    """Check and return queries and gallery; without a gallery each query searches the others.
+    """Check and return queries and gallery; without a gallery, each query searches the others.
 
     Raises:
-        DataError: a set is empty, shapes don't fit, a value is NaN or infinite, labels are not
-            integers, or a query's own place in the gallery holds another class.
+        DataError: a set is empty, shapes don't match, a value is NaN or infinite, labels are not
+            integers, or a query's own row in the gallery has another class.
     """
     queries = read_embeddings(embeddings, "embeddings")
     query_labels = read_labels(labels, len(queries), "labels")
@@ -83,11 +83,11 @@ def read_inputs(
 
 
 def read_embeddings(embeddings: "Embeddings", name: str) -> np.ndarray:
-    """Return `embeddings` as a real array ``[N, D]`` on the CPU, copied only if it must be.
+    """Return `embeddings` as a real array ``[N, D]`` on the CPU, copied only where necessary.
 
     Raises:
-        DataError: not two-dimensional, empty, not real numbers of 64 bits at most, or a row has
-            NaN or infinity.
+        DataError: they are not two-dimensional, empty, not real numbers of at most 64 bits, or
+            not finite.
     """
     array = _as_array(embeddings, name)
     if array.ndim != 2:
@@ -95,7 +95,7 @@ def read_embeddings(embeddings: "Embeddings", name: str) -> np.ndarray:
     if array.size == 0:
         raise DataError(f"{name} is empty: its shape is {list(array.shape)}.")
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
-        raise DataError(f"{name} must hold real numbers of 64 bits at most, not {array.dtype}.")
+        raise DataError(f"{name} must hold real numbers of at most 64 bits, not {array.dtype}.")
     if array.dtype.kind == "f":
         for start in range(0, len(array), _ROWS_CHECKED_AT_ONCE):
             finite = np.isfinite(array[start : start + _ROWS_CHECKED_AT_ONCE]).all(axis=1)
@@ -111,7 +111,7 @@ def read_labels(labels: "Labels", length: int, name: str) -> np.ndarray:
     """Return `labels` as int64 ``[length]``.
 
     Raises:
-        DataError: not one integer per row.
+        DataError: there is not exactly one integer per row.
     """
     array = _as_array(labels, name)
     if array.shape != (length,):
@@ -142,12 +142,12 @@ def _check_self_index(own: np.ndarray, labels: np.ndarray, gallery_labels: np.nd
     if own.min() < -1 or own.max() >= len(gallery_labels):
         raise DataError(
             f"self_index must lie between -1 and {len(gallery_labels) - 1}, "
-            f"the last row of the gallery; found {own.min()} to {own.max()}."
+            f"the last row of the gallery; it has {own.min()} to {own.max()}."
         )
     wrong = np.flatnonzero((own >= 0) & (gallery_labels[own] != labels))
     if len(wrong):
         query = wrong[0]
         raise DataError(
-            f"Query {query} has class {labels[query]}, but its own place in the gallery "
+            f"Query {query} has class {labels[query]}, but its own row in the gallery "
             f"({own[query]}) has class {gallery_labels[own[query]]}."
         )

@@ -28,24 +28,34 @@ def knn_accuracy(
 ) -> float:
     """Return the share of all queries whose class wins the vote of their `k` nearest neighbours.
 
-    Among classes with equally many votes the one with the nearest neighbour wins. Neighbours of the
-    query's own class come after others that are as similar within `tolerance`, so a constant
+    Where classes have equally many votes, the one with the nearest neighbour wins. Neighbours of
+    the query's own class come after others that are as similar within `tolerance`, so a constant
     embedding gains nothing. With k = 1 this is Recall@1 with lone queries counted as wrong.
 
     Args:
-        embeddings: queries ``[Q, D]``; without a gallery each asks all the others.
+        embeddings: queries ``[Q, D]``; without a gallery, all the others vote on each.
         labels: their classes ``[Q]``.
         gallery: the labelled items that vote ``[G, D]``.
         gallery_labels: their classes ``[G]``.
         k: neighbours that vote.
         self_index: each query's own row in the gallery ``[Q]``, -1 if it is not there.
-        distance: how embeddings are compared: a name or a `Distance`.
+        distance: how to compare embeddings: a name or a `Distance`.
         tolerance: see `evaluate`.
-        memory_budget: bytes to use besides the inputs.
+        memory_budget: bytes to use on top of the inputs.
 
     Raises:
         DataError: see `read_inputs`.
-        ConfigError: the gallery has fewer than `k` items to ask.
+        ConfigError: the gallery has fewer than `k` voters.
+
+    Example:
+        >>> import numpy as np
+        >>> from dmlbench.retrieval import knn_accuracy
+        >>> gallery = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])  # [G, D]
+        >>> queries = np.array([[0.8, 0.3], [0.4, 0.6]])  # [Q, D]
+        >>> knn_accuracy(queries, np.array([7, 9]), gallery, np.array([7, 7, 9]), k=1)
+        1.0
+        >>> knn_accuracy(queries, np.array([7, 9]), gallery, np.array([7, 7, 9]), k=3)
+        0.5
     """
     inputs = read_inputs(embeddings, labels, gallery, gallery_labels, self_index)
     check_k(k, inputs)

@@ -1,4 +1,4 @@
-"""Mean cosine distance over all positive and all negative pairs, without making the pairs."""
+"""Mean cosine distance over all positive and all negative pairs, without forming the pairs."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,15 +24,22 @@ def mean_distances(embeddings: "Embeddings", labels: "Labels") -> MeanDistances:
     """Return the mean cosine distances of positive and of negative pairs, each pair once.
 
     The similarities within a class sum to the squared length of the sum of its unit vectors, so
-    O(N D) additions in float64 do for the N (N - 1) / 2 pairs. A vector of zeros has similarity 0
-    to everything. Where there is no pair of a kind its mean is 0, as that of an empty sum.
+    O(N D) additions in float64 cover all N (N - 1) / 2 pairs. A zero vector has similarity 0 to
+    everything. A mean over no pairs is 0.
 
     Args:
         embeddings: ``[N, D]``.
         labels: classes ``[N]``.
 
     Raises:
-        DataError: empty, not finite, or lengths that don't fit.
+        DataError: the input is empty or not finite, or the lengths differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from dmlbench.retrieval import mean_distances
+        >>> embeddings = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])  # [N, D]
+        >>> mean_distances(embeddings, np.array([0, 0, 1]))
+        MeanDistances(positive=0.0, negative=1.0)
     """
     vectors = read_embeddings(embeddings, "embeddings")
     classes, member_of, size = np.unique(

@@ -1,4 +1,4 @@
-"""Nearest neighbours themselves, for pictures and votes."""
+"""The nearest neighbours themselves, to show or to vote."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,19 +33,29 @@ def nearest_neighbours(
     distance: str | Distance = "cosine",
     memory_budget: int = 256 * 2**20,
 ) -> Neighbours:
-    """Return the `k` nearest gallery items of each query, exactly; equal ones by their row.
+    """Return the exact `k` nearest gallery items of each query; ties are in gallery order.
 
     Args:
-        embeddings: queries ``[Q, D]``; without a gallery each searches all the others.
-        gallery: what is searched ``[G, D]``.
-        k: neighbours of each query.
+        embeddings: queries ``[Q, D]``; without a gallery, each searches all the others.
+        gallery: the items to search ``[G, D]``.
+        k: neighbours per query.
         self_index: each query's own row in the gallery ``[Q]``, -1 if it is not there.
-        distance: how embeddings are compared: a name or a `Distance`.
-        memory_budget: bytes to use besides inputs and result.
+        distance: how to compare embeddings: a name or a `Distance`.
+        memory_budget: bytes to use on top of inputs and result.
 
     Raises:
         DataError: see `read_inputs`.
         ConfigError: the gallery has fewer than `k` items to find.
+
+    Example:
+        >>> import numpy as np
+        >>> from dmlbench.retrieval import nearest_neighbours
+        >>> embeddings = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])  # [Q, D]
+        >>> found = nearest_neighbours(embeddings, k=2)
+        >>> found.index
+        array([[1, 2],
+               [0, 2],
+               [1, 0]])
     """
     queries = read_embeddings(embeddings, "embeddings")
     no_labels = np.zeros(len(queries), np.int64)
@@ -64,22 +74,22 @@ def nearest_neighbours(
 
 
 def check_k(k: int, inputs: Inputs) -> None:
-    """Refuse a `k` for which some query has too few gallery items.
+    """Refuse a `k` that exceeds the gallery items some query can find.
 
     Raises:
-        ConfigError: as said.
+        ConfigError: it does, or is below 1.
     """
     available = len(inputs.gallery) - int((inputs.self_index >= 0).any())
     if not 1 <= k <= available:
-        raise ConfigError(f"k must be from 1 to {available}, the items to be found, not {k}.")
+        raise ConfigError(f"k must be from 1 to {available}, the items there are to find, not {k}.")
 
 
 def largest(similarity: np.ndarray, k: int) -> np.ndarray:
-    """Return the columns of each row's `k` largest entries, largest first, equal ones by column.
+    """Return the columns of each row's `k` largest entries, largest first; ties by column.
 
     Args:
         similarity: ``[b, G]``.
-        k: entries a row.
+        k: entries per row.
     """
     limit = np.partition(similarity, similarity.shape[1] - k, axis=1)[:, -k]
     row, column = np.nonzero(similarity >= limit[:, None])

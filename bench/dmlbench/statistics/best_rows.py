@@ -1,30 +1,29 @@
 r"""Which rows are worse than the best, when all of them ran with the same seeds.
 
-In rounds: row i is worse if some row j beats it by more than chance in the seeds explains,
+Rows are compared in rounds: row i is worse if some row j beats it by more than seed noise explains,
 
 .. math:: \bar y_j - \bar y_i > c \cdot \mathrm{SE}_{ij}, \qquad
     c = q_{0.95}(K, \nu) / \sqrt 2, \qquad \nu = \lfloor \min(4, K / 2) (n - 1) \rfloor
 
-with K rows, n seeds and q the studentized range (Tukey). The worse rows leave, and the others are
-compared again without them, until none leaves: a model confidence set. Who stays can't be told from
-the best. Two rows that are left are compared by the two-sided paired t-test.
+with K rows, n seeds and q the studentized range (Tukey). The worse rows drop out, and the others
+are compared again without them, until none drops out: a model confidence set. The rows that remain
+can't be told from the best. Two rows that remain are compared by the two-sided paired t-test.
 
-The promise: in at most 5 of 100 tables is any row that is truly the best, alone or with others,
-called worse. Hsu's comparisons with the best promise less: that one best row, fixed beforehand, is
-kept. Where all are equally good, his one-sided Dunnett value calls some of them worse in three of
+The guarantee: in at most 5 of 100 tables is any row that is truly the best, alone or with others,
+called worse. Hsu's comparisons with the best guarantee less: that one best row, fixed beforehand,
+is kept. Where all are equally good, his one-sided Dunnett value calls some worse in three of
 ten tables of 10 rows, and in six of ten of 35 rows (docs/measurements/ranking-errors.md). To keep
 all of them takes the range of all rows, and so Tukey's value.
 
-Our choice, where the books assume that all rows are equally noisy:
+Textbooks assume that all rows are equally noisy; we don't:
 
-- the standard error is the largest of three: from the variance pooled over the rows (as Tukey has
-  it), from the two rows' own variances, both without what a seed does to all rows, and from the
-  paired differences of the two. The first alone is wrong as soon as one row is noisier than the
-  others; the last two alone have so few degrees of freedom that among 35 rows some are small by
-  chance;
-- Tukey has (K - 1)(n - 1) degrees of freedom; we take fewer, so that the promise also holds for
-  unequal noise. Both were chosen by simulation, which is in the documentation; no theorem gives
-  them. A very noisy row makes the comparisons of all others more careful, until it leaves.
+- the standard error is the largest of three: from the variance pooled over the rows (as in Tukey),
+  from the two rows' own variances, both without what a seed does to all rows, and from the paired
+  differences of the two. The first alone is wrong as soon as one row is noisier than the others;
+  the last two alone have so few degrees of freedom that among 35 rows some are small by chance;
+- Tukey has (K - 1)(n - 1) degrees of freedom; we use fewer, so that the guarantee also holds for
+  unequal noise. Both choices come from simulations (see the documentation), not from a theorem. A
+  very noisy row makes the comparisons of all others more conservative, until it drops out.
 
 Sources: Tukey, The Problem of Multiple Comparisons, 1953; Hsu, Simultaneous Confidence Intervals
 for all Distances from the "Best", Annals of Statistics 1981; Hansen, Lunde, Nason, The Model
@@ -46,7 +45,7 @@ LEAST_SEEDS = 5
 """With fewer seeds no row is called worse than another."""
 
 _ROUNDING = 1e-12
-"""Differences of the means that are no differences."""
+"""Differences of means up to this are rounding errors."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +55,32 @@ class Comparison:
     worse: tuple[bool, ...]
     """Whether each row is worse than the best; the others can't be told from it."""
     behind: tuple[Estimate, ...]
-    """By how much each row is behind the highest mean, with what chance explains in the round
-    that decided the row: a 95 % interval for all pairs of that round at once."""
+    """How far each row's mean is below the highest, with the half-width from the round that decided
+    the row: a simultaneous 95 % interval for all pairs of that round."""
     detectable: float | None
-    """The difference of two means from which rows of ordinary noise are told apart, among those
-    of the last round; None if no difference would be, or if there are no two rows."""
+    """The smallest difference of two means that tells rows of ordinary noise apart, among those of
+    the last round; None if no difference would, or if there are fewer than two rows."""
 
 
 def compare(values: NDArray[Any], between: NDArray[Any] | None = None) -> Comparison:
     """Return which of the rows `values` ``[K, n]`` (row by seed, finite) are worse than the best.
 
     Args:
-        values: one value of each row and seed.
-        between: variance ``[K, K]`` that each difference has besides that of the seeds: that of
-            the test classes, where the claim is to hold for others too.
+        values: one value per row and seed.
+        between: variance ``[K, K]`` to add to that of the seeds for each difference: that of the
+            test classes, where the claim is to hold for other classes too.
 
     Raises:
         DataError: there is no row or no seed, or a value is not finite.
+
+    Example:
+        >>> good = np.array([0.81, 0.83, 0.82, 0.80, 0.84])
+        >>> values = np.stack([good, good + [-0.01, 0.01, 0, 0.01, -0.01], good - 0.2])  # [K, n]
+        >>> found = compare(values)
+        >>> found.worse
+        (False, False, True)
+        >>> round(found.behind[2].mean, 3)
+        0.2
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 2 or not values.size or not np.isfinite(values).all():
@@ -84,11 +92,11 @@ def compare(values: NDArray[Any], between: NDArray[Any] | None = None) -> Compar
     least = None
     while seeds > 1 and (stay := np.flatnonzero(~worse)).size > 1:
         besides = None if between is None else between[np.ix_(stay, stay)]
-        lost, width, told = _round(values[stay], besides)
+        lost, width, detectable = _compare_once(values[stay], besides)
         widths[stay] = width[:, int(means[stay].argmax())]
         if seeds < LEAST_SEEDS:
             break
-        worse[stay], least = lost, told
+        worse[stay], least = lost, detectable
         if not lost.any():
             break
     behind = [
@@ -98,10 +106,10 @@ def compare(values: NDArray[Any], between: NDArray[Any] | None = None) -> Compar
     return Comparison(tuple(worse.tolist()), tuple(behind), least)
 
 
-def _round(
+def _compare_once(
     values: NDArray[Any], between: NDArray[Any] | None
 ) -> tuple[NDArray[Any], NDArray[Any], float]:
-    """Return which rows lose to any, what chance explains ``[K, K]``, and for ordinary noise."""
+    """Return which rows lose to any, the half-widths ``[K, K]``, and that for ordinary noise."""
     rows, seeds = values.shape
     means, critical = values.mean(axis=1), critical_value(rows, seeds)
     besides = np.zeros((rows, rows)) if between is None else between
@@ -116,7 +124,7 @@ def _round(
 def variances(values: NDArray[Any]) -> NDArray[Any]:
     """Return the variance ``[..., K]`` of each of the rows ``[..., K, n]`` between seeds.
 
-    What a seed does to all rows is taken out. Their mean is the residual mean square of the two-way
+    What a seed does to all rows is removed. Their mean is the residual mean square of the two-way
     layout.
     """
     rows, seeds = values.shape[-2:]
@@ -140,14 +148,14 @@ def standard_errors(values: NDArray[Any]) -> NDArray[Any]:
 
 @cache
 def critical_value(rows: int, seeds: int) -> float:
-    """Return how many standard errors a difference must be, among `rows` with `seeds` each."""
+    """Return how many standard errors a difference must exceed, among `rows` with `seeds` each."""
     from scipy.optimize import root_scalar
     from scipy.stats import studentized_range, t
 
     alpha = 1 - CONFIDENCE
     freedom = int(min(4, rows / 2) * (seeds - 1))
     above = float(t.isf(alpha / rows / (rows - 1), freedom)) * sqrt(2)  # Bonferroni's
-    found = root_scalar(  # half the time of scipy's own quantile
+    found = root_scalar(  # twice as fast as scipy's own quantile
         lambda value: log(studentized_range.sf(value, rows, freedom) / alpha),
         x0=above,
         x1=0.9 * above,

@@ -1,19 +1,19 @@
-r"""What the choice of test classes is worth: resampling of classes, and of seeds and classes.
+r"""How much the choice of test classes matters: resampling of classes, and of seeds and classes.
 
-Items of one class are alike, so a test set of C classes is a sample of C, however many items it
-has. A metric is a mean over queries, so with the sums :math:`S_{sc}` of its values by seed and
+Items of one class are alike, so a test set of C classes is a sample of size C, however many items
+it has. A metric is a mean over queries, so with the sums :math:`S_{sc}` of its values by seed and
 class and the number :math:`N_c` of queries of each class, a resampled value is a ratio of sums,
 
 .. math:: \frac{\sum_s v_s \sum_c w_c S_{sc}}{\sum_s v_s \sum_c w_c N_c},
 
 where w counts how often each class was drawn and v how often each seed. All rows of a table share
-the draws, so that differences of rows keep what a hard class does to both. Drawn are C - 1 of C
-classes and n - 1 of n seeds, with replacement: with so few seeds, n of n would make their variance
-too small by (n - 1) / n. Half-widths are the standard deviation of 2,000 resampled values times
-Student's quantile. The draws begin from a fixed seed, so equal values have equal half-widths.
+the draws, so that a hard class affects both rows of a difference. We draw C - 1 of C classes and
+n - 1 of n seeds, with replacement: with so few seeds, n of n would shrink their variance by a
+factor of (n - 1) / n. Half-widths are the standard deviation of 2,000 resampled values times
+Student's quantile. The draws start from a fixed seed, so equal values have equal half-widths.
 
-Drawing seeds and classes independently (Owen's pigeonhole bootstrap) is careful: noise of single
-seeds on single classes counts up to three times.
+Drawing seeds and classes independently (Owen's pigeonhole bootstrap) is conservative: noise of
+single seeds on single classes counts up to three times.
 
 Sources: Efron, Bootstrap Methods, Annals of Statistics 1979; McCarthy and Snowden, The Bootstrap
 and Finite Population Sampling, 1985; Owen, The Pigeonhole Bootstrap, Annals of Applied Statistics
@@ -32,30 +32,36 @@ from dmlbench.errors import DataError
 from dmlbench.statistics.intervals import quantile
 
 LEAST_CLASSES = 50
-"""With fewer test classes nothing is said about others: five gave 17 % false claims."""
+"""With fewer test classes we claim nothing about other classes: five gave 17 % false claims."""
 
 RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class ClassNoise:
-    """What another draw of test classes would do to the means of rows over their seeds."""
+    """How another draw of test classes would change the means of rows over their seeds."""
 
     half_widths: NDArray[Any]
-    """Of each row's 95 % interval ``[K]``, the seeds held."""
+    """Of each row's 95 % interval ``[K]``, with the seeds fixed."""
     variances: NDArray[Any]
-    """Of the difference of each two rows ``[K, K]``, the seeds held."""
+    """Of the difference of each pair of rows ``[K, K]``, with the seeds fixed."""
 
 
 def class_noise(totals: NDArray[Any], counts: NDArray[Any]) -> ClassNoise:
-    """Return the test-class noise of rows, by resampling of classes.
+    """Return the test-class noise of rows, by resampling classes.
 
     Args:
-        totals: sums of the metric ``[K, n, C]`` over the queries, by row, seed and class.
+        totals: sums of the metric over the queries, by row, seed and class ``[K, n, C]``.
         counts: queries of each class ``[C]``.
 
     Raises:
-        DataError: there are fewer than `LEAST_CLASSES` classes, or one without a query.
+        DataError: there are fewer than `LEAST_CLASSES` classes, or one has no query.
+
+    Example:
+        >>> totals = np.random.default_rng(0).uniform(4, 6, size=(2, 5, 60))  # [K, n, C]
+        >>> noise = class_noise(totals, np.full(60, 10))
+        >>> noise.half_widths.shape, noise.variances.shape
+        ((2,), (2, 2))
     """
     _check(totals, counts)
     weights = _draws(len(counts), stream=0)
@@ -68,13 +74,13 @@ def class_noise(totals: NDArray[Any], counts: NDArray[Any]) -> ClassNoise:
 
 
 def two_way_half_width(totals: NDArray[Any], counts: NDArray[Any]) -> float | None:
-    """Return half the 95 % interval of a row, or of a difference, for new seeds and new classes.
+    """Return the half-width of a row's, or a difference's, 95 % interval for new seeds and classes.
 
-    Student's quantile has Satterthwaite's degrees of freedom: about n - 1 where the seeds make most
-    of the noise, C - 1 where the classes do.
+    Student's quantile has Satterthwaite's degrees of freedom: about n - 1 where seeds cause most of
+    the noise, C - 1 where classes do.
 
     Args:
-        totals: sums of the metric ``[n, C]`` over the queries by seed and class; of a difference,
+        totals: sums of the metric over the queries, by seed and class ``[n, C]``; for a difference,
             the differences of these sums.
         counts: queries of each class ``[C]``.
 
@@ -82,7 +88,14 @@ def two_way_half_width(totals: NDArray[Any], counts: NDArray[Any]) -> float | No
         None for a single seed.
 
     Raises:
-        DataError: there are fewer than `LEAST_CLASSES` classes, or one without a query.
+        DataError: there are fewer than `LEAST_CLASSES` classes, or one has no query.
+
+    Example:
+        >>> two_way_half_width(np.zeros((5, 60)), np.full(60, 10))  # no noise
+        0.0
+        >>> first, second = np.random.default_rng(0).uniform(4, 6, size=(2, 5, 60))  # [n, C] each
+        >>> 0 < two_way_half_width(first - second, np.full(60, 10)) < 0.1
+        True
     """
     _check(totals[None], counts)
     seeds, classes = totals.shape
@@ -104,7 +117,7 @@ def two_way_half_width(totals: NDArray[Any], counts: NDArray[Any]) -> float | No
 
 @lru_cache(maxsize=4)
 def _draws(number: int, stream: int) -> NDArray[Any]:
-    """Return how often each of `number` things is drawn ``[B, number]``, `number` - 1 in all."""
+    """Return how often each of `number` things is drawn ``[B, number]``, in `number` - 1 draws."""
     rng = np.random.default_rng([stream, number])
     drawn = rng.integers(number, size=(RESAMPLES, number - 1))
     drawn += number * np.arange(RESAMPLES)[:, None]
@@ -115,8 +128,8 @@ def _draws(number: int, stream: int) -> NDArray[Any]:
 def _check(totals: NDArray[Any], counts: NDArray[Any]) -> None:
     if len(counts) < LEAST_CLASSES or not (counts > 0).all():
         raise DataError(
-            f"Test-class noise takes {LEAST_CLASSES} test classes with queries; here are "
-            f"{int((counts > 0).sum())}."
+            f"Test-class noise needs {LEAST_CLASSES} test classes, each with a query; "
+            f"{int((counts > 0).sum())} of {len(counts)} have one."
         )
     if totals.shape[-1] != len(counts) or not np.isfinite(totals).all():
-        raise DataError("Test-class noise takes a finite sum for each class.")
+        raise DataError("Test-class noise needs one finite sum per class.")

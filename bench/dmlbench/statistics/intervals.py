@@ -1,4 +1,4 @@
-"""What the mean of a few values is worth."""
+"""The mean of a few values, and how precisely they determine it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with its Student-t 95 % interval, ``mean - half_width`` to ``mean + …``."""
+    """A mean over seeds with its Student-t 95 % interval, ``mean`` ± ``half_width``."""
 
     mean: float
     half_width: float | None
-    """None for a single value: it has no interval."""
+    """None for a single value, which has no interval."""
     n: int
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Return the mean of `values` ``[n]`` and half the width of its 95 % interval.
+    """Return the mean of `values` ``[n]`` and the half-width of its 95 % interval.
 
     Sums are rounded once, so the order of the values does not matter. Equal values have width 0.
 
@@ -30,13 +30,18 @@ def estimate(values: Sequence[float]) -> Estimate:
 
     Raises:
         DataError: there is no value.
+
+    Example:
+        >>> found = estimate([0.4, 0.5, 0.6])
+        >>> round(found.mean, 3), round(found.half_width, 3), found.n
+        (0.5, 0.248, 3)
     """
     if not values:
-        raise DataError("There is no mean of no values: no seed has finished.")
+        raise DataError("There are no values to average: no seed has finished.")
     n = len(values)
     if n == 1:
         return Estimate(values[0], None, 1)
-    if min(values) == max(values):  # rounding could make their mean another number
+    if min(values) == max(values):  # rounding could make their mean a different number
         return Estimate(values[0], 0.0, n)
     mean = fmean(values)
     variance = fsum((value - mean) ** 2 for value in values) / (n - 1)
@@ -45,7 +50,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 @lru_cache(maxsize=1024)
 def quantile(degrees_of_freedom: float) -> float:
-    """Return half the width of Student's 95 % interval in standard errors."""
+    """Return the half-width of Student's 95 % interval, in standard errors."""
     from scipy.stats import t
 
     return float(t.ppf((1 + CONFIDENCE) / 2, degrees_of_freedom))

@@ -1,13 +1,14 @@
 r"""Ranks of rows over datasets, and how little they tell.
 
-Ranks are given within each dataset, best first, ties their mean. With :math:`D` datasets and
-:math:`K` rows, two mean ranks are told apart from Nemenyi's critical difference on,
+Rows are ranked within each dataset, best first; tied rows get the mean of their ranks. With
+:math:`D` datasets and :math:`K` rows, two mean ranks are told apart if they differ by at least
+Nemenyi's critical difference,
 
 .. math:: q_{0.95}(K, \infty) / \sqrt 2 \cdot \sqrt{K (K + 1) / (6 D)}.
 
-The interval of a mean rank is the percentile bootstrap over datasets, from six on. Fewer give no
-interval worth the name (three have ten different resamples): there the least and the greatest rank
-are all that is said.
+The interval of a mean rank is the percentile bootstrap over datasets, if there are at least six.
+Fewer give no interval worth the name (three have ten different resamples): for those we only give
+the best and the worst rank.
 
 Sources: Nemenyi, Distribution-free Multiple Comparisons, 1963; Demsar, Statistical Comparisons of
 Classifiers over Multiple Data Sets, JMLR 2006; Efron, Bootstrap Methods, Annals of Statistics 1979.
@@ -24,42 +25,50 @@ from dmlbench.errors import DataError
 from dmlbench.statistics.intervals import CONFIDENCE
 
 LEAST_DATASETS = 6
-"""With fewer there is no interval of a mean rank, and no test could reject."""
+"""With fewer datasets a mean rank has no interval, and no test could reject."""
 
 _RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Rows ranked within datasets."""
+    """Rows ranked within datasets; 1 is the best rank."""
 
     ranks: NDArray[Any]
-    """``[D, K]``, 1 for the best."""
+    """By dataset and row ``[D, K]``."""
     means: NDArray[Any]
     """Over the datasets ``[K]``."""
     low: NDArray[Any]
-    """Lower end of each mean's interval ``[K]``; with few datasets the least rank."""
+    """Lower end of each mean's interval ``[K]``; with few datasets, the best rank."""
     high: NDArray[Any]
-    """Upper end; with few datasets the greatest rank."""
+    """Upper end; with few datasets, the worst rank."""
     resampled: bool
-    """Whether `low` and `high` are an interval by resampling datasets."""
+    """Whether `low` and `high` are an interval from resampling datasets."""
     critical: float
-    """From which difference on two mean ranks are told apart."""
+    """Critical difference: the least at which two mean ranks are told apart."""
 
 
 def rank_over(values: NDArray[Any]) -> Ranks:
-    """Return the ranks of rows by `values` ``[D, K]``: means by dataset and row, more is better.
+    """Rank rows by `values` ``[D, K]``: means by dataset and row, where higher is better.
 
     Raises:
-        DataError: there are no two rows or no dataset, or a value is not finite.
+        DataError: there are fewer than two rows, there is no dataset, or a value is not finite.
+
+    Example:
+        >>> found = rank_over(np.array([[0.9, 0.8, 0.7], [0.6, 0.6, 0.1]]))  # [D, K]
+        >>> found.ranks
+        array([[1. , 2. , 3. ],
+               [1.5, 1.5, 3. ]])
+        >>> found.means
+        array([1.25, 1.75, 3.  ])
     """
     from scipy.stats import rankdata, studentized_range
 
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 2 or min(values.shape) < 1 or values.shape[1] < 2:
-        raise DataError("Ranks over datasets take two rows and a dataset.")
+        raise DataError("Ranks over datasets need at least two rows and one dataset.")
     if not np.isfinite(values).all():
-        raise DataError("Only finite values have ranks.")
+        raise DataError("Only finite values can be ranked.")
     datasets, rows = values.shape
     ranks = rankdata(-values, axis=1)
     critical = float(studentized_range.ppf(CONFIDENCE, rows, inf)) / sqrt(2)

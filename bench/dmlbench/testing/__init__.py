@@ -1,7 +1,7 @@
-"""Does a component keep its contract? For authors of plugins, in code and in tests.
+"""The conformance kit: does a component keep its contract? For plugin authors, in code and tests.
 
-A check is a small function with a claim for a name; ``loss.py``, ``miner.py`` and so on hold those
-of each kind. One that fails says what was seen, what must hold, and how to mend it.
+A check is a small function whose name is a claim; ``kinds/`` has one module for each kind of
+component. A check that fails says what it saw, what must hold, and how to mend it.
 
 On the command line: ``dmlbench plugin check``.
 """

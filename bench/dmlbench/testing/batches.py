@@ -1,4 +1,4 @@
-"""Batches that a loss or a miner may meet in training, ordinary and odd ones."""
+"""Batches that a loss or a miner may see in training, ordinary and odd ones."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from dmlbench.testing.subject import EMBEDDING_DIM
 
 
 class Batch(NamedTuple):
-    """Embeddings as a network makes them ``[B, D]``, of any length, and class ids ``[B]``."""
+    """Embeddings as a network outputs them ``[B, D]``, of any length, and class ids ``[B]``."""
 
     embeddings: Tensor
     labels: Tensor
@@ -19,7 +19,7 @@ class Batch(NamedTuple):
     def random(
         cls, items: int, classes: int, dim: int = EMBEDDING_DIM, *, seed: int = 0
     ) -> "Batch":
-        """Return a batch of classes that take turns."""
+        """Return random embeddings of classes that take turns."""
         generator = torch.Generator().manual_seed(seed)
         return cls(torch.randn(items, dim, generator=generator), torch.arange(items) % classes)
 
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
         return Batch(self.embeddings.to(device), self.labels.to(device))
 
     def repeat(self, views: int) -> "Batch":
-        """Return the batch with each item in so many equal views: all first ones come first."""
+        """Return the batch with `views` equal views of each item, all first views first."""
         return Batch(self.embeddings.repeat(views, 1), self.labels.repeat(views))
 
 
@@ -54,7 +54,7 @@ ODD = {
     "duplicates across classes": _odd(torch.cat([_AXES, _AXES]), [0, 0, 1, 1, 2, 2, 3, 3]),
     "zero vectors": _odd(torch.zeros(4, EMBEDDING_DIM), [0, 0, 1, 1]),
 }
-"""Batches in which a formula may divide by zero, take the root of zero or find nothing."""
+"""Batches where a formula may divide by zero, take the root of zero or find nothing."""
 
 
 class Memory(NamedTuple):
@@ -64,12 +64,12 @@ class Memory(NamedTuple):
     labels: Tensor
 
 
-def contents(pairs: Pairs) -> dict[str, Tensor]:
-    """Return all tensors that users of `pairs` share, by name."""
-    return {f"pairs.{name}": getattr(pairs, name).detach() for name in _CONTENTS}
+def shared_tensors(pairs: Pairs) -> dict[str, Tensor]:
+    """Return all tensors of `pairs`, which its users share, by name."""
+    return {f"pairs.{name}": getattr(pairs, name).detach() for name in _SHARED}
 
 
-_CONTENTS = (
+_SHARED = (
     *("anchors", "labels", "references", "reference_labels", "self_index"),
     *("similarity", "squared_distance", "distance", "positive", "negative"),
 )

@@ -1,6 +1,6 @@
-"""What a check says: that all is well, or in words what is wrong and how to mend it.
+"""What a check reports: that all is well, or what is wrong and how to mend it.
 
-A check that fails raises a `PluginError` whose text says what was seen, what must hold, and what to
+A check that fails raises a `PluginError` whose text says what it saw, what must hold, and what to
 do about it.
 """
 
@@ -17,24 +17,24 @@ class ShortcomingError(DmlbenchError):
 
 
 class NotApplicableError(DmlbenchError):
-    """A check does not concern this component. The text says why."""
+    """A check does not apply to this component. The text says why."""
 
 
 class ConformanceWarning(UserWarning):
-    """A `ShortcomingError`, as pytest's users see it."""
+    """A `ShortcomingError`, as users of pytest see it."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found out about a component."""
+    """The result of one check of a component."""
 
     check: str
-    """Name of the check: a claim."""
+    """Name of the check, which is a claim."""
     outcome: Literal["passed", "failed", "warned", "skipped"]
     text: str = ""
     """Advice if it failed or warned, the reason if it was skipped."""
     cause: str = ""
-    """What the component raised and where, if it did: the same may stop several checks."""
+    """What the component raised and where, if it did: one error may stop several checks."""
 
     @property
     def claim(self) -> str:
@@ -44,7 +44,7 @@ class Finding:
 
 @contextmanager
 def case(what: str) -> Iterator[None]:
-    """Say of anything raised inside that it was seen with `what`."""
+    """Note on anything raised inside that it happened with `what`."""
     try:
         yield
     except BaseException as error:
@@ -53,6 +53,6 @@ def case(what: str) -> Iterator[None]:
 
 
 def with_cases(error: BaseException, text: str) -> str:
-    """Return `text` after the cases that `error` was seen in, the outermost first."""
+    """Return `text`, preceded by the cases in which `error` was raised, outermost first."""
     notes = getattr(error, "__notes__", ())
     return f"With {', '.join(reversed(notes))}: {text}" if notes else text

@@ -1,4 +1,4 @@
-"""A step of training, as a loss sees it."""
+"""A training step, as a loss sees it."""
 
 from collections.abc import Iterator
 
@@ -17,18 +17,18 @@ from dmlbench.testing.subject import NUM_CLASSES
 from dmlbench.testing.tensors import require_finite
 
 _LONGEST_WARM_UP = 120
-"""Steps after which a loss with a memory is expected to use it."""
+"""Steps within which a loss with a memory is expected to start using it."""
 
 
 def scaled(loss: Loss, embeddings: Tensor) -> Tensor:
-    """Return embeddings of the length that `loss` trains on."""
+    """Return the embeddings normalised, if `loss` trains on normalised ones."""
     return F.normalize(embeddings) if loss.normalize else embeddings
 
 
-def begin(loss: Loss, batch: Batch = ORDINARY, num_classes: int = NUM_CLASSES) -> None:
-    """Start an epoch in which all items of the batch, and of every other class, are known.
+def start_epoch(loss: Loss, batch: Batch = ORDINARY, num_classes: int = NUM_CLASSES) -> None:
+    """Start an epoch on the items of the batch and of all classes that it lacks.
 
-    Does nothing for a loss that doesn't ask for it.
+    Does nothing if the loss doesn't ask for it.
     """
     if not loss.starts_epochs:
         return
@@ -41,11 +41,11 @@ def begin(loss: Loss, batch: Batch = ORDINARY, num_classes: int = NUM_CLASSES) -
 
 
 def pairs_of(loss: Loss, batch: Batch) -> tuple[Tensor, Pairs]:
-    """Return what a step of training gives to the miner and to `loss`.
+    """Return what a training step passes to the miner and to `loss`.
 
     Returns:
-        The embeddings as the network made them ``[views * B, D]``, with gradient, and their pairs,
-        extended by the loss.
+        The embeddings as the network outputs them ``[views * B, D]``, with gradient, and their
+        pairs, extended by the loss.
     """
     made = batch.repeat(loss.views)
     leaf = made.embeddings.clone().requires_grad_()
@@ -58,7 +58,7 @@ def pairs_with(
     """Return the pairs of a batch with a memory, and with the batch itself if `batch_too`.
 
     Returns:
-        The embeddings with gradient, and the pairs; the loss has not extended them.
+        The embeddings with gradient, and the pairs, not extended by the loss.
     """
     made = batch.repeat(loss.views)
     leaf = made.embeddings.clone().requires_grad_()
@@ -73,7 +73,7 @@ def pairs_with(
 
 
 def selections(loss: Loss, pairs: Pairs) -> Iterator[tuple[str, Selection | None]]:
-    """Yield what a loss may be given for a whole batch, each with its name."""
+    """Yield the selections of a whole batch that a loss may get, each with its name."""
     if loss.takes == "labels":
         yield "no selection", None
     else:
@@ -81,7 +81,7 @@ def selections(loss: Loss, pairs: Pairs) -> Iterator[tuple[str, Selection | None
         yield "all triplets as indices", as_triplets(all_pairs(pairs))
 
 
-def whole(loss: Loss, pairs: Pairs) -> Selection | None:
+def select_all(loss: Loss, pairs: Pairs) -> Selection | None:
     """Return the first of `selections`: all pairs, or None for a loss that takes labels."""
     return next(selections(loss, pairs))[1]
 
@@ -90,12 +90,12 @@ def value_of(loss: Loss, pairs: Pairs, selection: Selection | None) -> Tensor:
     """Return the value of a loss.
 
     Raises:
-        PluginError: it is no scalar with a gradient.
+        PluginError: it is not a scalar with a gradient.
     """
     value = loss(pairs, selection)
     if not isinstance(value, Tensor):
         raise PluginError(
-            f"forward returned {value!r}, a {type(value).__name__}. It must return a tensor, a "
+            f"forward returned {value!r}, a {type(value).__name__}. It must return a tensor: a "
             "scalar with a gradient."
         )
     if value.ndim:
@@ -105,14 +105,14 @@ def value_of(loss: Loss, pairs: Pairs, selection: Selection | None) -> Tensor:
         )
     if not value.requires_grad:
         raise PluginError(
-            "The value of forward has no gradient. Keep it differentiable also where there is "
+            "The value of forward has no gradient. Keep it differentiable even where there is "
             "nothing to learn (masked_mean does), without detach, item or a new tensor."
         )
     return value
 
 
 def gradients(loss: Loss, leaf: Tensor, value: Tensor) -> dict[str, Tensor | None]:
-    """Return the gradients of a value by the embeddings and by the loss's own parameters."""
+    """Return the gradients of a value for the embeddings and for the loss's own parameters."""
     named = {"the embeddings": leaf}
     named |= {
         f"its own parameter {name}": weight
@@ -123,13 +123,13 @@ def gradients(loss: Loss, leaf: Tensor, value: Tensor) -> dict[str, Tensor | Non
     return dict(zip(named, found, strict=True))
 
 
-def some_steps(loss: Loss) -> None:
+def train_briefly(loss: Loss) -> None:
     """Train a loss's own parameters, and fill its memory, from the start of an epoch."""
-    begin(loss)
-    remembers = type(loss).extend is not Loss.extend
-    for step in range(_LONGEST_WARM_UP if remembers else 3):
+    start_epoch(loss)
+    has_memory = type(loss).extend is not Loss.extend
+    for step in range(_LONGEST_WARM_UP if has_memory else 3):
         _, pairs = pairs_of(loss, Batch.random(12, 4, seed=10 + step))
-        backward(value_of(loss, pairs, whole(loss, pairs)))
+        backward(value_of(loss, pairs, select_all(loss, pairs)))
         with torch.no_grad():
             for weight in loss.parameters():
                 if weight.grad is not None:
@@ -138,7 +138,7 @@ def some_steps(loss: Loss) -> None:
 
 
 def require_finite_step(loss: Loss, leaf: Tensor, pairs: Pairs) -> None:
-    """Check value and gradients of a step, whichever way everything is selected.
+    """Check that value and gradients of a step are finite, however everything is selected.
 
     Raises:
         PluginError: they are not finite.

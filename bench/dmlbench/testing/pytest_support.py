@@ -1,4 +1,4 @@
-"""The checks as tests of a plugin's own package."""
+"""The checks as tests in a plugin's own package."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ def conformance_tests(
     settings: Mapping[str, Any] | None = None,
     argument: str | None = None,
 ) -> Callable[..., None]:
-    """Return a test function for pytest, with one case for each check.
+    """Return a test function for pytest, with one case per check.
 
     ::
 
@@ -24,12 +24,12 @@ def conformance_tests(
 
         test_soft_contrastive = conformance_tests("loss", SoftContrastive)
 
-    What could merely be better is a `ConformanceWarning`.
+    What merely could be better is reported as a `ConformanceWarning`.
 
     Args:
         kind: "loss", "miner", "sampler", "backbone", "dataset" or "baseline".
         component: its class.
-        settings: hyper-parameters to check it at, where they are not the defaults.
+        settings: hyper-parameters to check it with, where they differ from the defaults.
         argument: which member of a family, such as ``"resnet18"`` of ``timm``.
     """
     import pytest

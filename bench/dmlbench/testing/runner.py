@@ -1,4 +1,4 @@
-"""Run checks, whatever a component does meanwhile."""
+"""Run checks, whatever a component does in them."""
 
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ _MODULES = {
 
 
 def checks(kind: str) -> tuple[Check, ...]:
-    """Return the checks of a kind of component, in the order in which they are run."""
+    """Return the checks for a kind of component, in the order in which they run."""
     names = ("foundations", "signature", *_MODULES[kind])
     return tuple(check for name in names for check in _checks_in(name))
 
@@ -52,22 +52,36 @@ def check(
     Args:
         kind: "loss", "miner", "sampler", "backbone", "dataset", "baseline" or "metric".
         component: its class.
-        settings: hyper-parameters to check it at, where they are not the defaults.
+        settings: hyper-parameters to check it with, where they differ from the defaults.
         argument: which member of a family, such as ``"resnet18"`` of ``timm``.
 
     Returns:
-        What each check found out. Anything that the component raises is in there.
+        The result of each check. Anything that the component raises is reported there.
+
+    Example:
+        >>> from dmlbench import Miner, PairMask
+        >>> class NoNegatives(Miner):
+        ...     "Chooses positives twice."
+        ...     makes = "pairs"
+        ...
+        ...     def select(self, pairs):
+        ...         return PairMask(pairs.positive, pairs.positive)
+        >>> for finding in check("miner", NoNegatives):
+        ...     if finding.outcome == "failed":
+        ...         print(finding.claim)
+        it chooses true positives and true negatives only
+        embeddings of any length are mined or refused
     """
     return list(examinations(Subject(kind, component, settings or {}, argument)))
 
 
 def examinations(subject: Subject) -> Iterator[Finding]:
-    """Yield what each check finds out about `subject`, one after the other."""
+    """Yield the result of each check of `subject`, one after the other."""
     return (examine(check, subject) for check in checks(subject.kind))
 
 
 def examine(check: Check, subject: Subject) -> Finding:
-    """Return what `check` finds out, if all foundations before it hold."""
+    """Return the result of `check`, which is skipped unless all foundations before it hold."""
     for foundation in _checks_in("foundations"):
         if foundation is check:
             break
@@ -75,7 +89,7 @@ def examine(check: Check, subject: Subject) -> Finding:
         if found.outcome == "skipped":
             return Finding(check.__name__, "skipped", found.text)
         if found.outcome == "failed":
-            return Finding(check.__name__, "skipped", f"Not run: not so that {found.claim}.")
+            return Finding(check.__name__, "skipped", f"Not run: the check {found.claim!r} failed.")
     return _run(check, subject)
 
 
@@ -105,7 +119,7 @@ def _unexpected(error: BaseException, check: Check, subject: Subject) -> Finding
 
 
 def _place(error: BaseException, subject: Subject) -> str:
-    """Return the last line of the component's own file on the way to `error`, else the last."""
+    """Return the last line of the component's own file on the way to `error`, else of any file."""
     frames = traceback.extract_tb(error.__traceback__)
     try:
         home = getsourcefile(subject.component)

@@ -1,4 +1,4 @@
-"""Small components of the kit's own, for what a component under test works together with."""
+"""Small components of the kit's own, for a component under test to work with."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,7 +8,7 @@ from dmlbench.contracts.pairs import PairMask, Pairs, Selection, as_pair_mask, m
 
 
 class PairLoss(Loss):
-    """A loss inside a loss around another one: smooth, by similarity, without parameters."""
+    """A loss for another loss to wrap: smooth, on similarities, without parameters."""
 
     takes = "pairs"
     default_miner = "all-pairs"
@@ -22,5 +22,5 @@ class PairLoss(Loss):
 
 
 def all_pairs(pairs: Pairs) -> PairMask:
-    """Return every positive and every negative: the selection of no mining at all."""
+    """Return every positive and every negative: the selection without any mining."""
     return PairMask(pairs.positive, pairs.negative)

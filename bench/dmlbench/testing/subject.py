@@ -1,4 +1,4 @@
-"""The component that is checked, made as the harness makes it."""
+"""The component under test, made as the harness makes it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -27,20 +27,20 @@ AVAILABLE: Mapping[str, Mapping[str, Any]] = {
     "loss": {"num_classes": NUM_CLASSES, "embedding_dim": EMBEDDING_DIM},
     "baseline": {"random_state": 0},
 }
-"""By kind: what the harness passes by name to a component that asks for it."""
+"""What the harness passes by name to a component that asks for it, by kind."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A class to be checked, with the settings to check it at.
+    """A class to check, with the settings to check it with.
 
     Attributes:
         kind: of component.
         component: its class.
         settings: hyper-parameters that differ from the defaults.
-        argument: what a family gets as its first argument. A loss around another one always gets
-            a small loss of the kit's own.
-        home: the distribution that it is from; "" if none.
+        argument: the first argument of a family. A loss that wraps another one always gets a small
+            loss of the kit's own.
+        home: the distribution that it comes from; "" if none.
         data_dir: the user's data folder, for datasets.
     """
 
@@ -62,11 +62,11 @@ class Subject:
         return hyperparameters(self.component)
 
     def make(self, seed: int = SEED, **available: Any) -> Any:
-        """Return a new object.
+        """Return a new instance.
 
         Args:
-            seed: of torch, from which it may draw initial weights.
-            available: in place of what is passed by name otherwise, such as `num_classes`.
+            seed: of torch's generator, from which it may draw initial weights.
+            available: overrides what is passed by name, such as `num_classes`.
 
         Raises:
             NotApplicableError: it is a family, and no argument was given.
@@ -88,14 +88,14 @@ class Subject:
 
     @property
     def asks(self) -> list[str]:
-        """Return which of the arguments that the harness passes by name it asks for."""
+        """Return those arguments it asks for that the harness passes by name."""
         parameters = signature(self.component).parameters
         return [name for name in AVAILABLE.get(self.kind, {}) if name in parameters]
 
     def at_the_ends(self) -> Iterator[tuple[str, "Subject"]]:
         """Yield the subject with each hyper-parameter in turn at each end of its search space.
 
-        Left out is what the component refuses by a ConfigError: it may know better.
+        Skips settings that the component refuses with a ConfigError: it may know better.
 
         Yields:
             The setting in words, and the subject with it.

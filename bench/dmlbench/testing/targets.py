@@ -1,4 +1,4 @@
-"""What ``dmlbench plugin check TARGET`` names: one component, those of a file, or of a package."""
+"""The target of ``dmlbench plugin check``: one component, or those of a file or a distribution."""
 
 import inspect
 import re
@@ -19,7 +19,7 @@ from dmlbench.testing.subject import Subject
 
 @dataclass(frozen=True)
 class Candidate:
-    """A component that is to be checked."""
+    """A component to check."""
 
     entry: Entry
     component: Any = None
@@ -38,7 +38,7 @@ class Candidate:
         return f"{self.entry.kind} {name}"
 
     def resolve(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return `settings` read as the command line spells them, without the defaults.
+        """Return `settings`, given as on the command line, with parsed values; no defaults.
 
         Raises:
             ConfigError: an unknown name, a wrong value, or a family without its argument.
@@ -50,7 +50,7 @@ class Candidate:
         return {name: values[name] for name in given}
 
     def examine(self, settings: Mapping[str, Any], data_dir: Path | None) -> Iterator[Finding]:
-        """Yield what each check finds out about it."""
+        """Yield the result of each check."""
         if self.component is None:
             yield Finding("it_can_be_loaded", "failed", self.reason)
             return
@@ -68,8 +68,8 @@ class Candidate:
 def candidates(target: str, catalogue: Catalogue) -> list[Candidate]:
     """Return the components that `target` names.
 
-    Understood are, in this order: the name of an installed distribution, ``kind:name``,
-    ``./file.py`` with all that is in it, ``./file.py:Class`` and ``module:Class``.
+    A target is, in this order: the name of an installed distribution, ``kind:name``, ``./file.py``
+    for all its components, ``./file.py:Class`` or ``module:Class``.
 
     Raises:
         ConfigError: it names no component.
@@ -91,9 +91,9 @@ def candidates(target: str, catalogue: Catalogue) -> list[Candidate]:
         return _imported(target)
     distributions = {entry.distribution for entry in catalogue.entries}
     raise ConfigError(
-        f"{target!r} is no installed distribution with components of dmlbench."
+        f"{target!r} is not an installed distribution with components for dmlbench."
         + nearest(target, distributions)
-        + " A component is named as loss:triplet, module:Class or ./file.py:Class."
+        + " Name a component as in loss:triplet, module:Class or ./file.py:Class."
     )
 
 

@@ -1,4 +1,4 @@
-"""What can be seen of a component's tensors from outside."""
+"""What can be observed of a component's tensors from outside."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -13,10 +13,10 @@ from torch.utils._pytree import tree_leaves
 from dmlbench.errors import PluginError
 from dmlbench.testing.findings import ShortcomingError
 
-_KEPT_BY_TORCH = frozenset({"_parameters", "_buffers", "_modules"})
+_MANAGED_BY_TORCH = frozenset({"_parameters", "_buffers", "_modules"})
 
 
-class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
     elements: int = 0
 
     def __torch_dispatch__(
@@ -29,34 +29,34 @@ class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def largest(run: Callable[[], Any]) -> int:
-    """Return the number of elements of the largest tensor that any operation of `run` makes."""
-    seen = _Largest()  # type: ignore[no-untyped-call]
+    """Return the number of elements of the largest tensor that any operation of `run` creates."""
+    seen = _LargestTensor()  # type: ignore[no-untyped-call]
     with seen:
         run()
     return seen.elements
 
 
-def described(value: Any) -> str:
-    """Return what kind of tensor `value` is, in words."""
+def describe(value: Any) -> str:
+    """Return in words what kind of tensor `value` is."""
     if not isinstance(value, Tensor):
         return f"{value!r}, a {type(value).__name__}"
     return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {[*value.shape]}"
 
 
 def require_finite(name: str, tensor: Tensor) -> None:
-    """Check that `tensor` holds no NaN and no infinity.
+    """Check that `tensor` contains no NaN and no infinity.
 
     Raises:
         PluginError: it does.
     """
     wrong = int((~torch.isfinite(tensor)).sum())
     if wrong:
-        number = (
-            f"{wrong} of {tensor.numel()} numbers of {name} are" if tensor.ndim else (f"{name} is")
+        subject = (
+            f"{wrong} of {tensor.numel()} values of {name} are" if tensor.ndim else f"{name} is"
         )
         first = tensor[~torch.isfinite(tensor)].flatten()[0].item()
         raise PluginError(
-            f"{number} not finite ({first}). Look for a division by 0, a logarithm or root of 0, "
+            f"{subject} not finite ({first}). Look for a division by 0, a logarithm or root of 0, "
             "an exponential that overflows, or a mean over nothing."
         )
 
@@ -65,21 +65,21 @@ def require_registered(module: nn.Module) -> None:
     """Check that every tensor of `module` is a parameter or a buffer.
 
     Raises:
-        PluginError: one is a plain attribute, which `.to(device)` and `state_dict` pass over.
+        PluginError: one is a plain attribute, which `.to(device)` and `state_dict` ignore.
     """
     stray = [".".join(filter(None, place)) for place in _stray_tensors(module)]
     if stray:
         raise PluginError(
             f"The attribute {' and '.join(stray)} holds a tensor that is neither a parameter nor a "
             "buffer: .to('cuda') leaves it behind, and a resumed trial starts without it. Use "
-            "register_buffer, or keep no tensor."
+            "register_buffer, or don't store a tensor."
         )
 
 
 def _stray_tensors(module: nn.Module) -> Iterator[tuple[str, str]]:
     for name, part in module.named_modules():
         for key, value in vars(part).items():
-            leaves = tree_leaves(value) if key not in _KEPT_BY_TORCH else ()
+            leaves = tree_leaves(value) if key not in _MANAGED_BY_TORCH else ()
             if any(isinstance(leaf, Tensor) for leaf in leaves):
                 yield name, key
 
@@ -95,15 +95,15 @@ def require_tensors_only(state: Mapping[str, Any]) -> None:
     if other:
         held = ", ".join(f"{name} ({kind})" for name, kind in other.items())
         raise PluginError(
-            f"Its state_dict holds other things than tensors: {held}. Checkpoints are stored "
-            "without pickle: keep numbers in buffers, and leave get_extra_state alone."
+            f"Its state_dict holds more than tensors: {held}. Checkpoints are stored without "
+            "pickle: keep numbers in buffers, and don't use get_extra_state."
         )
 
 
-class _Elsewhere(TorchFunctionMode):
-    """Makes tensors where others can't be used with them, unless it is said on which device.
+class _DefaultToMeta(TorchFunctionMode):
+    """Creates tensors on the meta device, incompatible with others, unless a device is given.
 
-    Scalars are excepted: those of the CPU may meet tensors of a GPU.
+    Scalars are exempt: those on the CPU may be combined with tensors on a GPU.
     """
 
     def __torch_function__(
@@ -119,18 +119,18 @@ class _Elsewhere(TorchFunctionMode):
 
 
 def require_a_device_everywhere(run: Callable[[], Any]) -> None:
-    """Check that `run` makes no tensor, save scalars, without saying on which device.
+    """Check that `run` creates no tensor, except scalars, without giving a device.
 
     Raises:
         ShortcomingError: it does.
     """
     run()
     try:
-        with _Elsewhere():
+        with _DefaultToMeta():
             run()
     except Exception as error:
         raise ShortcomingError(
-            f"It makes a tensor without saying on which device ({str(error).splitlines()[0]}). On "
-            "a GPU that is an error, or a copy at every step: write device=pairs.anchors.device, "
-            "or start from a tensor at hand, as new_zeros and zeros_like do."
+            f"It creates a tensor without giving a device ({str(error).splitlines()[0]}). On a GPU "
+            "that is an error, or a copy at every step: write device=pairs.anchors.device, or "
+            "derive it from a tensor at hand, as new_zeros and zeros_like do."
         ) from error

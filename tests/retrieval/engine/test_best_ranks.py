@@ -4,22 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.retrieval_loops import ranks_by_counting
 
 from dmlbench.retrieval.engine.best_ranks import best_ranks
 
 NONE = -np.inf
 
 
-def by_counting(positives, negatives, tolerance, depth):
-    """Return (place, rank) of the positives of one row that have rank `depth` or better."""
-    ranks = [
-        (place, place + sum(negative >= value - tolerance for negative in negatives))
-        for place, value in enumerate(sorted(positives, reverse=True), start=1)
-    ]
-    return [(place, rank) for place, rank in ranks if rank <= depth]
-
-
-def filled_up(rows, width, rng):
+def padded(rows, width, rng):
     """Return rows of float32 with -inf for what they lack, shuffled."""
     table = np.full((len(rows), width), NONE, np.float32)
     for place, row in enumerate(rows):
@@ -41,10 +33,11 @@ def test_ranks_are_those_counted_one_by_one(data, seed, whole):
     depth = data.draw(st.integers(1, columns + 3))
     kept = columns if whole else min(depth, columns)
     best = [np.sort(row)[::-1][:kept] for row in negatives]
-    found = best_ranks(filled_up(positives, 13, rng), filled_up(best, kept, rng), tolerance, depth)
+    found = best_ranks(padded(positives, 13, rng), padded(best, kept, rng), tolerance, depth)
     for row in range(5):
         here = found.row == row
-        expected = by_counting(positives[row], negatives[row], tolerance, depth)
+        ranks = ranks_by_counting(positives[row], negatives[row], tolerance)
+        expected = [(place, rank) for place, rank in enumerate(ranks, 1) if rank <= depth]
         pairs = zip(found.place[here].tolist(), found.rank[here].tolist(), strict=True)
         assert sorted(pairs) == expected
 

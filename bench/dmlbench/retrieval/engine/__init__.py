@@ -1,1 +1,1 @@
-"""How the ranks of positives are found fast: products in blocks, swept once."""
+"""How the ranks of positives are found fast: products in blocks, each swept once."""

@@ -1,8 +1,8 @@
 """Ranks of the positives that rank high enough to matter, from sorted positives and negatives.
 
-The j-th best positive has rank d or better exactly if it stands above the (d - j + 1)-th best
-negative. So one comparison of two sorted rows tells how many positives those are, and they alone
-are looked up, among the few negatives that can precede them.
+The j-th best positive has rank d or better exactly if it ranks above the (d - j + 1)-th best
+negative. So comparing two sorted rows once gives the number of such positives, and only these are
+looked up, among the few negatives that can precede them.
 """
 
 from typing import NamedTuple
@@ -11,10 +11,10 @@ import numpy as np
 
 
 class Ranked(NamedTuple):
-    """Positives of all rows, the best of a row last."""
+    """Positives of all rows; within a row, the best comes last."""
 
     row: np.ndarray
-    """Which row each belongs to."""
+    """The row each belongs to."""
     place: np.ndarray
     """j of the j-th best positive of its row, counted from 1."""
     rank: np.ndarray
@@ -25,9 +25,9 @@ def best_ranks(positive: np.ndarray, negative: np.ndarray, tolerance: float, dep
     """Return the positives of rank `depth` or better. Both arrays are sorted in place.
 
     Args:
-        positive: all similarities of each row's positives ``[n, P]``, filled up with -inf.
-        negative: the `depth` largest similarities of its negatives, or more ``[n, K]``, filled up
-            with -inf; fewer only if they are all the columns there are, positives' as -inf.
+        positive: all similarities of each row's positives ``[n, P]``, padded with -inf.
+        negative: at least the `depth` largest similarities of its negatives ``[n, K]``, padded
+            with -inf; fewer only if K is the number of all columns, with positives as -inf.
         tolerance: see `thresholds`.
         depth: the last rank that matters.
     """

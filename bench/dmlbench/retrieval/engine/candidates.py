@@ -1,8 +1,8 @@
-"""The list of negatives that may stand above a positive, kept short.
+"""The list of negatives that may rank above a positive, kept short.
 
-A query lists the negatives above its bound. Where `depth` of them stand above its best positive, it
-can have no hit: it then only counts, the negatives at the best positive and above, and those beyond
-a tie with it.
+A query lists the negatives at or above its bound. Once `depth` of them rank above its best
+positive, it can have no hit, and from then on it only counts: the negatives at least as similar as
+the best positive, and those more similar than a tie with it.
 """
 
 import numpy as np
@@ -17,15 +17,16 @@ from dmlbench.retrieval.engine.thresholds import (
 )
 
 _NEVER = np.float32(np.inf)
-_BYTES_A_LISTED_NEGATIVE = 32  # its key twice, while it is sorted, and as much to build it
+_BYTES_PER_LISTED_NEGATIVE = 32  # its key twice while sorting, and as much to build it
 
 
 class Candidates:
     """Bounds, counts and listed negatives of all queries of a task.
 
     Attributes:
-        bound: similarity from which on negatives are listed or counted ``[Q']``.
-        beyond: similarity from which on a negative is no tie with the best positive ``[Q']``.
+        bound: lowest similarity at which a negative is listed or counted ``[Q']``.
+        beyond: lowest similarity at which a negative beats the best positive by more than a tie
+            ``[Q']``.
         counting: whether a query only counts ``[Q']``.
     """
 
@@ -40,7 +41,7 @@ class Candidates:
         self._beyond = np.zeros(total, np.int64)
         self._listed: list[np.ndarray] = []
         self._listed_total = 0
-        self._most_listed = task.memory // _BYTES_A_LISTED_NEGATIVE
+        self._most_listed = task.memory // _BYTES_PER_LISTED_NEGATIVE
         self.bound = np.full(total, _NEVER)
         self.beyond = np.full(total, _NEVER)
         self.counting = np.zeros(total, dtype=bool)
@@ -53,7 +54,7 @@ class Candidates:
             last: one past the last query.
             positive: packed similarities of all positives of these queries, sorted.
             nearest: similarities of each query's best negatives seen so far, ascending
-                ``[last - first, K]``; K is the largest depth, or else each row begins with -inf.
+                ``[last - first, K]``; K is the largest depth, or each row begins with -inf.
         """
         relevant = self._task.layout.relevant[first:last]
         end = np.cumsum(relevant)
@@ -74,15 +75,15 @@ class Candidates:
     def add(
         self, first: int, last: int, at_bound: np.ndarray, beyond: np.ndarray, listed: np.ndarray
     ) -> None:
-        """Add what one tile holds for queries `first` to `last`.
+        """Add what one tile has for queries `first` to `last`.
 
         Args:
             first: first query.
             last: one past the last query.
-            at_bound: negatives at the bound or above it ``[last - first]``; used where a query
-                only counts.
-            beyond: negatives beyond a tie ``[last - first]``; used likewise.
-            listed: packed similarities of the other queries' negatives at the bound or above.
+            at_bound: number of negatives at or above the bound ``[last - first]``; used for
+                queries that only count.
+            beyond: number of negatives beyond a tie ``[last - first]``; used likewise.
+            listed: packed similarities of the other queries' negatives at or above the bound.
         """
         counting = self.counting[first:last]
         self._above[first:last] += at_bound * counting
@@ -130,7 +131,7 @@ class Candidates:
         return figures
 
     def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return all listed keys sorted, and one past the last key of each query."""
+        """Return all listed keys, sorted, and the end of each query's keys (exclusive)."""
         keys = np.concatenate([np.empty(0, np.uint64), *self._listed])
         self._listed = [keys]
         keys.sort()
@@ -139,7 +140,7 @@ class Candidates:
         return keys, end
 
     def shorten(self) -> None:
-        """Keep each query's best `depth` negatives alone, and raise its bound to the last."""
+        """Keep only the best `depth` negatives of each query, and raise its bound to the last."""
         keys, end = self._sorted()
         size = np.diff(end, prepend=0)
         full = np.flatnonzero((size >= self._depth) & (self._depth > 0))

@@ -1,13 +1,13 @@
-"""Which of the ways to rank is taken.
+"""Which engine ranks.
 
 - A GPU, or float64: `torch_blocks`, everything on the device.
 - `tiles` for small classes: the work besides the products grows with R times the gallery.
-- `rows` for large classes: that work hardly depends on R. The rank of every positive, for the
-  average precision of the whole ranking, needs whole rows too.
+- `similarity_rows` for large classes: that work hardly depends on R. The rank of every positive,
+  for the average precision of the whole ranking, also needs whole rows.
 
-Where the queries are the gallery, `tiles` always halves the products, `rows` only while all
-queries fit into memory. So the mean R from which on `rows` is faster differs (measured at 6,000 to
-40,000 items of 128 and 512 dimensions).
+Where the queries are the gallery, tiles always halve the products, rows only if all queries fit
+into memory. So the mean R above which rows are faster differs (measured at 6,000 to 40,000 items of
+128 and 512 dimensions).
 """
 
 from typing import TYPE_CHECKING
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 _DEEPEST_FOR_TILES = 20
 _DEEPEST_IF_BOTH_HALVE = 30
 _DEEPEST_IF_TILES_ALONE_HALVE = 80
-_BYTES_A_TILE_ENTRY = 5
-_BYTES_A_LISTED_NEGATIVE = 64
+_BYTES_PER_TILE_ENTRY = 5
+_BYTES_PER_LISTED_NEGATIVE = 64
 
 
 def rank(task: Task, device: "str | torch.device", precision: str) -> Figures:
-    """Return the figures of every query of the layout, in the way that suits task and device."""
+    """Return the figures of every query of the layout, by the engine that suits task and device."""
     if str(device) != "cpu" or precision == "float64":
         import torch
 
@@ -37,7 +37,7 @@ def rank(task: Task, device: "str | torch.device", precision: str) -> Figures:
         return rank_on_device(task, torch.device(device), getattr(torch, precision))
     edge = min(
         LARGEST_WIDTH,
-        int((task.memory / (4 * _BYTES_A_TILE_ENTRY)) ** 0.5),
+        int((task.memory / (4 * _BYTES_PER_TILE_ENTRY)) ** 0.5),
         task.queries.rows_in(task.memory // 8),
         task.gallery.rows_in(task.memory // 8),
     )
@@ -46,14 +46,14 @@ def rank(task: Task, device: "str | torch.device", precision: str) -> Figures:
         task.whole_ranking
         or depth.mean() > _deepest_for_tiles(task)
         or task.layout.class_size.max() > edge
-        or depth.sum() * _BYTES_A_LISTED_NEGATIVE > task.memory
+        or depth.sum() * _BYTES_PER_LISTED_NEGATIVE > task.memory
     ):
         return rank_by_rows(task)
     return rank_by_tiles(task, edge)
 
 
 def _deepest_for_tiles(task: Task) -> float:
-    """Return the largest mean depth at which `tiles` is the faster way."""
+    """Return the largest mean depth at which tiles are faster."""
     if not task.symmetric:
         return _DEEPEST_FOR_TILES
     return _DEEPEST_IF_BOTH_HALVE if halves_products(task) else _DEEPEST_IF_TILES_ALONE_HALVE

@@ -1,4 +1,4 @@
-"""Queries and gallery in the order of their classes: a query's positives are then one segment."""
+"""Queries and gallery sorted by class, so that a query's positives are one segment."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +11,7 @@ from dmlbench.retrieval.inputs import Inputs
 
 @dataclass(frozen=True)
 class ClassLayout:
-    """Where everything lies once sorted by class. Positions below are in the sorted order."""
+    """Where everything is once sorted by class. Positions refer to the sorted order."""
 
     gallery_order: np.ndarray
     """Gallery items by class ``[G]``."""
@@ -20,17 +20,17 @@ class ClassLayout:
     class_size: np.ndarray
     """Gallery items of each class ``[C]``."""
     query_order: np.ndarray
-    """Queries by class ``[Q']``; in a self-retrieval all, else those that have a positive."""
+    """Queries by class ``[Q']``: all in self-retrieval, else those that have a positive."""
     query_class: np.ndarray
     """Class number of each query in `query_order` ``[Q']``."""
     own_position: np.ndarray
-    """Gallery position of each query itself ``[Q']``, -1 if it is not there."""
+    """Each query's own gallery position ``[Q']``, -1 if it is not there."""
     relevant: np.ndarray
     """R of each query in `query_order` ``[Q']``."""
 
     @cached_property
     def class_end(self) -> np.ndarray:
-        """One past the last gallery position of each class ``[C]``."""
+        """End of each class in the gallery (exclusive) ``[C]``."""
         end: np.ndarray = self.class_start + self.class_size
         return end
 

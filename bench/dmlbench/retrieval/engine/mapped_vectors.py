@@ -1,4 +1,4 @@
-"""Mapped vectors in class order, kept in memory where they fit, made on demand where not."""
+"""Mapped vectors in class order: kept in memory if they fit, else made on demand."""
 
 import sys
 
@@ -14,9 +14,10 @@ class MappedVectors:
 
     Args:
         vectors: embeddings ``[N, D]``.
-        order: the rows to take, in which order ``[M]``.
+        order: which rows to take, and in which order ``[M]``.
         mapping: the distance's map.
-        keep_below: bytes that a mapped copy of all rows may take; else parts are made on demand.
+        keep_below: most bytes that a mapped copy of all rows may take; a larger one is made in
+            parts, on demand.
         dtype: of the mapped rows, float32 or float64.
     """
 
@@ -29,8 +30,8 @@ class MappedVectors:
         self._dtype = dtype
         self._kept: np.ndarray | None = None
         self._width: int = mapping(vectors[:1]).shape[1]
-        self._bytes_a_row = self._width * dtype.itemsize
-        if len(order) * self._bytes_a_row <= keep_below:
+        self._bytes_per_row = self._width * dtype.itemsize
+        if len(order) * self._bytes_per_row <= keep_below:
             self._kept = self._make(0, len(order))
 
     def __len__(self) -> int:
@@ -48,12 +49,12 @@ class MappedVectors:
         return self._make(start, end)
 
     def rows_in(self, memory: int) -> int:
-        """Return how many rows a part may have to take no more than `memory` bytes, 1 at least."""
-        return sys.maxsize if self.kept else max(1, memory // self._bytes_a_row)
+        """Return how many rows, at least 1, a part may have to fit into `memory` bytes."""
+        return sys.maxsize if self.kept else max(1, memory // self._bytes_per_row)
 
     def bytes_of(self, rows: int) -> int:
-        """Return the bytes that a part of so many rows takes."""
-        return 0 if self.kept else rows * self._bytes_a_row
+        """Return the bytes that a part of this many rows takes."""
+        return 0 if self.kept else rows * self._bytes_per_row
 
     def _make(self, start: int, end: int) -> np.ndarray:
         made = np.empty((end - start, self._width), self._dtype)

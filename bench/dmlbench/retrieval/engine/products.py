@@ -1,6 +1,6 @@
-"""Matrix products on several threads, each of which runs its own block from end to end.
+"""Matrix products on several threads, each of which handles its own block from start to finish.
 
-BLAS gets one thread a product, so that the bits of a result do not depend on the number of cores,
+BLAS gets one thread per product, so that the bits of a result do not depend on the number of cores,
 and the work after each product runs in parallel as well.
 """
 
@@ -33,7 +33,7 @@ def multiplier(products: Products) -> Multiply:
 
 
 class Workers(ThreadPoolExecutor):
-    """A pool that tells how many threads it has, and drops waiting work on an error."""
+    """A thread pool that knows its size, and cancels pending work on an error."""
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads, thread_name_prefix="retrieval")
@@ -45,7 +45,7 @@ class Workers(ThreadPoolExecutor):
 
 @contextmanager
 def workers(most: int) -> Iterator[Workers]:
-    """Yield as many threads as BLAS was allowed but no more than `most`; BLAS has one meanwhile."""
+    """Yield as many threads as BLAS may use, at most `most`; BLAS is held to one meanwhile."""
     pools = ThreadpoolController()
     allowed = max((pool["num_threads"] for pool in pools.info()), default=1)
     with pools.limit(limits=1), Workers(max(1, min(allowed, most))) as executor:

@@ -1,4 +1,4 @@
-"""A block of queries that meets the gallery part by part and keeps what its ranks need."""
+"""A block of queries that sees the gallery part by part and keeps what its ranks need."""
 
 import threading
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from dmlbench.retrieval.engine.layout import ClassLayout
 from dmlbench.retrieval.engine.task import Figures, Task
 from dmlbench.retrieval.engine.thresholds import above, at_least
 
-_COLUMNS_A_PRODUCT = 2048
+_COLUMNS_PER_PRODUCT = 2048
 _ENTRIES_RANKED_AT_ONCE = 2**16
-_BYTES_AN_ENTRY_RANKED = 40
+_BYTES_PER_RANKED_ENTRY = 40
 
 
 class QueryBlock:
-    """Queries in class order: all their positives, and of the negatives seen so far the best.
+    """Queries in class order: all their positives, and the best negatives seen so far.
 
-    To be started, then shown every part of the gallery once, in any order and by any thread.
+    Start it, then show it every part of the gallery once, in any order and from any thread.
 
     Args:
         task: what to measure.
@@ -38,14 +38,14 @@ class QueryBlock:
         self._lock = threading.Lock()
 
     def start(self, similarity: np.ndarray | None = None) -> None:
-        """Find the positives; in the similarities to the whole gallery, if they are at hand."""
+        """Find the positives: in the similarities to the whole gallery, if given, else anew."""
         self._positive = self._positives(similarity)
         best = self._positive.max(axis=1, keepdims=True)
         self._least = at_least(best, self._task.tolerance)
         self._beyond = above(best, self._task.tolerance)
 
     def _positives(self, similarity: np.ndarray | None) -> np.ndarray:
-        """Return similarities ``[b, P]``, filled up with -inf; -inf to the query itself too."""
+        """Return similarities ``[b, P]``, padded with -inf; also -inf to the query itself."""
         layout = self._task.layout
         number = layout.query_class[self._queries]
         width = int(layout.class_size[number].max())
@@ -67,14 +67,14 @@ class QueryBlock:
         return similarity
 
     def _multiply(self, vectors: np.ndarray, start: int, end: int, out: np.ndarray) -> None:
-        step = min(_COLUMNS_A_PRODUCT, self._task.gallery.rows_in(self._task.memory // 8))
+        step = min(_COLUMNS_PER_PRODUCT, self._task.gallery.rows_in(self._task.memory // 8))
         for left in range(start, end, step):
             right = min(left + step, end)
             part = self._task.gallery.part(left, right)
             self._task.multiply(vectors, part, out[:, left - start : right - start])
 
     def see(self, left: int, similarity: np.ndarray) -> None:
-        """Take in the similarities ``[b, m]`` to gallery items from `left` on; they are used up."""
+        """Take in the similarities ``[b, m]`` to gallery items from `left` on; overwrites them."""
         items = similarity.shape[1]
         for rows, start, end in self._classes:
             similarity[rows, max(start - left, 0) : max(end - left, 0)] = -np.inf
@@ -92,17 +92,17 @@ class QueryBlock:
             self._nearest = _largest(np.concatenate([self._nearest, best], axis=1), self._kept)
 
     def write(self, figures: Figures) -> None:
-        """Write the figures of these queries, which have seen the whole gallery."""
+        """Write the figures of these queries, once they have seen the whole gallery."""
         scored = self._task.layout.relevant[self._queries] > 0
         figures.best_rank[self._queries] = (self._ahead + 1) * scored
         figures.ties[self._queries] = (self._ahead - self._past_tie) * scored
-        entries = bytes_to_rank(self._task) // _BYTES_AN_ENTRY_RANKED
+        entries = bytes_to_rank(self._task) // _BYTES_PER_RANKED_ENTRY
         step = max(1, entries // (self._positive.shape[1] + self._nearest.shape[1]))
         for first in range(0, len(self._queries), step):
             self._write_hits(slice(first, first + step), figures)
 
     def _write_hits(self, rows: slice, figures: Figures) -> None:
-        """Write what the ranks of the positives say."""
+        """Write the figures that follow from the ranks of the positives."""
         queries = self._queries[rows]
         depth = negatives_kept(self._task, queries)
         row, place, rank = best_ranks(
@@ -132,17 +132,17 @@ class QueryBlock:
 
 
 def bytes_to_rank(task: Task) -> int:
-    """Return how many bytes a block takes to write its figures."""
-    return min(_ENTRIES_RANKED_AT_ONCE * _BYTES_AN_ENTRY_RANKED, task.memory // 4)
+    """Return how many bytes a block needs to write its figures."""
+    return min(_ENTRIES_RANKED_AT_ONCE * _BYTES_PER_RANKED_ENTRY, task.memory // 4)
 
 
 def negatives_kept(task: Task, queries: slice | np.ndarray) -> int:
-    """Return how many negatives of each row may matter."""
+    """Return how many negatives of each row can matter."""
     return len(task.gallery) if task.whole_ranking else max(1, int(task.depth[queries].max()))
 
 
 def _by_class(layout: ClassLayout, queries: np.ndarray) -> Iterator[tuple[slice, int, int]]:
-    """Yield the rows of each class among `queries`, and where it lies in the gallery."""
+    """Yield the rows of each class among `queries`, and where the class is in the gallery."""
     number = layout.query_class[queries]
     edges = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(queries)]
     for first, last in pairwise(edges):
@@ -151,9 +151,9 @@ def _by_class(layout: ClassLayout, queries: np.ndarray) -> Iterator[tuple[slice,
 
 
 def _largest(similarity: np.ndarray, k: int) -> np.ndarray:
-    """Return the `k` largest entries of each row in any order, all if there are no more.
+    """Return the `k` largest entries of each row in any order, or all if there are no more.
 
-    The entries of `similarity` are put in another order.
+    Reorders the entries of `similarity`.
     """
     width = similarity.shape[1]
     if k >= width:

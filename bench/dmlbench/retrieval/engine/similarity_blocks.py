@@ -1,4 +1,4 @@
-"""Blocks of similarities in the order of the inputs, for measures that look at every pair."""
+"""Blocks of similarities in input order, for measures that look at every pair."""
 
 from collections.abc import Iterator
 
@@ -15,10 +15,10 @@ _COLUMNS = 2048
 def similarity_blocks(
     inputs: Inputs, distance: Distance, memory_budget: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield queries and their similarities ``[b, G]`` (float32); -inf to themselves.
+    """Yield queries and their similarities ``[b, G]`` (float32), -inf to themselves.
 
-    The array is overwritten by the next block. Block shapes depend on the number of items and on
-    `memory_budget` (bytes) alone, so results repeat to the bit.
+    The next block overwrites the array. Block shapes depend only on the number of items and on
+    `memory_budget` (bytes), so results repeat to the bit.
     """
     maps = distance.fit(inputs.queries, inputs.gallery)
     items = len(inputs.gallery)

@@ -1,8 +1,8 @@
 """Ranks from rows of similarities, of which every query keeps its best R negatives.
 
-The way for large classes. A block of queries meets the whole gallery, part by part. Or, where the
+The engine for large classes. A block of queries sees the whole gallery, part by part. Or, where the
 queries are the gallery and all of them can keep their best at once, each pair of blocks is
-multiplied once and seen from both sides: half the products.
+multiplied once and used from both sides, for half the products.
 """
 
 import threading
@@ -16,9 +16,9 @@ from dmlbench.retrieval.engine.task import Figures, Task
 
 _COLUMNS = 16384
 _MOST_ROWS = 256
-_MOST_ROWS_IF_GALLERY_IS_MADE = 1024
-_LARGEST_EDGE = 1000  # no multiple of 64, whose columns lie in few lines of a cache
-_EDGE_OVER_KEPT = 4  # with more kept of each pair of blocks, keeping takes longer than products
+_MOST_ROWS_IF_GALLERY_IS_MADE = 1024  # anew for each block, so that fewer blocks pay
+_LARGEST_EDGE = 1000  # a multiple of 64 would map its columns to few cache lines
+_EDGE_OVER_KEPT = 4  # where a pair of blocks keeps more, keeping outweighs the products saved
 
 
 def rank_by_rows(task: Task) -> Figures:
@@ -34,28 +34,28 @@ def rank_by_rows(task: Task) -> Figures:
 def halves_products(task: Task) -> bool:
     """Return whether each pair of blocks is multiplied once: all queries must fit into memory."""
     kept = negatives_kept(task, slice(None))
-    bytes_a_query = 4 * int(task.layout.class_size.max()) + 8 * kept
+    bytes_per_query = 4 * int(task.layout.class_size.max()) + 8 * kept
     return (
         task.symmetric
         and task.gallery.kept
         and _EDGE_OVER_KEPT * kept <= _edge(task)
-        and bytes_a_query * len(task.gallery) <= task.memory // 2
+        and bytes_per_query * len(task.gallery) <= task.memory // 2
     )
 
 
 def _edge(task: Task) -> int:
-    """Return the most queries of a block that is paired."""
+    """Return the largest number of queries in a block that is paired."""
     return min(_LARGEST_EDGE, int((task.memory / 48) ** 0.5))
 
 
 def _rank_blocks(task: Task, figures: Figures) -> None:
-    """Let each block of queries meet the gallery."""
+    """Show the gallery to each block of queries."""
     items, columns = len(task.gallery), min(_COLUMNS, len(task.gallery))
     kept = negatives_kept(task, slice(None))
-    bytes_a_row = 4 * columns + 12 * kept + 8 * int(task.layout.class_size.max())
+    bytes_per_row = 4 * columns + 12 * kept + 8 * int(task.layout.class_size.max())
     most = _MOST_ROWS if task.gallery.kept else _MOST_ROWS_IF_GALLERY_IS_MADE
     most = min(most, task.queries.rows_in(task.memory // 8))
-    rows = int(np.clip(task.memory // (2 * bytes_a_row), 1, most))
+    rows = int(np.clip(task.memory // (2 * bytes_per_row), 1, most))
     scored = np.flatnonzero(task.layout.relevant > 0)
     own = threading.local()
 
@@ -70,12 +70,12 @@ def _rank_blocks(task: Task, figures: Figures) -> None:
             block.see(left, block.multiply(left, min(left + columns, items), own.buffer))
         block.write(figures)
 
-    with workers(task.memory // (rows * bytes_a_row + bytes_to_rank(task))) as pool:
+    with workers(task.memory // (rows * bytes_per_row + bytes_to_rank(task))) as pool:
         list(pool.map(measure, range(0, len(scored), rows)))
 
 
 def _rank_pairs(task: Task, figures: Figures) -> None:
-    """Let all blocks of queries meet each other."""
+    """Show all blocks of queries to each other."""
     items, edge = len(task.gallery), _edge(task)
     bounds = np.linspace(0, items, -(-items // edge) + 1).astype(int).tolist()
     own = threading.local()
@@ -85,7 +85,7 @@ def _rank_pairs(task: Task, figures: Figures) -> None:
         block.start()
         return block
 
-    def meet(pair: tuple[int, int]) -> None:
+    def pair_up(pair: tuple[int, int]) -> None:
         if not hasattr(own, "buffers"):
             own.buffers = np.empty((2, edge, edge), np.float32)
         first, second = pair
@@ -100,5 +100,5 @@ def _rank_pairs(task: Task, figures: Figures) -> None:
     with workers(task.memory // 2 // (12 * edge * edge + bytes_to_rank(task))) as pool:
         numbers = range(len(bounds) - 1)
         blocks = list(pool.map(start, numbers))
-        list(pool.map(meet, combinations_with_replacement(numbers, 2)))
+        list(pool.map(pair_up, combinations_with_replacement(numbers, 2)))
         list(pool.map(lambda block: block.write(figures), blocks))

@@ -1,8 +1,8 @@
-"""Counting and listing what stands above a bound in a tile of similarities.
+"""Counting and listing the similarities in a tile that are above a bound.
 
 Comparisons and counts run strip by strip, so that a strip is read from memory once. True entries
-are counted as bytes, eight of them in one 64-bit addition, which is why a tile has 8 * 255 columns
-at most and a strip 255 rows.
+are counted as bytes, eight of them in one 64-bit addition, which is why a tile has at most 8 * 255
+columns and a strip at most 255 rows.
 """
 
 from abc import ABC, abstractmethod
@@ -14,20 +14,20 @@ from dmlbench.retrieval.engine.candidates import Candidates
 from dmlbench.retrieval.engine.thresholds import pack
 
 LARGEST_WIDTH = 8 * 255
-STRIP = 255  # at most
+STRIP = 255
 
 
 class Found(NamedTuple):
-    """What a tile holds for the queries `first` to `last`."""
+    """What a tile has for the queries `first` to `last`."""
 
     first: int
     last: int
     at_bound: np.ndarray
-    """Negatives at the bound or above ``[last - first]``; right for queries that count."""
+    """Negatives at or above the bound ``[last - first]``; valid for queries that count."""
     beyond: np.ndarray
-    """Negatives beyond a tie ``[last - first]``; right for queries that count."""
+    """Negatives beyond a tie ``[last - first]``; valid for queries that count."""
     listed: np.ndarray
-    """Packed similarities of the negatives at the bound or above, of the other queries."""
+    """Packed similarities of the negatives at or above the bound, for the other queries."""
 
 
 class Side(ABC):
@@ -37,7 +37,7 @@ class Side(ABC):
         candidates: whose bounds to use.
         first: first query.
         last: one past the last query.
-        length: of this side of the tile, filled up with similarities of -inf.
+        length: of this side of the tile, which is padded with similarities of -inf.
     """
 
     def __init__(self, candidates: Candidates, first: int, last: int, length: int) -> None:
@@ -53,7 +53,7 @@ class Side(ABC):
         self._keys: list[np.ndarray] = []
 
     def skip(self, queries: np.ndarray) -> None:
-        """Find nothing for some `queries` (boolean)."""
+        """Find nothing for the marked `queries` (a boolean mask)."""
         self.bound[: len(queries)][queries] = np.inf
         self.beyond[: len(queries)][queries] = np.inf
 
@@ -62,7 +62,7 @@ class Side(ABC):
         """Count and list in the rows from `start` on, ``[n, length]``; `mask` is a buffer."""
 
     def found(self) -> Found:
-        """Return what all strips together held."""
+        """Return what was found in all strips."""
         here = slice(self._last - self._first)
         return Found(
             self._first,
@@ -112,12 +112,12 @@ class Columns(Side):
 
 
 def sweep(similarity: np.ndarray, sides: list[Side], mask: np.ndarray) -> list[Found]:
-    """Return what a tile holds for the queries on each of its sides.
+    """Return what a tile has for the queries on each of its sides.
 
     Args:
-        similarity: ``[n, m]``, m a multiple of 8 and `LARGEST_WIDTH` at most.
+        similarity: ``[n, m]``, m a multiple of 8 and at most `LARGEST_WIDTH`.
         sides: rows, or rows and columns.
-        mask: a buffer of `STRIP` x m booleans or more.
+        mask: a buffer of at least `STRIP` x m booleans.
     """
     for start in range(0, len(similarity), STRIP):
         strip = similarity[start : start + STRIP]
@@ -134,6 +134,6 @@ def count_rows(mask: np.ndarray) -> np.ndarray:
 
 
 def count_columns(mask: np.ndarray) -> np.ndarray:
-    """Return how many entries of each column are true (uint8); there are 255 rows at most."""
+    """Return how many entries of each column are true (uint8), of at most 255 rows."""
     counts: np.ndarray = np.add.reduce(mask.view(np.uint8), axis=0, dtype=np.uint8)
     return counts

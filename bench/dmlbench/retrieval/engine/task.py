@@ -1,4 +1,4 @@
-"""What the engines are asked to measure, and where they write it."""
+"""What an engine measures, and where it writes the results."""
 
 from dataclasses import dataclass
 
@@ -21,16 +21,16 @@ class Task:
     tolerance: float
     precision_at: tuple[int, ...]
     whole_ranking: bool
-    """Whether the ranks of all positives are wanted, for the average precision of the ranking."""
+    """Whether all positives are ranked, for the average precision of the whole ranking."""
     keep_ranks: bool
-    """Whether these ranks themselves are wanted too."""
+    """Whether to keep these ranks themselves."""
     multiply: Multiply
     memory: int
-    """Bytes for work, besides the mapped vectors."""
+    """Bytes of working memory, on top of the mapped vectors."""
 
     @property
     def depth(self) -> np.ndarray:
-        """Rank down to which each query's positives are wanted exactly ``[Q']``."""
+        """Rank down to which each query's positives are ranked exactly ``[Q']``."""
         deepest: np.ndarray = np.maximum(self.layout.relevant, max(self.precision_at, default=0))
         return deepest
 
@@ -56,7 +56,7 @@ class Figures:
 
     @classmethod
     def zeros(cls, task: Task) -> "Figures":
-        """Return figures to be filled in."""
+        """Return figures of 0, for an engine to fill in."""
         total = len(task.layout.relevant)
         return cls(
             best_rank=np.zeros(total, np.int64),

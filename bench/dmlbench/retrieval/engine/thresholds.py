@@ -1,6 +1,6 @@
 """The tie rule, and float32 numbers as integers that sort alike.
 
-A negative n stands above a positive p if s_n >= s_p - tolerance, decided as in exact arithmetic:
+A negative n ranks above a positive p if s_n >= s_p - tolerance, decided as in exact arithmetic:
 the difference is taken in float64 and rounded up to the next number of the similarities' own type.
 """
 
@@ -26,13 +26,13 @@ def above(similarity: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def sortable(similarity: np.ndarray) -> np.ndarray:
-    """Return float32 numbers as uint32 that compare as the numbers do (-0 and 0 are one)."""
+    """Return float32 numbers as uint32 that compare as the numbers do (-0 and 0 are equal)."""
     bits = (similarity + np.float32(0)).view(np.uint32)
     return np.where(bits & _SIGN, ~bits, bits | _SIGN)
 
 
 def unsortable(integers: np.ndarray) -> np.ndarray:
-    """Undo `sortable`."""
+    """Return the float32 numbers that `sortable` turned into `integers`."""
     bits = np.where(integers & _SIGN, integers ^ _SIGN, ~integers)
     return bits.astype(np.uint32).view(np.float32)
 

@@ -1,8 +1,8 @@
 """Ranks from tiles of similarities between groups of whole classes.
 
-The way for small classes. All positives of a query lie in the one tile that its own class is in; it
-is looked at first and gives every query a bound, below which negatives don't matter. Of the other
-tiles, two sets that are the same need one half, each tile serving its rows and its columns.
+The engine for small classes. All positives of a query are in the one tile that contains its own
+class; that tile comes first and gives the query a bound, below which negatives don't matter. Where
+the queries are the gallery, half of the other tiles suffice: each serves its rows and its columns.
 """
 
 import threading
@@ -43,8 +43,7 @@ def rank_by_tiles(task: Task, edge: int) -> Figures:
 
     Args:
         task: what to measure.
-        edge: largest side of a tile; no class may be larger, nor may it exceed
-            `sweep.LARGEST_WIDTH`.
+        edge: largest side of a tile, at most `sweep.LARGEST_WIDTH`; no class may be larger.
     """
     columns = _class_edges(task.layout.class_start, task.layout.class_size, edge)
     group = np.searchsorted(columns, task.layout.class_start[task.layout.query_class], "right") - 1
@@ -80,27 +79,27 @@ def _gather(
     tiles: Iterator[Tile],
     candidates: Candidates,
 ) -> None:
-    """Work off all tiles, none of them while the list is shortened: that moves the bounds."""
-    under_way: deque[Future[list[Found]]] = deque()
+    """Process all tiles, but none while the list is shortened, as that moves the bounds."""
+    running: deque[Future[list[Found]]] = deque()
 
     def take_result() -> None:
-        for found in under_way.popleft().result():
+        for found in running.popleft().result():
             candidates.add(*found)
 
     for tile in tiles:
-        under_way.append(pool.submit(work, tile))
-        if len(under_way) > pool.threads:
+        running.append(pool.submit(work, tile))
+        if len(running) > pool.threads:
             take_result()
         if candidates.are_long():
-            while under_way:
+            while running:
                 take_result()
             candidates.shorten()
-    while under_way:
+    while running:
         take_result()
 
 
 def _class_edges(start: np.ndarray, size: np.ndarray, edge: int) -> np.ndarray:
-    """Return the edges of the fewest groups of whole classes with `edge` items at most each."""
+    """Return the edges of the fewest groups of whole classes with at most `edge` items each."""
     ends = start + size
     edges = [0]
     while edges[-1] < ends[-1]:
@@ -124,7 +123,7 @@ def _other_tiles(columns: np.ndarray, queries: int, edge: int, symmetric: bool) 
 
 
 def _product(task: Task, tile: Tile, workspace: _Workspace) -> np.ndarray:
-    """Return the similarities of a tile, filled up with -inf to a multiple of 8 columns."""
+    """Return the similarities of a tile, padded with -inf to a multiple of 8 columns."""
     height, width = tile.bottom - tile.top, tile.right - tile.left
     padded = -(-width // 8) * 8
     similarity = workspace.similarity[: height * padded].reshape(height, padded)
@@ -138,7 +137,7 @@ def _product(task: Task, tile: Tile, workspace: _Workspace) -> np.ndarray:
 
 
 def _start_queries(task: Task, candidates: Candidates, tile: Tile, similarity: np.ndarray) -> None:
-    """Set the bounds of queries by the tile of their positives, and leave negatives alone in it."""
+    """Set the bounds of queries from the tile of their positives; leave only negatives in it."""
     layout, queries = task.layout, slice(tile.top, tile.bottom)
     depth = max(1, int(task.depth[queries].max()))  # 0 where all queries are lone
     number = layout.query_class[queries]
@@ -157,9 +156,9 @@ def _start_queries(task: Task, candidates: Candidates, tile: Tile, similarity: n
 
 
 def _some_of_the_nearest(similarity: np.ndarray, depth: int) -> np.ndarray:
-    """Return similarities of `depth` negatives of each row, ascending, near the best there are.
+    """Return similarities of `depth` of the best negatives of each row, ascending.
 
-    The best of every eight columns are an eighth to search in. They do if there are plenty of them.
+    Searches only the best of every eight columns, if that leaves enough of them.
     """
     best = similarity.reshape(len(similarity), 8, -1).max(axis=1)
     if best.shape[1] < 2 * depth:

@@ -1,7 +1,7 @@
 """Ranks from blocks of similarities on a device, in float32 or float64.
 
-The way for CUDA, and the plain one: each block of queries meets the whole gallery, its positives
-are gathered, and its best negatives come from `topk`.
+The engine for CUDA, and the simplest: each block of queries is multiplied with the whole gallery,
+its positives are gathered, and its best negatives come from `topk`.
 """
 
 from collections.abc import Iterator
@@ -23,10 +23,10 @@ def rank_on_device(task: Task, device: torch.device, dtype: torch.dtype) -> Figu
     """Return the figures of every query of the layout.
 
     Args:
-        task: what to measure. On a CPU its memory bounds the blocks; on a GPU they take 1 GiB at
-            most, and the gallery's vectors come on top.
-        device: where the products are made.
-        dtype: of the products, float32 (TF32 is off) or float64.
+        task: what to measure. On a CPU its memory limits the blocks; on a GPU they take at most
+            1 GiB, and the gallery's vectors come on top.
+        device: where to compute the products.
+        dtype: of the products: float32 (TF32 is off) or float64.
     """
     figures, layout = Figures.zeros(task), task.layout
     items = len(task.gallery)
@@ -67,7 +67,7 @@ def _write_block(
     own: Tensor,
     relevant: Tensor,
 ) -> None:
-    """Measure the queries `block`; `similarity` is used up, the other tensors are ``[b, 1]``."""
+    """Measure the queries `block`; overwrites `similarity`; the other tensors are ``[b, 1]``."""
     items = similarity.shape[1]
     member = torch.arange(int(size.max()), device=size.device)
     column = start + torch.where(member < size, member, 0)
@@ -118,7 +118,7 @@ def _at_most(similarity: Tensor, tolerance: float) -> Tensor:
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """Keep TF32 and its kin out of float32 products."""
+    """Keep TF32 and similar shortcuts out of float32 products."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

@@ -1,4 +1,4 @@
-"""What the network of a backbone has to be.
+"""What the network of a backbone must do.
 
 Every public function here is a check.
 """
@@ -15,7 +15,7 @@ from dmlbench.errors import PluginError
 from dmlbench.testing.findings import NotApplicableError, ShortcomingError, case
 from dmlbench.testing.subject import Subject
 from dmlbench.testing.tensors import (
-    described,
+    describe,
     require_a_device_everywhere,
     require_finite,
     require_registered,
@@ -23,11 +23,11 @@ from dmlbench.testing.tensors import (
 )
 
 _SIDES = (32, 64, 128, 224)
-"""Sizes of images to try, until the backbone takes one, if it leaves the size open."""
+"""Image sizes to try until the backbone accepts one, if it leaves the size open."""
 
 
 def its_image_format_is_usable(subject: Subject) -> None:
-    """Channels and size are numbers or None; mean and deviation are one number or one a channel."""
+    """Channels and size are numbers or None; mean and std have one value, or one per channel."""
     backbone = subject.make()
     if backbone.modality == "vector":
         raise NotApplicableError("It takes vectors.")
@@ -37,7 +37,7 @@ def its_image_format_is_usable(subject: Subject) -> None:
     for name in ("channels", "size"):
         value = getattr(wanted, name)
         if value is not None and not (type(value) is int and value >= 1):
-            raise PluginError(f"Its image format has {name} = {value!r}; say a number, or None.")
+            raise PluginError(f"Its image format has {name} = {value!r}; state a number, or None.")
     if wanted.channels not in (None, 1, 3):
         raise PluginError(
             f"Its image format has {wanted.channels} channels; images have 1 or 3, or as many as "
@@ -47,11 +47,11 @@ def its_image_format_is_usable(subject: Subject) -> None:
         values = getattr(wanted, name)
         if len(values) not in (1, wanted.channels) or not all(map(math.isfinite, values)):
             raise PluginError(
-                f"Its image format has {name} = {values!r}; say one number, or one a channel (and "
-                "then how many channels there are)."
+                f"Its image format has {name} = {values!r}; state one number, or one per channel "
+                "(and then the number of channels)."
             )
     if min(wanted.std) <= 0:
-        raise PluginError(f"Its image format has std = {wanted.std!r}; deviations are above 0.")
+        raise PluginError(f"Its image format has std = {wanted.std!r}; deviations must be above 0.")
 
 
 def it_makes_a_vector_of_features_of_each_input(subject: Subject) -> None:
@@ -59,28 +59,30 @@ def it_makes_a_vector_of_features_of_each_input(subject: Subject) -> None:
     network, inputs = _built(subject)
     count: object = network.num_features
     if not isinstance(count, int) or count < 1:
-        raise PluginError(f"num_features is {count!r}; it must be a whole number from 1 on.")
+        raise PluginError(f"num_features is {count!r}; it must be a whole number, at least 1.")
     for mode in (True, False):
         with case(f"the network in {'training' if mode else 'evaluation'} mode"):
             features = network.train(mode)(inputs.clone())
             wanted = (len(inputs), count)
             if not isinstance(features, Tensor) or features.shape != wanted:
                 raise PluginError(
-                    f"From inputs {[*inputs.shape]} it makes {described(features)}; with its "
-                    f"num_features that must be {[*wanted]}. Flatten or pool to one vector an item."
+                    f"From inputs {[*inputs.shape]} it makes {describe(features)}; with its "
+                    f"num_features that must be {[*wanted]}. Flatten or pool to a vector per item."
                 )
             if features.dtype != torch.float32:
-                raise PluginError(f"Its features are {features.dtype}, not float32 as its inputs.")
+                raise PluginError(
+                    f"Its features are {features.dtype}, not float32 like its inputs."
+                )
             require_finite("the features", features)
 
 
 def the_same_seed_builds_the_same_network(subject: Subject) -> None:
-    """Initial weights come from torch's global generator: every loss starts from the same."""
+    """Initial weights come from torch's global generator: all losses start from the same ones."""
     states = [_built(subject)[0].state_dict() for _ in range(2)]
     other = [name for name, value in states[0].items() if not _equal(value, states[1].get(name))]
     if other:
         raise PluginError(
-            f"Built twice under the same seed, its weights differ: {', '.join(other[:5])}. Draw "
+            f"Built twice with the same seed, its weights differ: {', '.join(other[:5])}. Draw "
             "them from torch's global generator, without a seed of your own."
         )
 
@@ -92,28 +94,28 @@ def _equal(one: object, other: object) -> bool:
 
 
 def evaluation_treats_each_item_by_itself(subject: Subject) -> None:
-    """In evaluation mode an item's features depend on nothing else in its batch, nor on chance."""
+    """In evaluation mode an item's features depend neither on its batch nor on chance."""
     network, inputs = _built(subject)
-    network.train()(inputs.clone())  # so that running averages are filled
+    network.train()(inputs.clone())  # fills running averages
     network.eval()
     with torch.no_grad():
         together, again = network(inputs.clone()), network(inputs.clone())
         alone = torch.cat([network(item[None].clone()) for item in inputs])
     if not torch.equal(together, again):
         raise PluginError(
-            "In evaluation mode it gives the same inputs different features. Switch dropout and "
-            "other chance off when self.training is False."
+            "In evaluation mode it gives the same inputs different features. Switch off dropout "
+            "and other randomness when self.training is False."
         )
     if not torch.allclose(together, alone, rtol=1e-3, atol=1e-4):
         worst = (together - alone).abs().max().item()
         raise PluginError(
             f"In evaluation mode the features of an item change by up to {worst:.3g} with the "
-            "others of its batch. Use averages from training there, as batch norm does."
+            "other items in its batch. Use averages from training there, as batch norm does."
         )
 
 
 def gradients_reach_its_parameters(subject: Subject) -> None:
-    """What can be trained is trained."""
+    """Everything that can be trained is trained."""
     network, inputs = _built(subject)
     named = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     if not named:
@@ -121,18 +123,21 @@ def gradients_reach_its_parameters(subject: Subject) -> None:
     features = network.train()(inputs.clone())
     if not features.requires_grad:
         raise PluginError(
-            "Its features have no gradient, though it has parameters to train. Leave out no_grad "
-            "and detach, or set requires_grad of frozen weights to False."
+            "Its features have no gradient, though it has parameters to train. Remove no_grad and "
+            "detach, or set requires_grad of frozen weights to False."
         )
     # A square: the sum of normalised features would be constant.
     found = torch.autograd.grad(features.square().sum(), list(named.values()), allow_unused=True)
     idle = [name for name, gradient in zip(named, found, strict=True) if gradient is None]
     if len(idle) == len(named):
-        raise PluginError("No gradient reaches any of its parameters.")
+        raise PluginError(
+            "No gradient reaches any of its parameters. Use them in forward, or set requires_grad "
+            "of frozen weights to False."
+        )
     if idle:
         raise ShortcomingError(
             f"No gradient reaches {len(idle)} of its {len(named)} parameters: "
-            f"{', '.join(idle[:5])}. Leave out layers that are not used."
+            f"{', '.join(idle[:5])}. Remove layers that are not used."
         )
 
 
@@ -143,13 +148,13 @@ def its_inputs_stay_as_they_were(subject: Subject) -> None:
     network(given)
     if not torch.equal(given, inputs):
         raise ShortcomingError(
-            "It changes its inputs. The harness hands it copies, others may not: leave "
-            "inplace=True out of the first layer."
+            "It changes its inputs. The harness passes it copies, others may not: remove "
+            "inplace=True from the first layer."
         )
 
 
 def its_state_is_tensors_that_load_again(subject: Subject) -> None:
-    """A trial that was stopped goes on from a checkpoint as if nothing had happened."""
+    """A stopped trial continues from a checkpoint as if nothing had happened."""
     network, inputs = _built(subject)
     network.train()(inputs.clone())
     require_tensors_only(network.state_dict())
@@ -159,13 +164,13 @@ def its_state_is_tensors_that_load_again(subject: Subject) -> None:
         same = torch.equal(network.eval()(inputs.clone()), other.eval()(inputs.clone()))
     if not same:
         raise PluginError(
-            "A new network with the state_dict of a trained one makes other features. Something "
-            "that it learned is in no parameter or buffer: use register_buffer."
+            "A new network with the state_dict of a trained one makes different features. "
+            "Something that it learned is in no parameter or buffer: use register_buffer."
         )
 
 
 def it_moves_to_another_device_as_a_whole(subject: Subject) -> None:
-    """`.to(device)` moves all that it computes with; on a GPU, where there is one, it works."""
+    """`.to(device)` moves everything it computes with; it works on a GPU, if there is one."""
     network, inputs = _built(subject)
     network(inputs.clone())
     require_registered(network)
@@ -175,13 +180,13 @@ def it_moves_to_another_device_as_a_whole(subject: Subject) -> None:
 
 
 def it_computes_where_its_inputs_are(subject: Subject) -> None:
-    """Every tensor that it makes on the way is made on the device of the inputs."""
+    """Every intermediate tensor is created on the device of the inputs."""
     network, inputs = _built(subject)
     require_a_device_everywhere(lambda: network(inputs.clone()))
 
 
 def the_surroundings_stay_as_they_were(subject: Subject) -> None:
-    """A backbone sets no seed, and nothing else that the whole process shares."""
+    """A backbone sets no seed, nor anything else that the whole process shares."""
 
     def run() -> None:
         network, inputs = _built(subject)
@@ -191,7 +196,7 @@ def the_surroundings_stay_as_they_were(subject: Subject) -> None:
 
 
 def _built(subject: Subject, seed: int = SEED) -> tuple[nn.Module, Tensor]:
-    """Return a network in training mode, and a batch of inputs that it takes.
+    """Return a network in training mode, and a batch of inputs that it accepts.
 
     Raises:
         PluginError: build returned something else.
@@ -211,7 +216,7 @@ def _built(subject: Subject, seed: int = SEED) -> tuple[nn.Module, Tensor]:
 
 
 def _shapes(backbone: Backbone) -> list[tuple[int, ...]]:
-    """Return shapes of one input that the backbone may take, the largest last."""
+    """Return shapes of one input that the backbone may accept, the largest last."""
     if backbone.modality == "vector":
         return [(5,)]
     wanted = backbone.image_format()

@@ -1,4 +1,4 @@
-"""What a baseline has to make of items and labels.
+"""What a baseline must make of items and labels.
 
 Every public function here is a check.
 """
@@ -17,41 +17,51 @@ _CLASSES, _ITEMS, _FEATURES, _COMPONENTS = 5, 60, 12, 3
 
 
 def it_makes_an_embedding_of_each_item(subject: Subject) -> None:
-    """After `fit(X, y)`, `transform(X)` makes finite numbers [N, E], also of a single new item."""
+    """After `fit(X, y)`, `transform(X)` returns finite numbers [N, E], even for one new item."""
     items, labels = _data()
     fitted = _fit(subject, items, labels)
     new, _ = _data(seed=1)
     widths = set()
-    for name, some in (("the items learnt from", items), ("new items", new), ("one item", new[:1])):
+    for name, some in (
+        ("the items it was fitted to", items),
+        ("new items", new),
+        ("one item", new[:1]),
+    ):
         with case(name):
             embeddings = _transform(fitted, some)
             if embeddings.ndim != 2 or len(embeddings) != len(some):
                 raise PluginError(
-                    f"transform made {[*embeddings.shape]} of {len(some)} items; it must make one "
-                    f"row of numbers an item, [{len(some)}, E]."
+                    f"transform made {[*embeddings.shape]} from {len(some)} items; it must make "
+                    f"one row of numbers per item, [{len(some)}, E]."
                 )
             if not np.isfinite(embeddings).all():
-                raise PluginError("transform made numbers that are not finite.")
+                raise PluginError(
+                    "transform made numbers that are not finite. Look for a division by 0, or a "
+                    "logarithm or root of 0."
+                )
             widths.add(embeddings.shape[1])
     if len(widths) > 1:
-        raise PluginError(f"Embeddings have {' or '.join(map(str, widths))} numbers; one for all.")
+        raise PluginError(
+            f"Embeddings have {' or '.join(map(str, sorted(widths)))} numbers. Make the same "
+            "number for all items."
+        )
 
 
 def constant_features_give_finite_numbers(subject: Subject) -> None:
-    """A pixel that is black in every training image, and two equal items, are no division by 0."""
+    """A pixel that is black in every training image, or two equal items, cause no division by 0."""
     items, labels = _data()
     items[:, :2] = 0
     items[1] = items[0]
     embeddings = _transform(_fit(subject, items, labels), items)
     if not np.isfinite(embeddings).all():
         raise PluginError(
-            "With features that are the same in all items it makes numbers that are not finite. "
-            "Leave such features alone where you divide by their deviation."
+            "With features that are the same in all items, it makes numbers that are not finite. "
+            "Don't divide such features by their deviation."
         )
 
 
 def the_same_seed_gives_the_same_embeddings(subject: Subject) -> None:
-    """A trial repeats: chance comes from random_state, or from NumPy's global generator."""
+    """A trial repeats: randomness comes from random_state, or from NumPy's global generator."""
     items, labels = _data()
     found = []
     for _ in range(2):
@@ -59,13 +69,13 @@ def the_same_seed_gives_the_same_embeddings(subject: Subject) -> None:
         found.append(_transform(_fit(subject, items, labels), items))
     if found[0].shape != found[1].shape or not np.array_equal(found[0], found[1]):
         raise PluginError(
-            "Fitted twice with the same data and seed, it makes other embeddings. Take an argument "
-            "random_state, and draw from it alone."
+            "Fitted twice with the same data and seed, it makes different embeddings. Add an "
+            "argument random_state, and draw from it alone."
         )
 
 
 def its_inputs_stay_as_they_were(subject: Subject) -> None:
-    """Items and labels are used by others after it."""
+    """Others use items and labels after it."""
     items, labels = _data()
     before = items.copy(), labels.copy()
     _transform(_fit(subject, items, labels), items)
@@ -82,7 +92,7 @@ def the_surroundings_stay_as_they_were(subject: Subject) -> None:
 
 
 def it_can_be_cloned(subject: Subject) -> None:
-    """An estimator like scikit-learn's can be copied by its get_params."""
+    """An estimator like scikit-learn's can be copied through its get_params."""
     from sklearn.base import clone
 
     estimator = subject.make()
@@ -93,8 +103,8 @@ def it_can_be_cloned(subject: Subject) -> None:
     changed = [name for name, value in before.items() if repr(value) != repr(after.get(name))]
     if changed:
         raise PluginError(
-            f"Cloned, its {' and '.join(changed)} differ. __init__ must keep its arguments under "
-            "their names, unchanged."
+            f"After cloning, its {' and '.join(changed)} differ. __init__ must store its arguments "
+            "under their names, unchanged."
         )
 
 
@@ -108,13 +118,13 @@ def _data(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit(subject: Subject, items: np.ndarray, labels: np.ndarray) -> Any:
-    """Return a fitted estimator, its number of components set as the harness sets it."""
+    """Return a fitted estimator, with its number of components set as by the harness."""
     estimator = subject.make()
     components = subject.hyperparameters.get("n_components")
     if components and components.default is None and "n_components" not in subject.settings:
         estimator.set_params(n_components=_COMPONENTS)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that so few items do not converge is no matter here
+        warnings.simplefilter("ignore")  # with so few items, some don't converge
         estimator.fit(items, labels)
     return estimator
 

@@ -1,6 +1,6 @@
-"""What a dataset has to say of itself, and what its splits have to hold.
+"""What a dataset must say about itself, and what its splits must contain.
 
-Every public function here is a check. Those that load the data are left out where they are missing.
+Every public function here is a check. Those that load the data are skipped where they are missing.
 """
 
 import atexit
@@ -44,12 +44,12 @@ def _is_count(value: Any) -> bool:
 
 
 def it_names_its_source_and_its_licence(subject: Subject) -> None:
-    """Tables show where data are from, and users need to know what they may do with them."""
-    unsaid = [name for name in ("paper", "licence") if not getattr(subject.component, name)]
-    if unsaid:
+    """Tables show where data come from, and users need to know what they may do with them."""
+    unstated = [name for name in ("paper", "licence") if not getattr(subject.component, name)]
+    if unstated:
         raise ShortcomingError(
-            f"It does not state {' and '.join(unsaid)}, which tables and users ask for: where it "
-            "is from, and what one may do with it."
+            f"It does not state {' and '.join(unstated)}, which tables show and users need: where "
+            "it comes from, and what one may do with it."
         )
 
 
@@ -70,12 +70,13 @@ def its_archives_can_be_told_from_others(subject: Subject) -> None:
             raise PluginError(f"An archive is named {archive.name!r}; it must be a file's name.")
         if not (archive.md5 or archive.sha256):
             raise ShortcomingError(
-                f"It states no hash of {archive.name}: a damaged file would not be found out."
+                f"It states no hash of {archive.name}: a damaged file would go unnoticed. Add its "
+                "sha256."
             )
 
 
 def missing_says_how_to_get_the_data(subject: Subject) -> None:
-    """`missing` returns None, or a sentence that tells how to get the data; embedded ones ship."""
+    """`missing` returns None, or a sentence on how to get the data; embedded data ship."""
     with TemporaryDirectory() as folder:
         for data_dir in (None, Path(folder)):
             reason = subject.make().missing(data_dir)
@@ -92,7 +93,7 @@ def missing_says_how_to_get_the_data(subject: Subject) -> None:
 
 
 def its_splits_hold_what_it_promises(subject: Subject) -> None:
-    """Splits, columns, types, counts and classes are what the harness needs and `expected` says."""
+    """Splits, columns, types, counts and classes are as the harness needs and `expected` states."""
     try:
         _load(subject)
     except DataError as error:
@@ -100,10 +101,11 @@ def its_splits_hold_what_it_promises(subject: Subject) -> None:
 
 
 def it_says_how_many_items_to_expect(subject: Subject) -> None:
-    """Counts that are stated are checked on load: a set that is not whole is found out."""
-    data = _load_sound(subject)
-    if subject.argument is None and (unsaid := set(data.splits) - set(subject.make().expected)):
-        counts = {name: (len(data.splits[name]), _classes(data, name)) for name in sorted(unsaid)}
+    """Stated counts are checked on load, so that an incomplete dataset is noticed."""
+    data = _load_valid(subject)
+    unstated = set(data.splits) - set(subject.make().expected)
+    if unstated and subject.argument is None:
+        counts = {name: (len(data.splits[name]), _classes(data, name)) for name in sorted(unstated)}
         raise ShortcomingError(
             f"It does not state how many items and classes to expect. Add expected = {counts}."
         )
@@ -114,20 +116,21 @@ def _classes(data: Data, split: str) -> int:
 
 
 def it_loads_the_same_data_each_time(subject: Subject) -> None:
-    """Items, labels and their order are fixed: trials are compared by them."""
-    if _load_sound(subject).fingerprint != _load_sound(subject).fingerprint:
+    """Items, labels and their order are fixed: trials are compared on them."""
+    if _load_valid(subject).fingerprint != _load_valid(subject).fingerprint:
         raise PluginError(
-            "Loaded twice, it holds other items, or the same in another order. Sort what a folder "
-            "lists, and fix the seed of a random split."
+            "Loaded twice, it has different items, or the same in another order. Sort the files of "
+            "a folder, and fix the seed of a random split."
         )
 
 
 def the_surroundings_stay_as_they_were(subject: Subject) -> None:
-    """A dataset sets no seed, and nothing else that the whole process shares."""
-    require_untouched(lambda: _load_sound(subject))
+    """A dataset sets no seed, nor anything else that the whole process shares."""
+    require_untouched(lambda: _load_valid(subject))
 
 
-def _there(subject: Subject) -> Dataset:
+def _at_hand(subject: Subject) -> Dataset:
+    """Return the dataset, if its data are on this machine."""
     dataset: Dataset = subject.make()
     if reason := dataset.missing(subject.data_dir):
         raise NotApplicableError(f"Its data are not on this machine: {reason}")
@@ -135,7 +138,7 @@ def _there(subject: Subject) -> Dataset:
 
 
 def _load(subject: Subject) -> Data:
-    dataset = _there(subject)
+    dataset = _at_hand(subject)
     try:
         return load_data(dataset, subject.data_dir, _IMAGE_SIZE, cache_dir=_cache())
     except PluginError as error:
@@ -144,14 +147,14 @@ def _load(subject: Subject) -> Data:
 
 @lru_cache
 def _cache() -> Path:
-    """Return a folder for decoded photos that goes when the process ends: not the user's own."""
+    """Return a temporary folder for decoded photos, in place of the user's own cache."""
     folder = Path(mkdtemp(prefix="dmlbench-"))
     atexit.register(rmtree, folder, ignore_errors=True)
     return folder
 
 
-def _load_sound(subject: Subject) -> Data:
-    """Return the data if they are what the dataset promises, which another check finds out."""
+def _load_valid(subject: Subject) -> Data:
+    """Return the data if they are what the dataset promises, which another check verifies."""
     try:
         return _load(subject)
     except NotApplicableError:

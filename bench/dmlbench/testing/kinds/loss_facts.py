@@ -1,4 +1,4 @@
-"""What a loss states about itself: others put it together with a miner and an optimiser by that.
+"""What a loss states about itself, which decides the miner and the optimiser it is trained with.
 
 Every public function here is a check.
 """
@@ -22,9 +22,9 @@ def stated_facts_are_of_the_right_type(subject: Subject) -> None:
         "reducer": ("words, such as 'mean'", _is_text(loss.reducer)),
         "normalize": ("True or False", isinstance(loss.normalize, bool)),
         "starts_epochs": ("True or False", isinstance(loss.starts_epochs, bool)),
-        "views": ("a whole number from 1 on", type(views) is int and views >= 1),
+        "views": ("a whole number, at least 1", type(views) is int and views >= 1),
         "own_lr_multiple": ("a number above 0", _is_number(rate) and rate > 0),
-        "own_weight_decay": ("a number from 0 on", _is_number(decay) and decay >= 0),
+        "own_weight_decay": ("a number, at least 0", _is_number(decay) and decay >= 0),
     }
     for name, (what, holds) in demands.items():
         if not holds:
@@ -41,7 +41,7 @@ def _is_number(value: Any) -> bool:
 
 
 def it_names_its_paper(subject: Subject) -> None:
-    """Tables and pages show where a loss is from."""
+    """Tables and pages show where a loss comes from."""
     if not _is_text(subject.component.paper):
         raise ShortcomingError(
             "It names no paper. If there is one, state it: paper = 'Authors. Title. Venue Year. "
@@ -86,7 +86,7 @@ def _require_found(subject: Subject, kind: str, name: str, stated_as: str) -> An
 
 
 def trained_as_names_losses_that_are_found(subject: Subject) -> None:
-    """What a regulariser is trained as can be put together from what is installed."""
+    """The sum that a regulariser is trained as can be composed from what is installed."""
     sum_of_losses = subject.component.trained_as
     if sum_of_losses is None:
         raise NotApplicableError("It is trained by itself.")
@@ -95,7 +95,7 @@ def trained_as_names_losses_that_are_found(subject: Subject) -> None:
         compose(catalogue, "loss", qualify(catalogue, "loss", sum_of_losses, subject.home))
     except ConfigError as error:
         raise PluginError(
-            f"{subject.name} states trained_as = {sum_of_losses!r}, which can't be put together: "
+            f"{subject.name} states trained_as = {sum_of_losses!r}, which can't be composed: "
             f"{error}"
         ) from error
 
@@ -103,12 +103,12 @@ def trained_as_names_losses_that_are_found(subject: Subject) -> None:
 def it_announces_that_it_starts_epochs(subject: Subject) -> None:
     """`start_epoch` is called only for a loss that states `starts_epochs`."""
     if family_argument(subject.component) == "loss":
-        raise NotApplicableError("It starts epochs if the loss inside does.")
+        raise NotApplicableError("It starts epochs if the loss that it wraps does.")
     overridden = subject.component.start_epoch is not Loss.start_epoch
     states = subject.make().starts_epochs
     if overridden != states:
         raise PluginError(
             f"{subject.name} {'has a' if overridden else 'has no'} method start_epoch but states "
             f"starts_epochs = {states}. State starts_epochs = True and "
-            "write start_epoch(embeddings, labels), or neither."
+            "define start_epoch(embeddings, labels), or do neither."
         )

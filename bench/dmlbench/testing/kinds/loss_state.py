@@ -1,4 +1,4 @@
-"""What a loss keeps, and what it leaves alone.
+"""What a loss keeps, and what it must not change.
 
 Every public function here is a check.
 """
@@ -14,9 +14,16 @@ from dmlbench.compute.process_state import require_untouched
 from dmlbench.contracts.components import Loss
 from dmlbench.contracts.pairs import Pairs, Selection
 from dmlbench.errors import PluginError
-from dmlbench.testing.batches import ORDINARY, Batch, contents
+from dmlbench.testing.batches import ORDINARY, Batch, shared_tensors
 from dmlbench.testing.findings import NotApplicableError, ShortcomingError, case
-from dmlbench.testing.loss_steps import begin, pairs_of, selections, some_steps, value_of, whole
+from dmlbench.testing.loss_steps import (
+    pairs_of,
+    select_all,
+    selections,
+    start_epoch,
+    train_briefly,
+    value_of,
+)
 from dmlbench.testing.stand_ins import all_pairs
 from dmlbench.testing.subject import Subject
 from dmlbench.testing.tensors import (
@@ -28,9 +35,9 @@ from dmlbench.testing.tensors import (
 
 
 def its_inputs_stay_as_they_were(subject: Subject) -> None:
-    """Embeddings, labels, similarities and the selection are used by others after it."""
+    """Others use embeddings, labels, similarities and the selection after it."""
     loss = subject.make()
-    begin(loss)
+    start_epoch(loss)
     _, pairs = pairs_of(loss, ORDINARY)
     for name, selection in selections(loss, pairs):
         before = {what: tensor.clone() for what, tensor in _inputs(pairs, selection).items()}
@@ -41,60 +48,60 @@ def its_inputs_stay_as_they_were(subject: Subject) -> None:
         if changed:
             raise PluginError(
                 f"It changes {', '.join(changed)}, which the other terms of a sum use after it. "
-                "Work on a copy: x.clone(), masked_fill in place of masked_fill_."
+                "Work on a copy: x.clone(), or masked_fill instead of masked_fill_."
             )
 
 
 def _inputs(pairs: Pairs, selection: Selection | None) -> dict[str, Tensor]:
     chosen = vars(selection) if selection is not None else {}
-    return contents(pairs) | {f"selection.{name}": tensor for name, tensor in chosen.items()}
+    return shared_tensors(pairs) | {f"selection.{name}": tensor for name, tensor in chosen.items()}
 
 
 def the_surroundings_stay_as_they_were(subject: Subject) -> None:
-    """A loss sets no seed, and nothing else that the whole process shares."""
+    """A loss sets no seed, nor anything else that the whole process shares."""
 
     def run() -> None:
-        some_steps(subject.make())
+        train_briefly(subject.make())
 
     require_untouched(run)
 
 
 def its_state_is_tensors_that_load_again(subject: Subject) -> None:
-    """A trial that was stopped goes on from a checkpoint as if nothing had happened."""
+    """A stopped trial continues from a checkpoint as if nothing had happened."""
     first, second = subject.make(seed=1), subject.make(seed=2)
-    some_steps(first)
+    train_briefly(first)
     require_tensors_only(first.state_dict())
     state = {name: value.clone() for name, value in first.state_dict().items()}
     try:
         second.load_state_dict(state)
     except RuntimeError as error:
         raise PluginError(
-            f"Its state after some steps can't be loaded by a new one: {error} Give buffers their "
-            "final size at the start, and say in a further one how much of it is used."
+            f"A new instance can't load its state after some steps: {error} Give buffers their "
+            "final size at the start, and keep in another one how much of it is used."
         ) from error
     values = []
     for loss in (first, second):
         torch.manual_seed(4)
         _, pairs = pairs_of(loss, Batch.random(12, 4, seed=20))
-        values.append(value_of(loss, pairs, whole(loss, pairs)).item())
+        values.append(value_of(loss, pairs, select_all(loss, pairs)).item())
     if values[0] != values[1]:
         raise PluginError(
-            f"After some steps its next value is {values[0]!r}; that of a new one with its "
-            f"state_dict loaded is {values[1]!r}. Something that it learned or counted is in no "
-            "parameter or buffer: use register_buffer."
+            f"After some steps its next value is {values[0]!r}; that of a new instance with its "
+            f"state_dict is {values[1]!r}. Something that it learned or counted is in no parameter "
+            "or buffer: use register_buffer."
         )
 
 
 def it_moves_to_another_device_as_a_whole(subject: Subject) -> None:
-    """`.to(device)` moves all that a loss computes with; on a GPU, where there is one, it works."""
+    """`.to(device)` moves everything a loss computes with; it works on a GPU, if there is one."""
     loss = subject.make()
-    some_steps(loss)
+    train_briefly(loss)
     require_registered(loss)
     if torch.cuda.is_available():
         with case("everything on a GPU"):
             loss = subject.make().to("cuda")
             on_gpu = ORDINARY.to("cuda")
-            begin(loss, on_gpu)
+            start_epoch(loss, on_gpu)
             _, pairs = pairs_of(loss, on_gpu)
             for name, selection in selections(loss, pairs):
                 with case(name):
@@ -102,9 +109,9 @@ def it_moves_to_another_device_as_a_whole(subject: Subject) -> None:
 
 
 def it_computes_where_its_embeddings_are(subject: Subject) -> None:
-    """Every tensor that a loss makes is made on the device of the embeddings."""
+    """Every tensor that a loss creates is on the device of the embeddings."""
     loss = subject.make()
-    begin(loss)
+    start_epoch(loss)
     _, pairs = pairs_of(loss, ORDINARY)
     for name, selection in selections(loss, pairs):
         with case(name):
@@ -112,19 +119,19 @@ def it_computes_where_its_embeddings_are(subject: Subject) -> None:
 
 
 def its_memory_grows_with_the_pairs_not_with_the_triplets(subject: Subject) -> None:
-    """The largest tensor is of the order of B x M: twice the batch, four times the memory."""
+    """The largest tensor is of order B x M: twice the batch, four times the memory."""
     for classes in (2, 12):
         sizes = [_largest_of_a_step(subject, items, classes) for items in (24, 48)]
         if sizes[1] > 5 * sizes[0]:
             advice = (
                 f"With {classes} classes in a batch, the largest tensor grows from {sizes[0]:,} to "
                 f"{sizes[1]:,} numbers when the batch doubles: with the triplets, not with the "
-                "pairs. A batch of 1,024 will not fit. "
+                "pairs. A batch of 1,024 will not fit into memory. "
             )
             if subject.component.takes == "triplets":
                 raise ShortcomingError(
-                    advice + "A PairMask stands for all triplets that it spans: where it is given, "
-                    "compute by rows [M] of an anchor in place of as_triplets."
+                    advice + "A PairMask stands for all triplets that it spans: where you get one, "
+                    "compute with an anchor's rows [M] instead of as_triplets."
                 )
             raise PluginError(advice + "Compute with [B, M], or in chunks of that size.")
 
@@ -132,7 +139,7 @@ def its_memory_grows_with_the_pairs_not_with_the_triplets(subject: Subject) -> N
 def _largest_of_a_step(subject: Subject, items: int, classes: int) -> int:
     loss = subject.make(num_classes=classes)
     batch = Batch.random(items, classes)
-    begin(loss, batch, num_classes=classes)
+    start_epoch(loss, batch, num_classes=classes)
 
     def step() -> None:
         _, pairs = pairs_of(loss, batch)
@@ -143,11 +150,11 @@ def _largest_of_a_step(subject: Subject, items: int, classes: int) -> int:
 
 
 def what_it_adds_to_the_pairs_keeps_each_anchor_in_its_place(subject: Subject) -> None:
-    """A loss with a memory adds references; each anchor still knows which of them is itself."""
+    """A loss with a memory adds references; self_index still points each anchor to itself."""
     if subject.component.extend is Loss.extend:
         raise NotApplicableError("It has no memory of earlier batches.")
     loss = subject.make()
-    some_steps(loss)
+    train_briefly(loss)
     for step in range(4):
         batch = Batch.random(12, 4, seed=200 + step)
         leaf, pairs = pairs_of(loss, batch)
@@ -170,6 +177,6 @@ def what_it_adds_to_the_pairs_keeps_each_anchor_in_its_place(subject: Subject) -
         if not torch.equal(own, pairs.anchors[there]):
             raise PluginError(
                 "After extend, self_index points to references that are not "
-                "the anchors themselves: an anchor would be its own positive. Add the memory "
-                "behind the batch, or shift self_index."
+                "the anchors themselves: an anchor would be its own positive. Append the memory "
+                "after the batch, or shift self_index."
             )

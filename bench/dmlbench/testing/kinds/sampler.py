@@ -1,4 +1,4 @@
-"""What the batches of a sampler have to be.
+"""What the batches of a sampler must be.
 
 Every public function here is a check.
 """
@@ -24,7 +24,7 @@ Batches = list[np.ndarray]
 
 
 def it_asks_only_for_what_a_sampler_can_have(subject: Subject) -> None:
-    """Besides labels, batch_size, steps and rng there are groups and embeddings, on request."""
+    """Besides labels, batch_size, steps and rng, a sampler may ask for groups and embeddings."""
     found = inspect.signature(subject.component.batches).parameters
     lacking = [name for name in _GIVEN if name not in found]
     if lacking:
@@ -40,22 +40,22 @@ def it_asks_only_for_what_a_sampler_can_have(subject: Subject) -> None:
     ]
     if unknown:
         raise PluginError(
-            f"batches asks for {' and '.join(unknown)}, which no sampler is given. There are "
-            f"{' and '.join(_ON_REQUEST)}; anything else is a hyper-parameter of __init__."
+            f"batches asks for {' and '.join(unknown)}, which no sampler is given. It may ask for "
+            f"{' and '.join(_ON_REQUEST)}; make anything else a hyper-parameter of __init__."
         )
 
 
 def every_batch_is_full_of_item_indices(subject: Subject) -> None:
     """There are as many batches as steps, each of `batch_size` int64 indices of items."""
-    for name, labels in _ordinary().items():
+    for name, labels in _ordinary_labels().items():
         with case(name):
-            _require_form(_drawn(subject.make(), labels), labels)
+            _require_form(_draw(subject.make(), labels), labels)
 
 
 def the_ends_of_its_search_spaces_work_or_are_refused(subject: Subject) -> None:
-    """A setting that does not go with the batch or the data is a ConfigError that says so."""
+    """A setting that does not fit the batch or the data raises a ConfigError that says so."""
     for setting, variant in subject.at_the_ends():
-        for name, labels in _ordinary().items():
+        for name, labels in _ordinary_labels().items():
             with case(setting), case(name):
                 _work_or_refuse(variant, labels)
 
@@ -79,26 +79,26 @@ def odd_inputs_work_or_are_refused(subject: Subject) -> None:
 
 def the_same_rng_gives_the_same_batches(subject: Subject) -> None:
     """The batches of an epoch depend on the rng, labels and settings: a trial repeats."""
-    (labels, *_) = _ordinary().values()
+    (labels, *_) = _ordinary_labels().values()
     sampler = subject.make()
-    first, again = _drawn(sampler, labels), _drawn(sampler, labels)
-    other = _drawn(subject.make(), labels)
+    first, again = _draw(sampler, labels), _draw(sampler, labels)
+    other = _draw(subject.make(), labels)
     for name, batches in (("the same sampler", again), ("another sampler", other)):
         same = len(first) == len(batches) and all(map(np.array_equal, first, batches))
         if not same:
             raise PluginError(
-                f"Asked twice with an rng in the same state, {name} makes other batches. Draw from "
-                "the rng alone, and keep nothing from one epoch for the next: a stopped trial goes "
-                "on at an epoch, with a new sampler."
+                f"Called twice with an rng in the same state, {name} makes different batches. Draw "
+                "from the rng alone, and keep nothing from one epoch for the next: a stopped trial "
+                "continues at an epoch, with a new sampler."
             )
 
 
 def labels_stay_as_they_were(subject: Subject) -> None:
-    """Labels, groups and embeddings are used by others after it."""
-    (labels, *_) = _ordinary().values()
+    """Others use labels, groups and embeddings after it."""
+    (labels, *_) = _ordinary_labels().values()
     given = {"labels": labels, **_extras(subject.component, labels)}
     before = {name: array.copy() for name, array in given.items()}
-    _drawn(subject.make(), labels, extras=given)
+    _draw(subject.make(), labels, extras=given)
     changed = [name for name, array in given.items() if not np.array_equal(array, before[name])]
     if changed:
         raise PluginError(
@@ -107,12 +107,12 @@ def labels_stay_as_they_were(subject: Subject) -> None:
 
 
 def the_surroundings_stay_as_they_were(subject: Subject) -> None:
-    """Chance comes from the rng that it is given; global generators are not touched."""
-    (labels, *_) = _ordinary().values()
-    require_untouched(lambda: _drawn(subject.make(), labels))
+    """Randomness comes from the rng that it is given; global generators are not touched."""
+    (labels, *_) = _ordinary_labels().values()
+    require_untouched(lambda: _draw(subject.make(), labels))
 
 
-def _ordinary() -> Mapping[str, np.ndarray]:
+def _ordinary_labels() -> Mapping[str, np.ndarray]:
     rng = np.random.default_rng(0)
     unequal = np.repeat([-3, 0, 1, 5, 9, 20, 21, 30], [2, 3, 5, 8, 13, 21, 34, 55])
     return {
@@ -122,21 +122,21 @@ def _ordinary() -> Mapping[str, np.ndarray]:
 
 
 def _extras(component: type[Sampler], labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Return groups and embeddings, if asked for."""
+    """Return groups and embeddings, as far as the sampler asks for them."""
     embeddings = np.random.default_rng(1).normal(size=(len(labels), 8)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    there = {"groups": labels // 3 - min(labels // 3, default=0), "embeddings": embeddings}
+    available = {"groups": labels // 3 - min(labels // 3, default=0), "embeddings": embeddings}
     asked = inspect.signature(component.batches).parameters
-    return {name: array for name, array in there.items() if name in asked}
+    return {name: array for name, array in available.items() if name in asked}
 
 
-def _drawn(
+def _draw(
     sampler: Sampler,
     labels: np.ndarray,
     size: int = _SIZE,
     extras: Mapping[str, Any] | None = None,
 ) -> Batches:
-    """Return the batches of an epoch, one more than asked for if there are more."""
+    """Return the batches of an epoch, and one more than asked for if there are more."""
     more = {"labels": labels, **(extras or _extras(type(sampler), labels))}
     rng = np.random.default_rng(2)
     batches: Iterator[np.ndarray] = sampler.batches(**more, batch_size=size, steps=_STEPS, rng=rng)
@@ -146,7 +146,7 @@ def _drawn(
 def _require_form(batches: Batches, labels: np.ndarray, size: int = _SIZE) -> None:
     if len(batches) != _STEPS:
         made = f"{len(batches)}" if len(batches) < _STEPS else f"more than {_STEPS}"
-        raise PluginError(f"Asked for {_STEPS} batches it makes {made}. Yield `steps` batches.")
+        raise PluginError(f"Asked for {_STEPS} batches, it makes {made}. Yield `steps` batches.")
     for batch in batches:
         if not isinstance(batch, np.ndarray) or batch.dtype != np.int64 or batch.ndim != 1:
             what = (
@@ -157,24 +157,24 @@ def _require_form(batches: Batches, labels: np.ndarray, size: int = _SIZE) -> No
             raise PluginError(f"A batch is {what}; it must be an int64 array of item indices [B].")
         if len(batch) != size:
             raise PluginError(
-                f"A batch has {len(batch)} items, asked were {size}. Repeat items or go on into "
-                "the next round, or refuse the batch size by a ConfigError."
+                f"A batch has {len(batch)} items instead of {size}. Repeat items, start the next "
+                "round early, or refuse the batch size with a ConfigError."
             )
         if batch.min() < 0 or batch.max() >= len(labels):
             raise PluginError(
-                f"A batch has indices from {batch.min()} to {batch.max()}, and there are "
-                f"{len(labels)} items. Yield places of items, not their classes."
+                f"A batch has indices from {batch.min()} to {batch.max()}, but there are "
+                f"{len(labels)} items. Yield indices of items, not their classes."
             )
 
 
 def _work_or_refuse(subject: Subject, labels: np.ndarray, size: int = _SIZE) -> None:
     try:
-        batches = _drawn(subject.make(), labels, size)
+        batches = _draw(subject.make(), labels, size)
     except (ConfigError, DataError) as error:
         if len(str(error)) < 20:
             raise PluginError(
-                f"It refuses by a {type(error).__name__} that says only {str(error)!r}. Say what "
-                "does not go together, and what would."
+                f"It refuses with a {type(error).__name__} that only says {str(error)!r}. Say what "
+                "does not fit together, and what would."
             ) from error
         return
     _require_form(batches, labels, size)

@@ -23,7 +23,7 @@ def a_docstring_says_what_it_is(subject: Subject) -> None:
 
 
 def defaults_lie_in_their_search_spaces(subject: Subject) -> None:
-    """A search space holds the default, and has a lower end below its upper one."""
+    """A search space contains the default, and its lower end is below its upper end."""
     for parameter in subject.hyperparameters.values():
         space = parameter.space
         if isinstance(space, Uniform | IntUniform) and not space.low < space.high:
@@ -31,7 +31,7 @@ def defaults_lie_in_their_search_spaces(subject: Subject) -> None:
         if isinstance(space, LogUniform) and space.low <= 0:
             raise PluginError(
                 f"The search space {space!r} of {parameter.name!r} starts at {space.low}, which "
-                "has no logarithm. Start above 0, or take Uniform."
+                "has no logarithm. Start above 0, or use Uniform."
             )
         if space is not None and parameter.default is not None and parameter.default not in space:
             raise PluginError(
@@ -47,14 +47,14 @@ def defaults_are_of_their_type(subject: Subject) -> None:
             replace(parameter, space=None).check(parameter.default)
         except ConfigError as error:
             raise PluginError(
-                f"The default {error} Give it a default of its type, or annotate the type that it "
-                "may have, such as float | None."
+                f"The default {error} Give it a default of its type, or annotate every type that "
+                "it may have, such as float | None."
             ) from error
 
 
 def search_spaces_are_stated(subject: Subject) -> None:
     """A hyper-parameter with a search space can be tuned, and wrong values are refused."""
-    if subject.kind == "baseline":  # scikit-learn's have none
+    if subject.kind == "baseline":  # scikit-learn's estimators have none
         return
     open_ended = [p.name for p in subject.hyperparameters.values() if not _is_bounded(p)]
     if open_ended:
