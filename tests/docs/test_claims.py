@@ -42,6 +42,7 @@ def test_the_committed_tables_are_what_the_committed_records_give(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # it trains a whole trial
 @pytest.mark.parametrize("table", ["glyphs/small", "digits/small", "digits-closed/small"])
 def test_a_published_record_is_reproduced(table, tmp_path):
     (record,) = (ROOT / "leaderboards" / "runs" / table).glob("contrastive-+-all-pairs-seed0-*")

@@ -15,7 +15,7 @@ LEAST_BLOCKS = 3
 """Datasets that rows must have in common."""
 
 _KINDS = ("loss", "miner")
-"""What makes a row the same row on another dataset; the protocol of each chooses the rest."""
+"""Parts that identify a row across datasets; each dataset's protocol chooses the others."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Across:
 def across(tables: Sequence[Table]) -> Across | None:
     """Return the rows that the most datasets have in common; None with fewer than three datasets.
 
-    A dataset takes part once, with the table that has the most trained rows, and there with the
-    backbone that has. Lanes that cannot rank losses don't take part. Of all sets of datasets that a
-    row took part in, the one with the most cells is taken: rows times datasets.
+    Each dataset takes part once: with the table, and in it the backbone, that has the most trained
+    rows. Lanes that cannot rank losses are left out. Of the sets of datasets that some row took
+    part in, the one with the most cells (rows times datasets) is chosen.
     """
     chosen = _one_a_dataset(tables)
     cells: dict[tuple[str, str], Row] = {}
@@ -66,7 +66,7 @@ def _one_a_dataset(tables: Sequence[Table]) -> Mapping[str, Table]:
 
 
 def _lane(table: Table) -> list[Row]:
-    """Return the rows of the backbone that has the most, of those that can be ranked."""
+    """Return the rows of the backbone with the most rows, among those that can be ranked."""
     fit = [rows for name, rows in table.lanes.items() if not table.rankings[name].unfit]
     rows = max(fit, key=len, default=[]) if table.headline else []
     return [row for row in rows if table.headline in row.metrics]

@@ -57,17 +57,17 @@ def detail_texts(fields: type[Schema], table: Table, row: Row) -> dict[tuple[str
         if callable(details):
             texts |= {(name, heading): text for heading, text in details(table, row).items()}
         elif details:
-            texts[name, details] = str(_value(name, columns[name], table, row))
+            value = _value(name, columns[name], table, row)
+            texts[name, details] = "" if value is None else str(value)
     return texts
 
 
 @cache
 def _columns(fields: type[Schema]) -> dict[str, Column]:
+    """Return the column of each field; one without is read, flattened and left out of details."""
     return {
-        name: mark
+        name: next((mark for mark in field.metadata if isinstance(mark, Column)), Column())
         for name, field in fields.model_fields.items()
-        for mark in field.metadata
-        if isinstance(mark, Column)
     }
 
 

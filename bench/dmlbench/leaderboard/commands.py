@@ -1,4 +1,4 @@
-"""The commands that make a table or a row again."""
+"""The commands that reproduce a table or a row."""
 
 import json
 from collections.abc import Collection
@@ -28,7 +28,7 @@ def table_command(table: Table) -> str:
 
 
 def row_command(row: Row) -> str:
-    """Return the command that runs the trials of `row`, and the floors beside it."""
+    """Return the command that runs the trials of `row`, and its floors."""
     trial = row.trial
     usual = {"sampler": trial.protocol.sampler, "backbone": trial.protocol.backbone}
     words = ["dmlbench", "run", "--dataset", trial.dataset.reference]
@@ -46,7 +46,7 @@ def row_command(row: Row) -> str:
 
 
 def _seeds(seeds: Collection[int]) -> str:
-    """Return how many seeds, or which (with a comma even if there is one) if not from 0 on."""
+    """Return the number of seeds, or a list (``3,`` if it is one) if they do not count from 0."""
     numbers = sorted(seeds)
     if numbers == list(range(len(numbers))):
         return str(len(numbers))
@@ -62,10 +62,10 @@ def _settings(kind: str, part: Part) -> list[str]:
 
 @lru_cache
 def _protocol(protocol: Protocol) -> tuple[str, ...]:
-    """Return the options that name a protocol: one that ships, with the fields that differ.
+    """Return the options that select a protocol: a shipped one, with the fields that differ.
 
-    One's own protocol is named by its file, which must be at hand; what was changed in it stands
-    in its name, ``mine+epochs=20``.
+    A user's protocol is named by its file, which must exist; the fields changed in it are part of
+    its name, ``mine+epochs=20``.
     """
     base, *changes = protocol.name.split("+")
     if base in protocol_names():

@@ -8,7 +8,7 @@ from dmlbench.leaderboard.tables import Table
 from dmlbench.schemas.record import Distances
 
 _SPLITS = ("train", "test")
-# The experiment of Hadsell, Chopra and LeCun (CVPR 2006) is drawn where a table has it.
+# Draw the experiment of Hadsell, Chopra and LeCun (CVPR 2006) if a table has it.
 _CLASSIC_LOSS, _CLASSIC_MINER = "contrastive", "all-pairs"
 
 
@@ -25,7 +25,7 @@ class Curve:
 
 
 def curves_row(table: Table) -> Row | None:
-    """Return the row to draw: contrastive with its own miner if it is there, else the top one."""
+    """Return the row to draw: contrastive with its own miner if present, else the top one."""
     drawable = [row for row in table.trained if distance_curves(row)]
     classic = [row for row in drawable if row.names.get("loss") == _CLASSIC_LOSS]
     classic.sort(key=lambda row: row.names.get("miner") != _CLASSIC_MINER)
@@ -33,7 +33,7 @@ def curves_row(table: Table) -> Row | None:
 
 
 def distance_curves(row: Row) -> list[Curve]:
-    """Return a curve for each split that has distances at two epochs or more."""
+    """Return a curve for each split that has distances at two or more epochs."""
     curves = []
     for split in _SPLITS:
         by_epoch: dict[int, list[Distances]] = {}

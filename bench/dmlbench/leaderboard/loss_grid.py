@@ -1,8 +1,8 @@
-"""Loss by miner and loss by sampler: which part made a gain.
+"""Loss by miner and loss by sampler: which part is behind a gain.
 
-The shares are those of a two-way analysis of variance over the whole grid: how much of all
-differences between trials goes with the loss, how much with the other part, how much with single
-combinations of the two, and how much is left between seeds.
+The shares come from a two-way analysis of variance over the whole grid: how much of the variation
+between trials is explained by the loss, by the other part and by their interaction, and how much
+remains between seeds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +16,12 @@ from dmlbench.schemas.trial import canonical_json
 from dmlbench.statistics import Estimate
 
 _LEAST = 3
-"""Losses, and parts that they meet, of a grid that is worth showing."""
+"""Fewest losses, and fewest parts, of a grid worth showing."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Losses that all met the same miners or samplers."""
+    """Losses that were all combined with the same miners or samplers."""
 
     losses: tuple[str, ...]
     parts: tuple[str, ...]
@@ -29,11 +29,11 @@ class Grid:
     """``miner`` or ``sampler``."""
     cells: Mapping[tuple[str, str], Estimate]
     shares: Mapping[str, float]
-    """Of the sum of squares, by what it goes with; empty if seeds are missing somewhere."""
+    """Shares of the sum of squares by source; empty if seeds are missing somewhere."""
 
 
 def by_miner(table: Table) -> Grid | None:
-    """Return the grid of losses and miners in `table`, or None if it holds none."""
+    """Return the grid of losses and miners in `table`, or None if there is none."""
     entries = [
         (row.names["loss"], row.names["miner"], row)
         for row in table.trained
@@ -43,7 +43,7 @@ def by_miner(table: Table) -> Grid | None:
 
 
 def differing_by_sampler(tables: Iterable[Table]) -> list[list[Table]]:
-    """Return `tables` in groups of the same data and of protocols that differ by the sampler."""
+    """Return groups of `tables` with the same data, and protocols that differ in the sampler."""
     alike: dict[str, list[Table]] = {}
     for table in tables:
         held = table.protocol.identity() | {"sampler": None}
@@ -53,7 +53,7 @@ def differing_by_sampler(tables: Iterable[Table]) -> list[list[Table]]:
 
 
 def by_sampler(tables: Sequence[Table]) -> Grid | None:
-    """Return the grid of rows and samplers in `tables`, which differ by the sampler alone."""
+    """Return the grid of rows and samplers in `tables`, which differ only in the sampler."""
     entries = [
         (row.label, table.protocol.sampler, row) for table in tables for row in table.trained
     ]
@@ -81,9 +81,10 @@ def _grid(entries: Iterable[tuple[str, str, Row]], kind: str, metric: str | None
 
 
 def complete(cells: Mapping[tuple[str, str], Row]) -> tuple[list[str], list[str]]:
-    """Return losses and parts that all met: of the sets that a loss met, the one with most cells.
+    """Return the losses and parts of the largest complete grid.
 
-    For each loss, what it met makes a grid with all the losses that met that too.
+    The candidates: for each loss, the parts it was combined with, and all losses that were combined
+    with these too.
     """
     met: dict[str, frozenset[str]] = {}
     for loss, part in cells:

@@ -1,4 +1,4 @@
-"""What a page says of its data, its protocol and the software, in a sentence each."""
+"""What a page says about its data, protocol and software, in a sentence each."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -81,7 +81,7 @@ def _rarely_set(optimiser: Optimiser) -> Iterator[str]:
 
 
 def provenance(table: Table) -> dict[str, str]:
-    """Return with what the figures were made: versions and settings, of each all that occur."""
+    """Return all versions and settings that the figures were made with."""
     versions = _all_values(record.versions for record in table.records)
     known = [record.settings for record in table.records if record.settings]
     names: set[str] = set().union(*known)
@@ -145,7 +145,7 @@ def _counts(table: Table, detail: str) -> str:
 
 
 def _all_values(mappings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return for each key all values that occur, the keys sorted."""
+    """Return all values of each key, sorted by key."""
     pairs = {(name, str(value)) for mapping in mappings for name, value in mapping.items()}
     values: dict[str, set[str]] = {}
     for name, value in pairs:

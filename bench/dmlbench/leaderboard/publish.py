@@ -21,7 +21,7 @@ from dmlbench.storage.record_store import Store
 
 INDEX, ACROSS = "README.md", "across.md"
 _RESERVED = {INDEX.lower(), ACROSS, "runs"}
-"""What else may stand in the folder: the index, and the records behind published tables."""
+"""Names already taken in the folder: the index, and the records behind published tables."""
 
 
 def publish(records: Iterable[Record], folder: Path, *, columns: Columns = None) -> list[Path]:
@@ -93,7 +93,7 @@ def _files(stem: PurePosixPath, table: Table) -> dict[str, str]:
 
 
 def _sampler_pages(pages: Sequence[tuple[PurePosixPath, Table]]) -> dict[str, str]:
-    """Return the pages that hold tables which differ by the sampler alone side by side."""
+    """Return the pages that show tables side by side that differ only in the sampler."""
     stems = {table.id: stem for stem, table in pages}
     texts = {}
     for group in differing_by_sampler(table for _, table in pages):
@@ -106,7 +106,7 @@ def _sampler_pages(pages: Sequence[tuple[PurePosixPath, Table]]) -> dict[str, st
 
 
 def _stems(tables: Sequence[Table]) -> list[PurePosixPath]:
-    """Return ``dataset/protocol`` for each table, with a hash where that would not be its own."""
+    """Return ``dataset/protocol`` for each table, with a hash where that is not unique."""
     plain = [(slug(str(table.dataset)), slug(table.protocol.name)) for table in tables]
     taken = Counter((dataset.lower(), protocol.lower()) for dataset, protocol in plain)
     stems = []

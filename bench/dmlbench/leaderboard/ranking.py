@@ -1,4 +1,4 @@
-"""Which rows of one ranking can't be told from the best, and in which words a table says so."""
+"""Which rows of a ranking can't be told from the best, and how a table says so."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ class Ranking:
     groups: Mapping[str, str]
     """What each row is called, by the row's id."""
     behind: Mapping[str, Estimate]
-    """By how much each compared row is behind the highest mean, by id."""
+    """How far each compared row is behind the highest mean, by id."""
     detectable: float | None
-    """From which difference of their means two rows of the group are told apart, as a rule."""
+    """The difference of means from which two typical rows of the group are told apart."""
     left_out: tuple[str, ...] = ()
     """Labels of the rows that lack some of the seeds."""
     unfit: str = ""
@@ -34,7 +34,7 @@ class Ranking:
 
     @property
     def decided(self) -> bool:
-        """Return whether there are seeds and rows enough to call any row worse."""
+        """Return whether there are enough seeds and rows to call any row worse."""
         return self.detectable is not None
 
     def group(self, row: Row) -> str:
@@ -46,7 +46,7 @@ class Ranking:
         return {BEST: BEST, WORSE: "", UNKNOWN: "–"}[self.group(row)]
 
     def sentences(self) -> list[str]:
-        """Return how the rows were compared and what that can tell, for people."""
+        """Return how the rows were compared and what follows from it, in sentences."""
         if self.unfit:
             return [self.unfit]
         texts = []
@@ -79,7 +79,7 @@ def rank_rows(rows: Sequence[Row], metric: str, to_beat: Sequence[Row] | None = 
     """Return `rows` (trained, of one backbone) compared with the best of them by `metric`.
 
     They are compared on the finished seeds that most of them share; a row that lacks one of those
-    is left out, since without it another row could be the best of luckier seeds.
+    is left out: without that seed, another row could be best on luckier ones.
 
     Args:
         rows: the trained rows.
@@ -135,7 +135,7 @@ def _unfit(
 
 
 def over_floor(row: Row, floor: Row, metric: str) -> Estimate | None:
-    """Return by how much `row` is above `floor`, seed by seed, or None without a common seed."""
+    """Return how far `row` is above `floor`, paired by seed; None without a common seed."""
     return paired_difference(by_seed(row, metric), by_seed(floor, metric))
 
 
@@ -149,7 +149,7 @@ def by_seed(row: Row, metric: str) -> dict[int, float]:
 
 
 def _most_common(values: Sequence[Mapping[int, float]]) -> tuple[int, ...]:
-    """Return the seeds that most rows have; of several such sets the largest, then the lowest."""
+    """Return the set of seeds that most rows have; ties go to the largest, then the lowest set."""
     counts = Counter(tuple(sorted(value)) for value in values if value)
     if not counts:
         return ()

@@ -1,4 +1,4 @@
-"""The cells of a ranking, as plain texts: what every format shows of it."""
+"""The cells of a ranking as plain texts, for every format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Cells:
 def ranking_cells(table: Table, rows: Sequence[Row], ranking: Ranking | None = None) -> Cells:
     """Return names, metrics, group, seeds and lost floors of `rows`; texts are not escaped."""
     kinds = [kind for kind in ("baseline", "loss", "miner") if any(kind in r.names for r in rows)]
-    for kind in ("sampler", "backbone"):  # where they are the same for all, the details say it
+    for kind in ("sampler", "backbone"):  # if all rows share them, the details say so
         if len({row.names.get(kind) for row in rows}) > 1:
             kinds.append(kind)
     headings = [kind.capitalize() for kind in kinds]

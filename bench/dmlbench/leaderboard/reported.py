@@ -1,4 +1,4 @@
-"""What papers report, beside what was reproduced: only on tables of the same protocol and data."""
+"""What papers report beside what was reproduced, for tables of the same protocol and data."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -12,17 +12,17 @@ from dmlbench.schemas.base import Schema, read_toml
 from dmlbench.schemas.protocol import Protocol, load_protocol
 
 _FIELDS = {"step_epochs": "optimiser.step_epochs"}
-"""Fields that a protocol's name may say were changed, as `Protocol.change` wants them."""
+"""Fields whose change a protocol's name may state, as `Protocol.change` takes them."""
 
 
 class PaperSource(Schema):
-    """Where figures were read."""
+    """Where figures come from."""
 
     paper: str
     place: str
-    """Which table of it, of what."""
+    """Which table of the paper, and of what."""
     provenance: str
-    """Where that was read, if not in the paper itself."""
+    """Where the table was read, if not in the paper itself."""
 
     def __str__(self) -> str:
         return f"{self.paper}: {self.place}. Read in: {self.provenance}."
@@ -34,11 +34,11 @@ class ReportedRow(Schema):
     source: str
     """Key among the sources."""
     protocol: str
-    """Name of the shipped protocol that follows the paper; with what was changed, as in tables."""
+    """Name of the shipped protocol that follows the paper, with changes written as in tables."""
     dataset: str
     loss: str
     miner: str = ""
-    """Empty if the source names none: then it holds for every miner."""
+    """Empty if the source names none; it then applies to every miner."""
     metrics: dict[str, float]
     """In percent, as printed."""
 
@@ -79,10 +79,10 @@ def reported() -> Reported:
 
 
 def reported_rows(table: Table) -> Mapping[str, ReportedRow]:
-    """Return what is reported of the rows of `table`, by the row's id.
+    """Return the reported figures for rows of `table`, by the row's id.
 
-    Rows have the loss's own defaults, the protocol's backbone and nothing changed; the data are the
-    whole dataset with its default settings.
+    Only rows with the loss's defaults and the protocol's backbone count, on the whole dataset with
+    its default settings.
     """
     if table.partial or table.dataset.changed or table.dataset.distribution != "dmlbench":
         return {}
@@ -99,7 +99,7 @@ def reported_rows(table: Table) -> Mapping[str, ReportedRow]:
 def reported_cells(table: Table) -> tuple[Cells, list[str]] | None:
     """Return the figures of papers beside those of the table, and the sources by number.
 
-    None if nothing is reported of any row.
+    None if no figures are reported for any row.
     """
     entries = reported_rows(table)
     if not entries:

@@ -1,4 +1,4 @@
-"""Cells of CSV files and texts of the details that are more than a field as it stands."""
+"""Cells of CSV files and texts of the details, where they are not simply a field's value."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,7 +1,7 @@
-"""A row of a table: each of its fields once, with what every format shows of it.
+"""A row of a table: each field once, with what every format shows of it.
 
-A field that is added here appears in CSV and JSON files and, if its column has a heading, in the
-details on pages and on the site.
+To add a column, add a field to `RowDocument`. It appears in CSV and JSON files and, if its `Column`
+has a heading (``details``), among the details of a page and of the site.
 """
 
 from collections.abc import Callable, Mapping
@@ -125,7 +125,7 @@ class RowDocument(Schema):
     """A row."""
 
     label: Annotated[str, Column(csv="row", details="Row")]
-    kind: Annotated[Literal["trained", "baseline", "failed"], Column()]
+    kind: Literal["trained", "baseline", "failed"]
     parts: Annotated[
         dict[str, str],
         Column(

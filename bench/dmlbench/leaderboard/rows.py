@@ -1,4 +1,4 @@
-"""A row: the trials that differ by nothing but the seed, summed up."""
+"""A row: trials that differ only in the seed, summarised."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,22 +15,22 @@ from dmlbench.statistics import Estimate
 
 @dataclass(frozen=True)
 class Row:
-    """What a table says of one loss with its miner, sampler and backbone, or of one baseline."""
+    """One loss with its miner, sampler and backbone, or one baseline, over all seeds."""
 
     records: tuple[Record, ...]
-    """One a seed, by seed."""
+    """One per seed, in the order of seeds."""
     names: Mapping[str, str]
-    """What the table calls each part, by kind; no two rows of a table have the same."""
+    """Display name of each part by kind; no two rows of a table have the same names."""
     label: str
     """The shortest text that names the row."""
     below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Metrics that it loses to a floor, by the floor's label."""
+    """Metrics on which it is below a floor, by the floor's label."""
     extra: Mapping[str, str] = field(default_factory=dict)
     """Columns that plugins add."""
 
     @property
     def trial(self) -> Trial:
-        """Return the trial of the first seed; all but the seed holds for all."""
+        """Return the trial of the first seed; the others differ only in the seed."""
         return self.records[0].trial
 
     @property
@@ -94,9 +94,9 @@ class Row:
 
     @property
     def hyperparameters(self) -> str:
-        """Return the hyper-parameters that were changed, or that none was.
+        """Return the changed hyper-parameters, or a phrase that says there are none.
 
-        What was changed in the backbone stands in the backbone's own name.
+        Changes to the backbone are part of the backbone's name.
         """
         changed = [
             f"{kind}.{name}={value}"
@@ -110,18 +110,18 @@ class Row:
 
     @property
     def origin(self) -> str:
-        """Return the distributions that the parts are from; the loss's or baseline's first."""
+        """Return the distributions that the parts come from, the loss's or baseline's first."""
         releases = {kind: self._releases(kind) for kind in ROW_KINDS if kind in self.trial.parts}
         main = next(iter(releases.values()), "")
         others = [f"{kind}: {text}" for kind, text in releases.items() if text != main]
         return "; ".join([main, *others])
 
     def numbers(self, detail: str) -> list[float]:
-        """Return a number among the records' details, from each finished seed that has it."""
+        """Return a numeric detail of each finished record that has it."""
         return list(numbers(record.details.get(detail) for record in self.finished))
 
     def text(self, detail: str) -> str:
-        """Return a text among the records' details; those of several seeds with commas."""
+        """Return a text detail of the finished records; different ones are joined by commas."""
         texts = [record.details.get(detail) for record in self.finished]
         return ", ".join(dict.fromkeys(plain(text) for text in texts if isinstance(text, str)))
 
@@ -139,10 +139,10 @@ def numbers(values: Iterable[Any]) -> Iterable[float]:
 
 
 def named_rows(groups: Iterable[Sequence[Record]]) -> list[Row]:
-    """Return a row for each group of records, under names that tell the rows apart.
+    """Return a row for each group of records, with names that distinguish the rows.
 
-    Parts with the same visible name but other source code (an edited file) get the beginning of
-    the source's hash; whatever else may differ shows in the beginning of the row's own hash.
+    Parts with the same name but different source code (an edited file) get a prefix of the source's
+    hash; rows that still look alike get a prefix of their own hash.
     """
     seeds = [tuple(sorted(group, key=lambda record: record.trial.seed)) for group in groups]
     trials = [group[0].trial for group in seeds]
@@ -168,7 +168,7 @@ def _names(trial: Trial) -> dict[str, str]:
 
 
 def _labels(names: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return baseline or loss and miner of each row, with as many more parts as it needs."""
+    """Return the baseline or loss and miner of each row, with more parts where they are needed."""
     kinds: list[tuple[str, ...]] = [("baseline", "loss", "miner")] * len(names)
 
     def labels() -> list[str]:
@@ -187,7 +187,7 @@ def _labels(names: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _alike(values: Sequence[Any]) -> list[list[int]]:
-    """Return the places of equal values, for each value that is there more than once."""
+    """Return the indices of each value that occurs more than once."""
     places: dict[Any, list[int]] = {}
     for place, value in enumerate(values):
         places.setdefault(value, []).append(place)

@@ -32,7 +32,7 @@ class Table:
     rows: tuple[Row, ...]
     """Every row, best mean first; rows without a finished seed last."""
     notes: tuple[str, ...] = ()
-    """What a reader must know of these records, in sentences."""
+    """What a reader must know about these records, in sentences."""
 
     @property
     def dataset(self) -> Part:
@@ -56,13 +56,13 @@ class Table:
 
     @property
     def title(self) -> str:
-        """Return dataset and protocol, and whether the data are only a part."""
+        """Return dataset and protocol, and whether the data are partial."""
         partial = " · PARTIAL DATA" if self.partial else ""
         return f"{plain(str(self.dataset))} · {plain(self.protocol.name)}{partial}"
 
     @property
     def partial(self) -> bool:
-        """Return whether only a part of the dataset was at hand."""
+        """Return whether only a part of the dataset was available."""
         return self.dataset.settings.get("partial") is True
 
     @property
@@ -208,7 +208,7 @@ def _make_table(records: Sequence[Record], sources: Mapping[str, ColumnSource]) 
 
 
 def _without_mended(records: Sequence[Record]) -> list[Record]:
-    """Leave out failures of components that could not be loaded then and have finished since."""
+    """Drop failures of components that could not be loaded then but have finished since."""
 
     def parts(record: Record, loaded: bool) -> set[tuple[str, str, str, int]]:
         return {
@@ -222,7 +222,7 @@ def _without_mended(records: Sequence[Record]) -> list[Record]:
 
 
 def _one_a_trial(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
-    """Return one record of each trial, and a note on each of which there are different ones."""
+    """Return one record per trial, and a note on each trial whose records differ."""
     kept, notes = [], []
     for _, group in groupby(records, key=lambda record: record.id):
         copies = list(group)
@@ -253,7 +253,7 @@ def _is_floor(row: Row) -> bool:
 def _lost_to(floors: Sequence[Row], row: Row) -> Mapping[str, tuple[str, ...]]:
     """Return the metrics whose mean is below that of a floor, by the floor's label.
 
-    A floor that has a backbone (the untrained network) is one for rows with the same backbone.
+    A floor that has a backbone (the untrained network) applies only to rows with that backbone.
     """
     lost = {}
     if row.is_baseline and _is_floor(row):

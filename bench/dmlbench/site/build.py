@@ -1,4 +1,4 @@
-"""Write the site: every page whole, and none left over from an earlier set of records."""
+"""Write the site: complete pages, and none left over from an earlier set of records."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
@@ -19,7 +19,7 @@ from dmlbench.storage.atomic import write_asked
 from dmlbench.storage.record_store import Store
 
 MADE = "pages.txt"
-"""Names the files of the site, so that those of withdrawn records go when it is made again."""
+"""Lists the files of the site, so that stale ones are deleted when it is made again."""
 
 
 def build_site(
@@ -65,8 +65,8 @@ def write_site(
         folder: where to write, made if it is not there.
         embeddings: returns the test embeddings ``[N, E]`` of a trial by split (``test``, or
             ``query`` and ``gallery``), rows in the order of the split; None if they were not kept.
-            A DataError that it raises is told on the pages.
-        data: returns the data of a trial, for pictures and class names; None if not at hand.
+            The pages show the text of a DataError that it raises.
+        data: returns the data of a trial, for pictures and class names; None if not available.
 
     Raises:
         ConfigError: the folder can't be written to.

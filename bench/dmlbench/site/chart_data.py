@@ -1,4 +1,4 @@
-"""What the site's charts draw, as JSON: the page's script gives it to Observable Plot."""
+"""The data of the site's charts as JSON, which the page's script passes to Observable Plot."""
 
 from collections.abc import Callable, Iterable
 from math import isfinite
@@ -12,14 +12,14 @@ from dmlbench.schemas.record import Epoch
 from dmlbench.statistics import Estimate, estimate
 
 DRAWN = 5
-"""Rows that curves show before the reader chooses others."""
+"""Number of rows with curves until the reader chooses others."""
 
 Point = tuple[float, float, float | None]
-"""Place, mean, and half of the 95 % interval over seeds."""
+"""Position, mean, and half of the 95 % interval over seeds."""
 
 
 def chart_data(table: Table, rows: Iterable[Row]) -> dict[str, Any]:
-    """Return all that charts show of `rows`, which are of `table`.
+    """Return all that charts show of `rows`, which belong to `table`.
 
     Metrics are in percent, distances are mean cosine distances. A series without points has no
     curve.
@@ -38,7 +38,7 @@ def chart_data(table: Table, rows: Iterable[Row]) -> dict[str, Any]:
 
 
 def has_curves(row: Row) -> bool:
-    """Return whether the row was trained for epochs that can be drawn."""
+    """Return whether the row has enough epochs to draw curves."""
     return len(_by_epoch(row, lambda epoch: epoch.loss)) > 1 or bool(distance_curves(row))
 
 
@@ -64,7 +64,7 @@ def _series(table: Table, row: Row) -> dict[str, Any]:
 
 
 def _by_epoch(row: Row, read: Callable[[Epoch], float | None], scale: float = 1) -> list[Point]:
-    """Return mean and interval over seeds of what `read` finds, epoch by epoch."""
+    """Return mean and interval over seeds of what `read` returns, by epoch."""
     found: dict[int, list[float]] = {}
     for record in row.finished:
         for epoch in record.epochs:

@@ -16,16 +16,16 @@ _FEWEST = 30
 """Fewer points than this have too few neighbours for t-SNE."""
 
 _Projection = Callable[[np.ndarray], tuple[np.ndarray, str]]
-"""From rows ``[n, E]`` to places ``[n, 2]`` and how they were found."""
+"""From rows ``[n, E]`` to positions ``[n, 2]`` and the name of the method."""
 
 
 def principal_map(embedded: Embedded) -> dict[str, Any]:
-    """Return the first two principal components of the unit-length embeddings: in milliseconds."""
+    """Return the first two principal components of unit-length embeddings; takes milliseconds."""
     return _map(embedded, _principal)
 
 
 def neighbour_map(embedded: Embedded) -> dict[str, Any]:
-    """Return t-SNE of the unit-length embeddings, which keeps neighbours together: in seconds."""
+    """Return t-SNE of unit-length embeddings, which keeps neighbours together; takes seconds."""
     few = len(embedded.queries) < _FEWEST
     return _map(embedded, _principal if few else _by_neighbours)
 
@@ -48,7 +48,7 @@ def _by_neighbours(rows: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 def _map(embedded: Embedded, project: _Projection) -> dict[str, Any]:
-    """Return points ``[x, y, class]``, the class as its place among the names."""
+    """Return points ``[x, y, class]``, the class as its index among the names."""
     rows, labels = _sample(embedded)
     collapsed = np.ptp(rows, axis=0).max() < 1e-6
     places, method = (
@@ -70,7 +70,7 @@ def _map(embedded: Embedded, project: _Projection) -> dict[str, Any]:
 
 
 def _sample(embedded: Embedded) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most so many embeddings at unit length, evenly spread over the queries' order."""
+    """Return at most that many unit-length embeddings, evenly spaced in the order of queries."""
     count = min(POINTS, len(embedded.queries))
     index = np.arange(count) * len(embedded.queries) // count
     rows = embedded.queries[index].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Retrieval galleries: queries with the images that lie nearest to them, right or wrong."""
+"""Retrieval galleries: queries with their nearest images, right or wrong."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ from dmlbench.retrieval import nearest_neighbours
 from dmlbench.site.kept_embeddings import Embedded
 
 QUERIES = 12
-"""Half of them with a right nearest neighbour and half with a wrong one, where there are any."""
+"""Half of them with a right nearest neighbour and half with a wrong one, if possible."""
 NEIGHBOURS = 8
 SIDE = 48
 """Pixels on the longer side of a picture, at most."""
@@ -33,7 +33,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """A query and what lies nearest to it, nearest first."""
+    """A query and its neighbours, nearest first."""
 
     query: Picture
     found: tuple[Picture, ...]
@@ -42,8 +42,8 @@ class Retrieved:
 def gallery(embedded: Embedded) -> list[Retrieved]:
     """Return a few queries with their exact nearest neighbours by cosine.
 
-    Which are right at the first place the record says: only those shown search the gallery. Queries
-    whose class has nothing to find are left out. Vectors have no pictures: none are shown.
+    The record says which queries are right at the first place, so that only those shown search the
+    gallery. Queries with nothing to find are left out. For vectors the list is empty.
     """
     if embedded.query_items.inputs.ndim != 4:
         return []
@@ -83,7 +83,7 @@ def _nearest(embedded: Embedded, queries: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _spread(queries: np.ndarray) -> np.ndarray:
-    """Return a few of `queries`, evenly spread over their order."""
+    """Return a few of `queries`, evenly spaced."""
     if len(queries) <= QUERIES // 2:
         return queries
     places = (np.arange(QUERIES // 2) + 0.5) * len(queries) / (QUERIES // 2)
@@ -101,7 +101,7 @@ def _pictures(items: Items, index: np.ndarray) -> list[str]:
 
 
 def _data_uri(array: np.ndarray) -> str:
-    """Return an image ``[C, H, W]`` uint8 as PNG, or as JPEG if it had to be made smaller."""
+    """Return an image ``[C, H, W]`` uint8 as PNG, or as JPEG if it had to be shrunk."""
     image = Image.fromarray(array[0] if len(array) == 1 else array.transpose(1, 2, 0))
     kind = "JPEG" if max(image.size) > 2 * SIDE else "PNG"
     if kind == "JPEG":

@@ -1,4 +1,4 @@
-"""The first page: all tables, and all methods over them."""
+"""The index: all tables, and all methods in them."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The test embeddings of a trial beside the items that they are of."""
+"""The test embeddings of a trial, together with their items."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ ReadEmbeddings = Callable[[Trial], Mapping[str, np.ndarray] | None]
 """From a trial to its test embeddings ``[N, E]`` by split; None if they were not kept."""
 
 ReadData = Callable[[Trial], Data | None]
-"""From a trial to the data that it ran on; None where they are not at hand."""
+"""From a trial to the data that it ran on; None if they are not available."""
 
 HOW = "To see what this row retrieves, run its command with --keep-embeddings and publish again."
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Queries, and the gallery that they search: themselves, in self-retrieval."""
+    """Queries and the gallery that they search, which is the queries in self-retrieval."""
 
     queries: np.ndarray
     """``[Q, E]``."""
@@ -36,7 +36,7 @@ class Embedded:
 
 
 def embedded(record: Record, embeddings: ReadEmbeddings, data: ReadData) -> Embedded | str:
-    """Return the embeddings of a trial with their items, or the sentence that says why not."""
+    """Return the embeddings of a trial with their items, or why there are none."""
     try:
         kept = embeddings(record.trial)
         return HOW if kept is None else _with_items(record, kept, data(record.trial))
@@ -48,7 +48,7 @@ def _with_items(record: Record, kept: Mapping[str, np.ndarray], data: Data | Non
     """Return the embeddings `kept` of a trial with their items.
 
     Raises:
-        DataError: there are no items, or they are others.
+        DataError: there are no items, or different ones.
     """
     if data is None:
         raise DataError(
@@ -78,7 +78,7 @@ def _best_rank(record: Record, queries: int) -> np.ndarray:
     """Return the rank of each query's nearest item of its class ``[Q]``; 0 for none.
 
     Raises:
-        DataError: the record does not have them.
+        DataError: the record lacks them.
     """
     array = record.per_query.get("best_rank")
     rank = np.empty(0, np.int32) if array is None else array.unpack()

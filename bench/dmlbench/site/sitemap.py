@@ -1,4 +1,4 @@
-"""Which pages the site has, and where each one lies."""
+"""Which pages the site has, and their paths."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Contents:
-    """The pages; paths are from the site's folder, and all but the index lie one folder down."""
+    """The pages, with paths in the site's folder; all but the index are one folder down."""
 
     tables: tuple[Table, ...]
     methods: tuple[Method, ...]
@@ -85,7 +85,7 @@ def _id(kind: str, name: str, distribution: str) -> str:
 
 
 def _stems(folder: str, titled: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return a path for each id: its title, with the id where that would not be its own."""
+    """Return a path for each id: its title, with the id where that is not unique."""
     slugs = {key: slug(title) for title, key in titled}
     taken = Counter(name.lower() for name in slugs.values())
     full = {key: f"{name}-{key}" for key, name in slugs.items()}

@@ -1,4 +1,4 @@
-"""What stands in the cells of the site's tables, and by what they are sorted."""
+"""The cells of the site's tables, and the numbers they are sorted by."""
 
 import re
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"(-?[\d,]+(?:\.\d+)?)(?:x| %|–[\d,.]+| ± .*| \+ [\d,]+|
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, perhaps a link, and the number that it is sorted by."""
+    """A cell: its text, an optional link, and the number that it is sorted by."""
 
     text: str = ""
     spread: str = ""
@@ -29,14 +29,14 @@ class Cell:
     number: float | None = None
     link: str = ""
     links: tuple[tuple[str, str, str], ...] = ()
-    """In place of a text: text, path and what it is, of each."""
+    """In place of a text: text, path and description of each link."""
     mark: str = ""
-    """What sets it apart: the class of its style."""
+    """CSS class that highlights it."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A heading; numbers stand on the right and are sorted from the greatest."""
+    """A heading; numbers are right-aligned and sorted in descending order."""
 
     heading: str
     numeric: bool = False
@@ -132,7 +132,7 @@ def reported_sheet(cells: Cells) -> Sheet:
 
 
 def grid_sheet(grid: Grid, metric: str) -> Sheet:
-    """Return losses by what they were combined with."""
+    """Return losses by the part that they were combined with."""
     columns = (Column("Loss"), *(Column(plain(part), numeric=True) for part in grid.parts))
     lines = tuple(
         (Cell(loss), *(figure(grid.cells[loss, part]) for part in grid.parts))
@@ -160,7 +160,7 @@ def group_cell(ranking: Ranking | None, row: Row) -> Cell:
 
 
 def _measured(text: str) -> Cell:
-    """Return `text` with the number that it begins with, if it is a number and little more."""
+    """Return `text` with the number it begins with, if it holds little else."""
     found = _NUMBER.fullmatch(text)
     text = "" if text == NOTHING else text
     return Cell(text, number=float(found[1].replace(",", "")) if found else None)

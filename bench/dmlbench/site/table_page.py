@@ -34,7 +34,7 @@ DOWNLOADS: dict[str, tuple[str, Callable[[Table], str]]] = {
     ".json": ("JSON", to_json),
     ".tex": ("LaTeX", to_latex),
 }
-"""What turns a table into a file, and what that is called, by the file's suffix."""
+"""Name and renderer of each download, by suffix."""
 
 
 def table_page(
@@ -49,7 +49,7 @@ def table_page(
     Args:
         site: where the other pages are.
         table: the rows.
-        samplers: the table and those that differ from it by the sampler alone.
+        samplers: the table and those that differ from it only in the sampler.
         shown: the row whose retrieval is shown, one of its records and its embeddings.
         missing: why nothing is shown.
     """
@@ -92,7 +92,7 @@ def table_page(
 
 
 def _lane(site: Contents, table: Table, name: str, backbone: str) -> dict[str, Any]:
-    """Return the rows of one backbone, and in sentences what their order is worth."""
+    """Return the rows of one backbone, and sentences on what their order means."""
     ranking, others = table.rankings.get(backbone), table.new_classes.get(backbone)
     told = ranking if ranking and not ranking.unfit else None
     caption = f"Trained networks, {backbone}"

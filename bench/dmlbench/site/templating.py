@@ -20,6 +20,6 @@ _environment.policies["json.dumps_kwargs"] = {
 
 
 def render(template: str, path: str, **context: Any) -> str:
-    """Return the page that lies at `path` in the site's folder."""
+    """Return the page for `path` in the site's folder."""
     root = "../" * path.count("/")
     return _environment.get_template(template).render(root=root, here=path, **context)

@@ -271,6 +271,7 @@ def test_raw_pixels_of_the_real_set_score_as_published(real: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 70,000 images become PNG files and are read again
 def test_the_real_set_comes_through_a_hub_repository_unchanged(
     real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

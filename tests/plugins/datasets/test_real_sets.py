@@ -14,6 +14,8 @@ from dmlbench_datasets.cars import Cars
 from dmlbench_datasets.cub import CUB
 from dmlbench_datasets.omniglot import Omniglot
 
+pytestmark = pytest.mark.timeout(900)  # thousands of photos are unpacked, hashed and decoded
+
 CASES = {
     "cars": (Cars(partial=True), "cars196.tar", {"train": (4_052, 98), "test": (4_092, 98)}),
     "cub": (

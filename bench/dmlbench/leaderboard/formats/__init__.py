@@ -1,1 +1,1 @@
-"""The formats that tables are written in, one a module."""
+"""The formats that tables are written in, one per module."""

@@ -14,7 +14,7 @@ from dmlbench.leaderboard.tables import Table
 def to_csv(table: Table) -> str:
     """Return one line per row: names, seeds, means and half-widths as fractions, ids, the command.
 
-    No text in it can be taken for a formula. What a row lacks is empty.
+    No text in it can be mistaken for a formula. What a row lacks is empty.
     """
     lines = [csv_cells(RowDocument, table, row) for row in table.rows]
     columns = dict.fromkeys(name for line in lines for name in line)

@@ -1,4 +1,4 @@
-"""Texts from records are anybody's: made harmless here before they reach a table or a page."""
+"""Texts from records are untrusted: they are escaped here before they reach a table or page."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ _IN_LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "`": r"{\`{}}",
-    "[": "{[}",  # after the end of a line it would be that command's argument
+    "[": "{[}",  # after a line end it would be the argument of that command
     "*": "{*}",  # so would this
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
     "±": r"$\pm$",
@@ -34,13 +34,13 @@ def plain(text: str, length: int = NAME_LENGTH) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return `text`, already on one line, so that GitHub's markdown shows it as it stands."""
+    """Return `text`, already on one line, so that GitHub's markdown shows it verbatim."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN_MARKS.sub(r"\\\1", text)
 
 
 def code_block(command: str) -> str:
-    """Return `command` as a block of code that nothing in it can end."""
+    """Return `command` as a code block that nothing in it can close."""
     longest = max(map(len, re.findall("`+", command)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}sh\n{command}\n{fence}"
@@ -52,9 +52,9 @@ def csv_cell(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    """Return `text`, already on one line, so that LaTeX sets it as it stands, in ASCII.
+    """Return `text`, already on one line, so that LaTeX sets it verbatim, in ASCII.
 
-    Accents are left out; a character without an ASCII one becomes its number: ``U+540D``.
+    Accents are dropped; a character without an ASCII equivalent becomes its code: ``U+540D``.
     """
     escaped = "".join(_IN_LATEX.get(character) or _ascii(character) for character in text)
     return re.sub("-(?=-)", "-{}", escaped)  # two would be a dash
@@ -69,7 +69,7 @@ def _ascii(character: str) -> str:
 
 
 def shell(words: list[str]) -> str:
-    """Return `words` as one line for a shell, each quoted where it needs it."""
+    """Return `words` as one line for a shell, each quoted where necessary."""
     return _cut(shlex.join(map(_visible, words)), COMMAND_LENGTH)
 
 

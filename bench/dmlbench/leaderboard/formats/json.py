@@ -20,10 +20,10 @@ class LaneDocument(Schema):
     backbone: str
     seeds: list[int]
     detectable: float | None
-    """Least difference of two rows of ordinary noise that can be told; None if none can."""
+    """Smallest detectable difference between two rows of ordinary noise; None if there is none."""
     detectable_new_classes: float | None
     test_classes: int | None
-    """Those that were resampled; None if there are no figures on new classes."""
+    """Number of classes resampled; None if there are no figures on new classes."""
     says: list[str]
 
 
@@ -32,7 +32,7 @@ class TableDocument(Schema):
 
     format: Literal["dmlbench table"] = "dmlbench table"
     version: Literal[1] = 1
-    """Raised when fields change their meaning or go."""
+    """Raised when fields change their meaning or are removed."""
     title: str
     dataset: str
     partial_data: bool
@@ -54,7 +54,7 @@ def to_json(table: Table) -> str:
 
 
 def document(table: Table) -> TableDocument:
-    """Return all that is known of `table`."""
+    """Return all that is known about `table`."""
     return TableDocument(
         title=table.title,
         dataset=plain(str(table.dataset)),

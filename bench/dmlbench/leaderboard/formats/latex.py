@@ -1,4 +1,4 @@
-r"""A table for a paper: LaTeX with the rules of ``booktabs``, in plain ASCII for any engine."""
+r"""A table for a paper: LaTeX with ``booktabs`` rules, in plain ASCII for any engine."""
 
 from collections.abc import Sequence
 

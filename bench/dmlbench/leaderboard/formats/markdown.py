@@ -43,7 +43,7 @@ _OVER = (
 
 @dataclass(frozen=True)
 class PageImages:
-    """File names of a page's pictures, beside it; None where there is nothing to draw."""
+    """File names of the pictures beside a page; None where there is nothing to draw."""
 
     ranking: str | None = None
     distances: str | None = None
@@ -52,7 +52,7 @@ class PageImages:
 
 
 def markdown_page(table: Table, name: str, pictures: PageImages) -> str:
-    """Return the page of `table`, whose files beside it are called `name` with their endings."""
+    """Return the page of `table`; the files beside it are called `name` plus a suffix."""
     parts = [
         MADE,
         f"# {markdown(table.title)}",
@@ -88,7 +88,7 @@ def markdown_page(table: Table, name: str, pictures: PageImages) -> str:
 
 
 def samplers_page(grid: Grid, pages: Sequence[tuple[str, Table]]) -> str:
-    """Return the page that holds rows of several samplers side by side, without ranking them.
+    """Return the page that shows rows of several samplers side by side, without ranking them.
 
     Args:
         grid: rows by sampler.
@@ -109,7 +109,7 @@ def samplers_page(grid: Grid, pages: Sequence[tuple[str, Table]]) -> str:
 
 
 def grid_section(grid: Grid, metric: str) -> list[str]:
-    """Return a grid as a table, and what its differences go with."""
+    """Return a grid as a table, and which factors explain its differences."""
     lines = [
         [markdown(loss), *(percent(grid.cells[loss, part]) for part in grid.parts)]
         for loss in grid.losses
@@ -135,7 +135,7 @@ def index(pages: Sequence[tuple[str, Table]], grids: Iterable[str] = (), ranked:
     Args:
         pages: path of each page, from the index's folder, and its table.
         grids: paths of the pages that hold the rows of several samplers side by side.
-        ranked: path of the page of ranks over datasets, if there is one.
+        ranked: path of the page of ranks across datasets, if there is one.
     """
     headings = ["Dataset", "Data", "Protocol", "Backbone", "Highest mean", "", "Rows"]
     lines = []
@@ -170,7 +170,7 @@ def index(pages: Sequence[tuple[str, Table]], grids: Iterable[str] = (), ranked:
 
 
 def _highest(table: Table, backbone: str, rows: Sequence[Row]) -> tuple[str, str]:
-    """Return the row with the highest mean and that mean, or that the lane can't rank losses."""
+    """Return the row with the highest mean and that mean, or a note that the lane is unfit."""
     if not rows or not table.headline:
         return "", ""
     if table.rankings[backbone].unfit:
@@ -267,7 +267,7 @@ def _bullets(texts: Mapping[str, str]) -> str:
 def pipe_table(
     headings: Sequence[str], lines: Sequence[Sequence[str]], numeric: Iterable[int] = ()
 ) -> str:
-    """Return a table of cells that are markdown already; those of `numeric` stand right."""
+    """Return a table of cells that are already markdown; `numeric` columns are right-aligned."""
     right = set(numeric)
     table: str = tabulate(
         lines,

@@ -1,4 +1,4 @@
-"""The page of ranks over datasets, in GitHub's markdown."""
+"""The page of ranks across datasets, in GitHub's markdown."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def across_page(found: Across, pages: Mapping[str, str]) -> str:
 
 
 def _worth(found: Across) -> str:
-    """Return how little few datasets tell."""
+    """Return a caution about how little a few datasets show."""
     ranks = found.ranks
     datasets, rows = ranks.ranks.shape
     widest = float(ranks.means.max() - ranks.means.min())

@@ -1,4 +1,4 @@
-"""Pictures of a table, drawn with matplotlib's own defaults whatever the user's settings are.
+"""Pictures of a table, drawn with matplotlib's defaults, whatever the user's settings.
 
 Texts become outlines, so that a picture looks the same everywhere; SVG because it stays sharp.
 """
@@ -27,14 +27,14 @@ from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 
 MOST_ROWS = 40
-"""More rows than this are not drawn: the best are."""
+"""At most this many rows are drawn, the best ones."""
 
 _WIDTH = 8.0
 
 CREATOR = "dmlbench, drawn by Matplotlib "
-"""What made a picture, in its metadata before the version: another one draws other bytes."""
+"""Metadata before matplotlib's version: other versions draw other bytes."""
 
-# Okabe and Ito's colours, which stay apart for colour-blind readers.
+# Okabe and Ito's colours, which colour-blind readers can distinguish.
 _BLUE, _VERMILLION, _INK = "#0072B2", "#D55E00", "#333333"
 _POSITIVE, _NEGATIVE = _BLUE, _VERMILLION
 _TRAINED: dict[str, Any] = {"color": _BLUE, "marker": "o", "ms": 5}
@@ -51,7 +51,7 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlesize": 10,
-    "axes.titley": 1.0,  # else every tick label is measured to place it
+    "axes.titley": 1.0,  # otherwise every tick label is measured to place it
     "font.size": 9,
     "grid.color": "#E8E8E8",
     "grid.linewidth": 0.8,
@@ -68,7 +68,7 @@ _STYLE = {
 
 
 def ranking_svg(table: Table) -> str | None:
-    """Return mean and interval of every row by the table's headline metric, or None without any."""
+    """Return every row's mean and interval of the headline metric; None if there are none."""
     if table.headline is None:
         return None
     with _own_style():
@@ -136,7 +136,7 @@ def _marks(table: Table) -> list[Line2D]:
 
 
 def _places(groups: Sequence[Sequence[Row]]) -> list[list[float]]:
-    """Return the vertical places of each group's rows, with a gap between groups."""
+    """Return the vertical positions of each group's rows, with a gap between groups."""
     starts = [sum(map(len, groups[:place])) + 0.8 * place for place in range(len(groups))]
     return [
         [start + offset for offset in range(len(rows))]
@@ -204,7 +204,7 @@ def _legend(figure: Figure, handles: Sequence[Line2D]) -> None:
 @contextmanager
 def _own_style() -> Iterator[None]:
     with mpl.style.context(["default", _STYLE]), warnings.catch_warnings():
-        # A name in a script that matplotlib's font lacks is drawn with boxes.
+        # Characters that matplotlib's font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 

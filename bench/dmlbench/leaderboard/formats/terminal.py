@@ -40,7 +40,7 @@ def print_tables(records: Iterable[Record], console: Console | None = None) -> N
 
 
 def default_console() -> Console:
-    """Return the terminal; where output goes elsewhere, 100 columns whatever that may be."""
+    """Return the terminal; if output is redirected, a console of 100 columns."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH)
 
@@ -95,7 +95,7 @@ def _seeds(row: Row) -> str:
 
 
 def readable(text: str, encoding: str) -> Text:
-    """Return `text` with only the characters that the terminal has, and no markup."""
+    """Return `text` without markup, in characters that the terminal can show."""
     if "utf" not in encoding.lower():
         for character, spelt in _IN_ASCII.items():
             text = text.replace(character, spelt)
