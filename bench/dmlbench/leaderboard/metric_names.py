@@ -4,9 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 from math import isfinite
 
+from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.retrieval.metrics import find_metric, in_order, rank_in
+from dmlbench.schemas.record import MetricFacts, Record
 from dmlbench.statistics import Estimate, estimate
 
+Facts = Mapping[str, MetricFacts]
+_NONE: Facts = {}
 _WELL_FORMED = re.compile(r"[a-z][a-z0-9_@.-]{0,39}")
 
 
@@ -23,10 +27,17 @@ def average(figures: Iterable[Mapping[str, float]]) -> dict[str, Estimate]:
     return {name: estimate(by_name[name]) for name in in_order(by_name)}
 
 
-def shown(names: Iterable[str]) -> list[str]:
-    """Return those of the metrics that tables show, in their order: Recall@k, then the rest."""
+def facts_in(records: Iterable[Record]) -> dict[str, MetricFacts]:
+    """Return what records say of metrics that are not ours, by key; of several, the last."""
+    return {key: facts for record in records for key, facts in record.metric_facts.items()}
+
+
+def shown(names: Iterable[str], facts: Facts = _NONE) -> list[str]:
+    """Return the metrics that tables show, in their order: Recall@k, then the rest."""
     known = ((name, find_metric(name)) for name in set(names))
-    return in_order(name for name, metric in known if metric and not metric.is_diagnostic)
+    return in_order(
+        name for name, metric in known if (not metric.is_diagnostic if metric else name in facts)
+    )
 
 
 def headline(names: Iterable[str]) -> str | None:
@@ -47,12 +58,23 @@ def is_diagnostic(name: str) -> bool:
     return metric is not None and metric.is_diagnostic
 
 
-def display_name(name: str) -> str:
-    """Return what tables call a metric."""
+def display_name(name: str, facts: Facts = _NONE) -> str:
+    """Return what tables call a metric; `facts` are of those that are not ours."""
     metric, rank = find_metric(name), rank_in(name)
-    if metric is None:
+    if metric is not None:
+        return f"{metric.title}@{rank}" if rank else metric.title
+    if name not in facts:
         return name
-    return f"{metric.title}@{rank}" if rank else metric.title
+    title = plain(facts[name].title, 40)
+    return title if facts[name].higher_is_better else f"{title} (lower is better)"
+
+
+def figure(name: str, value: Estimate | None, facts: Facts = _NONE) -> str:
+    """Return mean and half of the interval: shares in percent, others with four digits."""
+    if value is None or name not in facts or facts[name].is_share or not isfinite(value.mean):
+        return percent(value)
+    width = "–" if value.half_width is None else f"{value.half_width:.4g}"
+    return f"{value.mean:.4g} ± {width}"
 
 
 def percent(value: Estimate | None) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dmlbench.leaderboard.metric_names import display_name, percent
+from dmlbench.leaderboard.metric_names import display_name, figure
 from dmlbench.leaderboard.ranking import Ranking
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
@@ -27,13 +27,14 @@ def ranking_cells(table: Table, rows: Sequence[Row], ranking: Ranking | None = N
     for kind in ("sampler", "backbone"):  # if all rows share them, the details say so
         if len({row.names.get(kind) for row in rows}) > 1:
             kinds.append(kind)
+    facts = table.metric_facts
     headings = [kind.capitalize() for kind in kinds]
-    headings += [display_name(metric) for metric in table.metrics]
+    headings += [display_name(metric, facts) for metric in table.metrics]
     grouped = ranking is not None and ranking.decided
     lines = [
         [
             *(row.names.get(kind, NOTHING) for kind in kinds),
-            *(percent(row.metrics.get(metric)) for metric in table.metrics),
+            *(figure(metric, row.metrics.get(metric), facts) for metric in table.metrics),
             *([ranking.mark(row)] if grouped and ranking else []),
             seeds(row),
             below(row),

@@ -9,7 +9,13 @@ from typing import Any
 
 from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.formats.escaping import plain
-from dmlbench.leaderboard.metric_names import display_name, floors_count, headline, shown
+from dmlbench.leaderboard.metric_names import (
+    display_name,
+    facts_in,
+    floors_count,
+    headline,
+    shown,
+)
 from dmlbench.leaderboard.new_classes import NewClasses, for_new_classes
 from dmlbench.leaderboard.plugin_columns import (
     Columns,
@@ -20,7 +26,7 @@ from dmlbench.leaderboard.plugin_columns import (
 from dmlbench.leaderboard.ranking import Ranking, over_floor, rank_rows
 from dmlbench.leaderboard.rows import Row, named_rows
 from dmlbench.schemas.protocol import Protocol
-from dmlbench.schemas.record import Record
+from dmlbench.schemas.record import MetricFacts, Record
 from dmlbench.schemas.trial import Part, Trial, canonical_json
 from dmlbench.statistics import Estimate
 
@@ -73,7 +79,12 @@ class Table:
     @cached_property
     def metrics(self) -> list[str]:
         """Return the metrics that the table shows."""
-        return shown(name for row in self.rows for name in row.metrics)
+        return shown((name for row in self.rows for name in row.metrics), self.metric_facts)
+
+    @cached_property
+    def metric_facts(self) -> dict[str, MetricFacts]:
+        """Return what the records say of metrics that are not ours, by key."""
+        return facts_in(self.records)
 
     @cached_property
     def headline(self) -> str | None:

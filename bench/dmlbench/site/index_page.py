@@ -7,7 +7,7 @@ from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.leaderboard.metric_names import display_name
 from dmlbench.leaderboard.ranking import BEST
 from dmlbench.site.sitemap import INDEX, Contents
-from dmlbench.site.sortable_tables import Cell, Column, Sheet, figure
+from dmlbench.site.sortable_tables import Cell, Column, Sheet, figure_cell
 from dmlbench.site.templating import render
 
 
@@ -47,7 +47,7 @@ def _tables(site: Contents) -> Sheet:
                     if top
                     else Cell(unfit if ranking else ""),
                     Cell(display_name(table.headline) if top and table.headline else ""),
-                    figure(value) if top else Cell(),
+                    figure_cell(value, table.headline or "") if top else Cell(),
                     Cell(str(len(rows)), number=len(rows)),
                     Cell(str(len(table.baselines)), number=len(table.baselines)),
                     Cell(trials, number=len(table.records)),
@@ -66,7 +66,7 @@ def _methods(site: Contents) -> Sheet:
     for method in site.methods:
         best: dict[str, Cell] = {}
         for table, row in method.rows:
-            cell = figure(row.metrics.get(table.headline or ""))
+            cell = figure_cell(row.metrics.get(table.headline or ""), table.headline or "")
             known = best.get(table.id, Cell()).number
             if cell.number is not None and (known is None or cell.number > known):
                 ranking = table.ranking_of(row)

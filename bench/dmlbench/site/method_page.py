@@ -2,7 +2,7 @@
 
 from dmlbench.leaderboard.commands import row_command
 from dmlbench.leaderboard.formats.escaping import plain
-from dmlbench.leaderboard.metric_names import display_name, shown
+from dmlbench.leaderboard.metric_names import display_name, facts_in, shown
 from dmlbench.leaderboard.ranking_cells import below, seeds
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
@@ -12,7 +12,7 @@ from dmlbench.site.sortable_tables import (
     Cell,
     Column,
     Sheet,
-    figure,
+    figure_cell,
     group_cell,
     trials,
 )
@@ -55,13 +55,14 @@ def _rows(site: Contents, method: Method) -> Sheet:
     kinds = [k for k in ("miner", "sampler", "backbone") if any(k in row.names for _, row in rows)]
     if len({row.names[method.kind] for _, row in rows}) > 1:  # of several settings
         kinds.insert(0, method.kind)
-    metrics = shown(name for _, row in rows for name in row.metrics)
+    facts = facts_in(record for _, row in rows for record in row.records)
+    metrics = shown((name for _, row in rows for name in row.metrics), facts)
     metrics.sort(key=lambda metric: metric not in {table.headline for table, _ in rows})
     lines = tuple(
         (
             Cell(table.title, link=site.table(table)),
             *(Cell(row.names.get(kind, "")) for kind in kinds),
-            *(figure(row.metrics.get(metric)) for metric in metrics),
+            *(figure_cell(row.metrics.get(metric), metric, facts) for metric in metrics),
             group_cell(table.ranking_of(row), row),
             Cell(seeds(row)),
             trials(site, row.records),
@@ -70,6 +71,6 @@ def _rows(site: Contents, method: Method) -> Sheet:
         for table, row in rows
     )
     columns = [Column("Table"), *(Column(kind.capitalize()) for kind in kinds)]
-    columns += [Column(display_name(metric), numeric=True) for metric in metrics]
+    columns += [Column(display_name(metric, facts), numeric=True) for metric in metrics]
     columns += [Column(name) for name in ("Group", "Seeds", "Trials", "Below")]
     return Sheet("rows", f"Rows of {method.title} in all tables", tuple(columns), lines)

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dmlbench.leaderboard.formats.escaping import REASON_LENGTH, plain
 from dmlbench.leaderboard.loss_grid import Grid
-from dmlbench.leaderboard.metric_names import display_name, percent
+from dmlbench.leaderboard.metric_names import Facts, display_name, figure
 from dmlbench.leaderboard.ranking import BEST, Ranking
 from dmlbench.leaderboard.ranking_cells import NOTHING, Cells, ranking_cells
 from dmlbench.leaderboard.row_details import row_details
@@ -52,9 +53,9 @@ class Sheet:
     lines: tuple[tuple[Cell, ...], ...]
 
 
-def figure(value: Estimate | None) -> Cell:
+def figure_cell(value: Estimate | None, metric: str, facts: Facts = MappingProxyType({})) -> Cell:
     """Return mean and half of the interval as tables show them."""
-    text, _, width = percent(value).partition(" ± ")
+    text, _, width = figure(metric, value, facts).partition(" ± ")
     return Cell(text, f"± {width}" if width else "", value.mean if value else None)
 
 
@@ -72,7 +73,7 @@ def ranking_sheet(
     group come first among the figures, and links to the trials are added.
     """
     cells = ranking_cells(table, rows, ranking)
-    metrics = {display_name(metric): metric for metric in table.metrics}
+    metrics = {display_name(metric, table.metric_facts): metric for metric in table.metrics}
     names, others = cells.numeric.start, range(cells.numeric.start, len(cells.headings))
     first = [
         p for p in others if cells.headings[p] in (display_name(table.headline or ""), "Group")
@@ -84,7 +85,8 @@ def ranking_sheet(
         for place in places:
             heading, text = cells.headings[place], texts[place]
             if heading in metrics:
-                line.append(figure(row.metrics.get(metrics[heading])))
+                metric = metrics[heading]
+                line.append(figure_cell(row.metrics.get(metric), metric, table.metric_facts))
             elif heading == "Group":
                 line.append(Cell(text, mark=BEST if text == BEST else ""))
             else:
@@ -135,7 +137,7 @@ def grid_sheet(grid: Grid, metric: str) -> Sheet:
     """Return losses by the part that they were combined with."""
     columns = (Column("Loss"), *(Column(plain(part), numeric=True) for part in grid.parts))
     lines = tuple(
-        (Cell(loss), *(figure(grid.cells[loss, part]) for part in grid.parts))
+        (Cell(loss), *(figure_cell(grid.cells[loss, part], metric) for part in grid.parts))
         for loss in grid.losses
     )
     name = f"{display_name(metric)} by loss and {grid.kind}, in percent"

@@ -6,7 +6,7 @@ from typing import Any
 
 from dmlbench.leaderboard.commands import row_command
 from dmlbench.leaderboard.formats.escaping import REASON_LENGTH, plain
-from dmlbench.leaderboard.metric_names import average, display_name
+from dmlbench.leaderboard.metric_names import Facts, average, display_name
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.schemas.record import Record
@@ -70,9 +70,9 @@ def _metrics(record: Record) -> Sheet:
     names = average([record.metrics, record.last_epoch_metrics])
     lines = tuple(
         (
-            Cell("Tied queries" if name == "tied" else display_name(name)),
-            _percent(record.metrics.get(name)),
-            _percent(record.last_epoch_metrics.get(name)),
+            Cell(display_name(name, record.metric_facts)),
+            _figure(name, record.metrics, record.metric_facts),
+            _figure(name, record.last_epoch_metrics, record.metric_facts),
         )
         for name in names
     )
@@ -117,6 +117,13 @@ def _facts(record: Record) -> dict[str, str]:
 def _listed(values: Mapping[str, Any]) -> str:
     told = (f"{name}: {values[name]}" for name in sorted(values) if values[name] != "")
     return plain(", ".join(told), 1000)
+
+
+def _figure(name: str, metrics: Mapping[str, float], facts: Facts) -> Cell:
+    value = metrics.get(name)
+    if value is None or name not in facts or facts[name].is_share:
+        return _percent(value)
+    return Cell(f"{value:.4g}", number=value)
 
 
 def _percent(value: float | None) -> Cell:

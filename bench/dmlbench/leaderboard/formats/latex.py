@@ -35,7 +35,7 @@ def to_latex(table: Table) -> str:
 
 
 def _reading(table: Table) -> str:
-    metrics = ", ".join(display_name(metric) for metric in table.metrics)
+    metrics = ", ".join(display_name(metric, table.metric_facts) for metric in table.metrics)
     only = " Partial data: not comparable with published figures." if table.partial else ""
     return f"{metrics}: mean ± half of the 95 % interval over seeds, in percent.{only}"
 
