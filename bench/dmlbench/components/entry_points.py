@@ -15,6 +15,7 @@ KINDS = {
     "backbone": "backbones",
     "dataset": "datasets",
     "baseline": "baselines",
+    "executor": "executors",
 }
 """Each kind of component and its plural, which is also the end of its entry-point group."""
 

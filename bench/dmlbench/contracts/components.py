@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol
 
 import numpy as np
 from torch import Tensor, nn
@@ -23,9 +23,16 @@ from dmlbench.contracts.pairs import Pairs, Selection
 
 if TYPE_CHECKING:
     import datasets
+    from typing_extensions import TypeVar
+
+    Chosen = TypeVar("Chosen", bound=Selection | None, default=Any)
+else:  # before Python 3.13, its TypeVar takes no default
+    from typing import TypeVar
+
+    Chosen = TypeVar("Chosen", bound=Selection | None)
 
 
-class Loss(nn.Module, ABC):
+class Loss(nn.Module, ABC, Generic[Chosen]):
     """A loss. Parameters of its own (proxies, class weights) are trained with the network.
 
     A loss with parameters of its own asks for ``num_classes`` and ``embedding_dim`` by keyword,
@@ -33,6 +40,9 @@ class Loss(nn.Module, ABC):
 
     A loss around another (a memory, say) is a family: it takes the other one as its first
     argument, ``loss``, and is named ``xbm/contrastive``.
+
+    For type checkers, say which selection `forward` takes: ``class Mine(Loss[Triplets])``, or
+    ``Loss[None]`` if it takes labels.
     """
 
     takes: ClassVar[Literal["pairs", "triplets", "labels"]]
@@ -74,7 +84,7 @@ class Loss(nn.Module, ABC):
         return pairs
 
     @abstractmethod
-    def forward(self, pairs: Pairs, selection: Selection | None) -> Tensor:
+    def forward(self, pairs: Pairs, selection: Chosen) -> Tensor:
         """Return the loss, a scalar with a gradient.
 
         Args:

@@ -10,7 +10,6 @@ import numpy as np
 
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.composition import compose, terms
-from dmlbench.components.entry_points import KINDS
 from dmlbench.components.hyperparameters import family_argument, hyperparameters
 from dmlbench.components.source_hash import file_hashes
 from dmlbench.contracts.components import Dataset, Sampler
@@ -23,7 +22,7 @@ from dmlbench.planning.combinations import HOME, Combinations, Settings
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.protocol import Protocol, load_protocol
 from dmlbench.schemas.suite import Suite
-from dmlbench.schemas.trial import Part, Trial, canonical_json
+from dmlbench.schemas.trial import ROW_KINDS, Part, Trial, canonical_json
 from dmlbench.training.embedder import check_input
 from dmlbench.training.sampling import extras
 
@@ -224,13 +223,14 @@ def _by_kind(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         ConfigError: a key that starts with no kind of component, nor with ``protocol``.
     """
+    kinds = ("dataset", *ROW_KINDS, "protocol")
     sorted_out: dict[str, dict[str, Any]] = {}
     for key, value in settings.items():
         kind, dot, name = key.partition(".")
-        if not dot or kind not in (*KINDS, "protocol"):
+        if not dot or kind not in kinds:
             raise ConfigError(
                 f"--set {key}={value}: a setting is named as loss.margin or protocol.length.epochs."
-                + nearest(kind, (*KINDS, "protocol"))
+                + nearest(kind, (*kinds, "executor"))
             )
         sorted_out.setdefault(kind, {})[name] = value
     return sorted_out

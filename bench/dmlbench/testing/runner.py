@@ -22,6 +22,7 @@ _MODULES = {
     "backbone": ("backbone",),
     "dataset": ("dataset",),
     "baseline": ("baseline",),
+    "executor": ("executor",),
 }
 
 
@@ -49,7 +50,7 @@ def check(
     """Run all checks of a kind on a component.
 
     Args:
-        kind: "loss", "miner", "sampler", "backbone", "dataset" or "baseline".
+        kind: "loss", "miner", "sampler", "backbone", "dataset", "baseline" or "executor".
         component: its class.
         settings: hyper-parameters to check it at, where they are not the defaults.
         argument: which member of a family, such as ``"resnet18"`` of ``timm``.

@@ -10,8 +10,7 @@ from typing import Any
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.entry_points import KINDS, Entry
 from dmlbench.components.hyperparameters import check_argument, resolve
-from dmlbench.components.importing import import_value, load_entry
-from dmlbench.contracts import components as contracts
+from dmlbench.components.importing import base_class, import_value, load_entry
 from dmlbench.errors import ConfigError, PluginError, nearest
 from dmlbench.testing.findings import Finding
 from dmlbench.testing.runner import examinations
@@ -116,8 +115,8 @@ def _imported(target: str) -> list[Candidate]:
     kinds = {each: _kind_of(each) for each in classes}
     if not classes or None in kinds.values():
         raise ConfigError(
-            f"{target} is no component: derive it from dmlbench's Loss, Miner, Sampler, Backbone "
-            "or Dataset, or give it scikit-learn's fit and transform."
+            f"{target} is no component: derive it from dmlbench's Loss, Miner, Sampler, Backbone, "
+            "Dataset or Executor, or give it scikit-learn's fit and transform."
         )
     return [
         Candidate(Entry(kind, each.__name__, "", "", target), each)
@@ -138,6 +137,6 @@ def _components_in(module: Any) -> list[type]:
 def _kind_of(component: type) -> str | None:
     """Return the kind of a class by its base class, or that of anything with fit and transform."""
     for kind in KINDS:
-        if kind != "baseline" and issubclass(component, getattr(contracts, kind.capitalize())):
+        if kind != "baseline" and issubclass(component, base_class(kind)):
             return kind
     return "baseline" if hasattr(component, "fit") and hasattr(component, "transform") else None
