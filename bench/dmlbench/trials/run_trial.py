@@ -1,4 +1,4 @@
-"""Run one trial from its description to its record, whatever happens inside."""
+"""Run one trial, from its description to its record; whatever a plugin does, there is a record."""
 
 import json
 import os
@@ -10,9 +10,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from dmlbench.components.workplace import Workplace
-from dmlbench.compute.determinism import (
-    repeatable,
-)
+from dmlbench.compute.determinism import repeatable
 from dmlbench.compute.device import describe
 from dmlbench.compute.memory import peaks
 from dmlbench.compute.versions import versions
@@ -45,9 +43,10 @@ def run_trial(
 
     Args:
         trial: what to run.
-        workplace: where.
-        on_epoch: called with each epoch's entry of the record.
-        keep: called with the test embeddings; cross-validation has none that belong together.
+        workplace: the components, data and device to run it with.
+        on_epoch: called with the record's entry for each epoch.
+        keep: called with the test embeddings; not in cross-validation, whose folds have a network
+            each.
     """
     started = time.perf_counter()
     with repeatable(workplace.device), peaks(workplace.device) as most:
@@ -56,7 +55,7 @@ def run_trial(
             outcome = {"status": "finished", **_measure(trial, workplace, on_epoch, keep)}
         except DmlbenchError as error:
             outcome = {"status": "failed", "reason": _storable(str(error))}
-        # A plugin may raise anything, SystemExit included; it costs only this trial.
+        # A plugin may raise anything, even SystemExit; only this trial fails.
         except (Exception, SystemExit) as error:
             outcome = {"status": "failed", "reason": _storable(_reason(error))}
     return Record(
@@ -75,11 +74,11 @@ def run_trial(
 def load_once(
     workplace: Workplace, reference: str, settings: str, photos: PhotoFormat
 ) -> tuple[Dataset, Data]:
-    """Return a dataset and its data; the next trial on the same one finds them loaded.
+    """Return a dataset and its data, cached for the next trial on the same dataset.
 
     Args:
-        workplace: where.
-        reference: the dataset's.
+        workplace: where to load it.
+        reference: of the dataset.
         settings: its hyper-parameters as canonical JSON.
         photos: see `load_data`.
     """
@@ -98,10 +97,10 @@ def features_once(
     """Return a dataset's data as features of a frozen backbone.
 
     Args:
-        workplace: where.
+        workplace: where to compute them.
         dataset: reference and settings, see `load_once`.
         backbone: a part of a trial as JSON.
-        protocol: how images reach it.
+        protocol: what images it is given.
     """
     part = Part.model_validate_json(backbone)
     data = load_once(workplace, *dataset, PhotoFormat.of(protocol))[1]
@@ -140,7 +139,7 @@ def _reason(error: Exception | SystemExit) -> str:
 
 
 def _storable(text: str) -> str:
-    """Return `text` without halves of characters, which no JSON reader takes."""
+    """Return `text` without lone surrogates, which no JSON reader accepts."""
     return text.encode(errors="replace").decode()
 
 
@@ -154,9 +153,9 @@ def _measurements(seconds: float) -> dict[str, Any]:
 
 
 def learn(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
-    """Learn from `items`; yield the state before training and after each epoch.
+    """Train on `items`; yield the state before training and after each epoch.
 
-    A baseline has one state.
+    A baseline yields one state.
     """
     if "baseline" in trial.parts:
         yield fit_baseline(trial, workplace, items)
