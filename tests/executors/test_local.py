@@ -6,22 +6,26 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.forking_task import forking_task
 from support.processes import is_running, needs_proc, wait_until, workers
 
 from dmlbench import ConfigError, Event, Executor, Record, WorkerSettings
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.hook_plugins import plugin_manager
+from dmlbench.contracts.executor import Task
 from dmlbench.executors.inline import Inline
 from dmlbench.executors.local import Local, default_jobs
 from dmlbench.executors.run import run
-from dmlbench.executors.worker import run_in_worker
 from dmlbench.schemas.plan import Plan
 from dmlbench.storage.record_store import Store
+from dmlbench.testing.quick_trials import long_task, quick_task
+from dmlbench.testing.quick_trials import trial as quick
 
-pytestmark = [pytest.mark.slow, needs_proc]  # each worker imports torch
+pytestmark = needs_proc
 
 
 def settings_for(folder: Path) -> WorkerSettings:
@@ -34,14 +38,15 @@ def outcomes(executor: Executor, trials, folder: Path) -> dict[str, Record]:
     return {record.id: record for record in records}
 
 
-def events_of(executor: Executor, trials, folder: Path):
-    return executor.run(run_in_worker, iter(trials), settings_for(folder))
+def events_of(executor: Executor, trials, folder: Path, task: Task = quick_task) -> Iterator[Event]:
+    return executor.run(task, iter(trials), WorkerSettings(folder))
 
 
 def without_measurements(record: Record) -> str:
     return record.model_copy(update={"measurements": {}}).to_json()
 
 
+@pytest.mark.slow  # each worker imports torch
 def test_records_are_the_same_for_any_number_of_workers(plan_of, zoo, tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     trials = plan_of(
@@ -58,6 +63,7 @@ def test_records_are_the_same_for_any_number_of_workers(plan_of, zoo, tmp_path, 
         assert workers() == set()
 
 
+@pytest.mark.slow  # each worker imports torch
 def test_a_plugin_that_takes_its_process_down_fails_only_its_own_trial(plan_of, zoo, tmp_path):
     names = ("Pull", "Vanishing", "Killed", "DyingAtTheEnd", "Exiting", "Proxies")
     trials = plan_of(losses=tuple(map(zoo, names))).trials
@@ -80,18 +86,22 @@ def test_a_plugin_that_takes_its_process_down_fails_only_its_own_trial(plan_of, 
     assert workers() == set()
 
 
-def test_a_worker_that_dies_between_trials_is_replaced(plan_of, zoo, tmp_path):
-    trials = plan_of(losses=(zoo("Pull"),), seeds=(0, 1)).trials
+def test_a_worker_that_dies_between_trials_is_replaced(tmp_path):
     statuses = []
-    for event in events_of(Local(jobs=1), trials, tmp_path):
+    for event in events_of(Local(jobs=1), [quick(0), quick(1)], tmp_path):
         if event.record:
             statuses.append(event.record.status)
             (worker,) = workers()
-            os.kill(worker, signal.SIGKILL)
-            wait_until(lambda: not is_running(worker))  # noqa: B023
+            kill_and_wait(worker)
     assert statuses == ["finished", "finished"]
 
 
+def kill_and_wait(worker: int) -> None:
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: not is_running(worker))
+
+
+@pytest.mark.slow  # each worker imports torch
 def test_a_worker_whose_device_works_no_more_is_replaced(plan_of, zoo, tmp_path):
     trials = plan_of(losses=(zoo("BreakingTheDevice"), zoo("Pull")), seeds=(0, 1)).trials
     found = outcomes(Local(jobs=1), trials, tmp_path)
@@ -103,105 +113,74 @@ def test_a_worker_whose_device_works_no_more_is_replaced(plan_of, zoo, tmp_path)
     assert workers() == set()
 
 
-def test_workers_end_when_nobody_listens_any_more(plan_of, zoo, tmp_path):
-    trials = plan_of(losses=(zoo("Pull"),), seeds=range(6)).trials
-    events = events_of(Local(jobs=2), trials, tmp_path)
+def test_workers_end_when_the_events_are_closed(tmp_path):
+    events = events_of(Local(jobs=2), map(quick, range(6)), tmp_path, long_task)
     assert next(events).kind == "started"
     assert len(workers()) == 2
     events.close()
     assert workers() == set()
 
 
-def endless(plan_of, zoo, seeds=(0, 1)):
-    """Return trials that take days."""
-    settings = {"protocol.length.epochs": "1000000"}
-    return plan_of(losses=(zoo("Pull"),), seeds=seeds, settings=settings).trials
-
-
-def test_a_trial_that_is_cancelled_ends_with_the_reason_and_the_others_go_on(
-    plan_of, zoo, tmp_path
-):
-    long, short = *endless(plan_of, zoo, seeds=(0,)), *plan_of(losses=(zoo("Pull"),)).trials
-    executor = Local(jobs=1)
-    ends = {}
-    for event in events_of(executor, (long, short), tmp_path):
-        if event.kind == "epoch" and event.trial.id == long.id:
-            executor.cancel(long)
+def test_a_trial_that_is_cancelled_ends_with_the_reason_and_the_others_go_on(tmp_path):
+    executor, ends = Local(jobs=1), []
+    for event in events_of(executor, map(quick, range(3)), tmp_path, long_task):
+        if event.kind == "epoch" and event.trial == quick(0):
+            executor.cancel(event.trial)
         if event.kind in ("finished", "lost"):
-            ends[event.trial.id] = event
-    assert ends[long.id] == Event("lost", long, reason="cancelled")
-    assert ends[short.id].record.status == "finished"
+            ends.append((event.kind, event.trial.seed, event.reason))
+    assert ends == [("lost", 0, "cancelled"), ("finished", 1, ""), ("finished", 2, "")]
     assert workers() == set()
 
 
-def test_a_cancelled_trial_leaves_a_failed_record(plan_of, zoo, tmp_path):
-    trials = plan_of(losses=(zoo("Pull"),), seeds=(0, 1)).trials
-    executor = Local(jobs=1)
-    executor.cancel(trials[0])
-    found = outcomes(executor, trials, tmp_path)
-    assert [found[trial.id].status for trial in trials] == ["failed", "finished"]
-    written = Store(tmp_path / "runs").read(trials[0])
-    assert (written.status, written.reason) == ("failed", "cancelled")
+def test_a_trial_that_is_cancelled_before_it_is_drawn_leaves_a_failed_record(tmp_path):
+    executor, store = Local(jobs=1), Store(tmp_path / "runs")
+    executor.cancel(quick(0))
+    (record,) = outcomes(executor, [quick(0)], tmp_path).values()
+    assert (record.status, record.reason) == ("failed", "cancelled")
+    assert store.read(quick(0)).to_json() == record.to_json()
 
 
-def test_stop_ends_the_run_after_the_grace_period(plan_of, zoo, tmp_path):
-    long, short = *endless(plan_of, zoo, seeds=(0,)), *plan_of(losses=(zoo("Pull"),)).trials
+def test_stop_lets_trials_finish_within_the_grace_period_and_draws_no_other(tmp_path):
     drawn = []
-    executor = Local(jobs=2)
-    trials = iter((long, short, *endless(plan_of, zoo, seeds=range(2, 9))))
-    events = events_of(executor, (drawn.append(trial) or trial for trial in trials), tmp_path)
-    kinds = []
-    for event in events:
-        kinds.append((event.kind, event.trial.id))
-        if event.kind == "started" and event.trial.id == short.id:
-            threading.Thread(target=executor.stop, args=(600.0,)).start()
+
+    def draw():
+        for seed in range(9):
+            drawn.append(seed)
+            yield quick(seed)
+
+    executor, finished, began = Local(jobs=2), [], 0.0
+    for event in events_of(executor, draw(), tmp_path, long_task):
+        if event.kind == "epoch" and event.trial == quick(1):
+            executor.stop(600)
         if event.kind == "finished":
+            finished.append(event.trial.seed)
+            threading.Timer(0.2, executor.stop, [0.2]).start()
             began = time.monotonic()
-            executor.stop(0.5)
-    assert time.monotonic() - began < 15
-    assert ("finished", short.id) in kinds  # within the grace period
-    assert not [kind for kind in kinds if kind == ("finished", long.id)]
-    assert drawn == [long, short]
+    assert finished == [1]
+    assert drawn == [0, 1]
+    assert time.monotonic() - began < 20  # the trial of seed 0 would take a minute
     assert workers() == set()
 
 
-def test_trials_are_drawn_when_a_worker_is_free(plan_of, zoo, tmp_path):
-    trials = plan_of(losses=(zoo("Pull"),), seeds=range(4)).trials
+def test_trials_are_drawn_when_a_worker_is_free(tmp_path):
     drawn, ended = [], []
 
-    def one_at_a_time():
-        for trial in trials:
+    def draw():
+        for seed in range(5):
             assert len(drawn) - len(ended) < 2
-            drawn.append(trial)
-            yield trial
+            drawn.append(seed)
+            yield quick(seed)
 
-    for event in events_of(Local(jobs=2), one_at_a_time(), tmp_path):
+    for event in events_of(Local(jobs=2), draw(), tmp_path):
         if event.kind == "finished":
-            ended.append(event.trial)
-    assert len(ended) == len(trials)
+            ended.append(event.trial.seed)
+    assert sorted(ended) == drawn == [0, 1, 2, 3, 4]
 
 
-FORKING = """
-import os, time
-from dmlbench import Loss
-
-class Forking(Loss):
-    "Leaves a child that holds the pipe, and dies."
-    takes = "labels"
-    def forward(self, pairs, selection):
-        if os.fork() == 0:
-            os.close(1), os.close(2)
-            time.sleep(20)
-        os._exit(5)
-"""
-
-
-def test_a_child_that_holds_the_pipe_of_a_dead_worker_delays_nothing(plan_of, tmp_path):
-    (tmp_path / "forking.py").write_text(FORKING)
-    trials = plan_of(losses=(f"{tmp_path}/forking.py:Forking",)).trials
+def test_a_child_that_holds_the_pipe_of_a_dead_worker_delays_nothing(tmp_path):
     began = time.monotonic()
-    (record,) = outcomes(Local(jobs=1), trials, tmp_path).values()
-    assert record.reason.startswith("The worker process exited with code 5")
+    (event,) = events_of(Local(jobs=1), [quick(0)], tmp_path, forking_task)
+    assert event.reason.startswith("The worker process exited with code 5")
     assert time.monotonic() - began < 15
 
 
@@ -219,28 +198,26 @@ def test_a_number_of_workers_below_one_is_refused():
 PARENT = """
 import sys
 from pathlib import Path
+from support.forking_task import forking_task
 from support.processes import workers
-from dmlbench import Trial, WorkerSettings
+from dmlbench import WorkerSettings
 from dmlbench.executors.local import Local
-from dmlbench.executors.worker import run_in_worker
+from dmlbench.testing.quick_trials import long_task, quick_task
+from dmlbench.testing.quick_trials import trial as quick
 
-trial = Trial.model_validate_json(Path("trial.json").read_text())
-settings = WorkerSettings(Path("runs"), device="cpu")
-for event in Local(jobs=1).run(run_in_worker, iter([trial]), settings):
+task = long_task if sys.argv[1:] == ["long"] else quick_task
+for event in Local(jobs=1).run(task, iter([quick(0)]), WorkerSettings(Path())):
     print(event.kind, *workers(), flush=True)
 """
 TESTS = str(Path(__file__).parents[1])
 
 
 @pytest.mark.parametrize("how", ["parent.py", "-c", "-"])
-def test_workers_do_not_run_the_main_program_again(trial_of, zoo, tmp_path, how):
+def test_workers_do_not_run_the_main_program_again(tmp_path, how):
     """There is no guard in it, which a worker of multiprocessing would need."""
-    trial = trial_of(losses=(zoo("Pull"),))
-    (tmp_path / "trial.json").write_text(trial.model_dump_json())
     (tmp_path / "parent.py").write_text(PARENT)
-    arguments = ["-c", PARENT] if how == "-c" else [how]
     done = subprocess.run(
-        [sys.executable, *arguments],
+        [sys.executable, *(["-c", PARENT] if how == "-c" else [how])],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": TESTS},
         input=PARENT if how == "-" else "",
@@ -250,16 +227,13 @@ def test_workers_do_not_run_the_main_program_again(trial_of, zoo, tmp_path, how)
     )
     assert done.stderr == ""
     kinds = [line.split()[0] for line in done.stdout.splitlines()]
-    assert kinds == ["started", "epoch", "epoch", "epoch", "finished"]
+    assert kinds == ["started", "epoch", "epoch", "finished"]
 
 
-def test_workers_end_when_their_parent_is_killed(trial_of, zoo, tmp_path):
-    settings = {"protocol.length.epochs": "1000000"}  # it would take days
-    trial = trial_of(losses=(zoo("Pull"),), settings=settings)
-    (tmp_path / "trial.json").write_text(trial.model_dump_json())
+def test_workers_end_when_their_parent_is_killed(tmp_path):
     (tmp_path / "parent.py").write_text(PARENT)
     parent = subprocess.Popen(
-        [sys.executable, "parent.py"],
+        [sys.executable, "parent.py", "long"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": TESTS},
         stdout=subprocess.PIPE,
@@ -274,5 +248,4 @@ def test_workers_end_when_their_parent_is_killed(trial_of, zoo, tmp_path):
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    wait_until(lambda: not is_running(int(worker)))
-    assert list((tmp_path / "runs").rglob("*.json")) == []
+    wait_until(lambda: not is_running(int(worker)), seconds=20)  # the trial takes a minute
