@@ -132,7 +132,9 @@ def no_trials_are_a_run_too(subject: Subject) -> None:
     with _settings() as settings:
         events = list(_run(subject.make(), quick_task, iter(()), settings))
     if events:
-        raise PluginError(f"Without a trial it reports {events[0].kind!r}.")
+        raise PluginError(
+            f"Without a trial it reports {events[0].kind!r}. Report only trials that were drawn."
+        )
 
 
 def the_process_that_asks_stays_as_it_was(subject: Subject) -> None:
