@@ -1,6 +1,8 @@
 """What tests of the harness share: a zoo of components, a tiny protocol, installed strangers."""
 
 import multiprocessing
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.processes import workers
 
 if TYPE_CHECKING:
     from dmlbench.schemas.plan import Plan
@@ -75,7 +78,12 @@ def no_process_left_behind() -> Iterator[None]:
     for process in left:
         process.kill()
         process.join()
+    workers_left = workers()
+    for worker in workers_left:
+        os.kill(worker, signal.SIGKILL)
+        os.waitpid(worker, 0)
     assert left == []
+    assert workers_left == set()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from dmlbench.contracts.components import Loss as Loss
     from dmlbench.contracts.components import Miner as Miner
     from dmlbench.contracts.components import Sampler as Sampler
+    from dmlbench.contracts.executor import Event as Event
+    from dmlbench.contracts.executor import Executor as Executor
+    from dmlbench.contracts.executor import WorkerSettings as WorkerSettings
     from dmlbench.contracts.hooks import hookimpl as hookimpl
     from dmlbench.contracts.pairs import PairMask as PairMask
     from dmlbench.contracts.pairs import Pairs as Pairs
@@ -33,7 +36,13 @@ if TYPE_CHECKING:
     from dmlbench.errors import PluginError as PluginError
     from dmlbench.errors import TrialError as TrialError
     from dmlbench.errors import nearest as nearest
+    from dmlbench.retrieval.contract import Metric as Metric
+    from dmlbench.retrieval.contract import SetMetric as SetMetric
     from dmlbench.schemas.added import Added as Added
+    from dmlbench.schemas.plan import Plan as Plan
+    from dmlbench.schemas.record import Epoch as Epoch
+    from dmlbench.schemas.record import Record as Record
+    from dmlbench.schemas.trial import Trial as Trial
 
 _PUBLIC = {
     "contracts.components": (
@@ -46,6 +55,7 @@ _PUBLIC = {
         "Miner",
         "Sampler",
     ),
+    "contracts.executor": ("Event", "Executor", "WorkerSettings"),
     "contracts.hooks": ("hookimpl",),
     "contracts.pairs": (
         "PairMask",
@@ -66,7 +76,11 @@ _PUBLIC = {
         "TrialError",
         "nearest",
     ),
+    "retrieval.contract": ("Metric", "SetMetric"),
     "schemas.added": ("Added",),
+    "schemas.plan": ("Plan",),
+    "schemas.record": ("Epoch", "Record"),
+    "schemas.trial": ("Trial",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 

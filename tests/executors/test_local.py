@@ -1,64 +1,73 @@
 """Trials in worker processes, some of which die."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.forking_task import forking_task
+from support.processes import is_running, needs_proc, wait_until, workers
 
-from dmlbench.contracts.executor import WorkerSettings
-from dmlbench.executors.inline import run_inline
-from dmlbench.executors.local import run_local
-from dmlbench.schemas.record import Record
+from dmlbench import ConfigError, Event, Executor, Record, WorkerSettings
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.hook_plugins import plugin_manager
+from dmlbench.contracts.executor import Task
+from dmlbench.executors.inline import Inline
+from dmlbench.executors.local import Local, default_jobs
+from dmlbench.executors.run import run
+from dmlbench.schemas.plan import Plan
 from dmlbench.storage.record_store import Store
+from dmlbench.testing.quick_trials import long_task, quick_task
+from dmlbench.testing.quick_trials import trial as quick
 
-pytestmark = pytest.mark.slow  # each worker imports torch
+pytestmark = needs_proc
 
 
-def site(folder: Path) -> WorkerSettings:
+def settings_for(folder: Path) -> WorkerSettings:
     return WorkerSettings(folder / "runs", device="cpu")
 
 
-def outcomes(events) -> dict[str, Record]:
-    return {event.trial.id: event.record for event in events if event.record}
+def outcomes(executor: Executor, trials, folder: Path) -> dict[str, Record]:
+    hooks = plugin_manager(Catalogue(()))
+    records = run(Plan(tuple(trials)), settings_for(folder), hooks, executor)
+    return {record.id: record for record in records}
+
+
+def events_of(executor: Executor, trials, folder: Path, task: Task = quick_task) -> Iterator[Event]:
+    return executor.run(task, iter(trials), WorkerSettings(folder))
 
 
 def without_measurements(record: Record) -> str:
     return record.model_copy(update={"measurements": {}}).to_json()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
-
-
+@pytest.mark.slow  # each worker imports torch
 def test_records_are_the_same_for_any_number_of_workers(plan_of, zoo, tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     trials = plan_of(
         losses=(zoo("Pull"), zoo("Proxies"), zoo("Raising")),
         baselines=("pixels", "pca", "untrained"),
     ).trials
-    here = outcomes(run_inline(trials, site(tmp_path / "0")))
+    here = outcomes(Inline(), trials, tmp_path / "0")
     for jobs in (1, 2):
-        found = outcomes(run_local(trials, site(tmp_path / str(jobs)), jobs))
+        found = outcomes(Local(jobs=jobs), trials, tmp_path / str(jobs))
         for trial in trials:
             assert without_measurements(found[trial.id]) == without_measurements(here[trial.id])
             again = Store(tmp_path / str(jobs) / "runs").read(trial)
             assert again.to_json() == found[trial.id].to_json()
-        assert multiprocessing.active_children() == []
+        assert workers() == set()
 
 
+@pytest.mark.slow  # each worker imports torch
 def test_a_plugin_that_takes_its_process_down_fails_only_its_own_trial(plan_of, zoo, tmp_path):
     names = ("Pull", "Vanishing", "Killed", "DyingAtTheEnd", "Exiting", "Proxies")
     trials = plan_of(losses=tuple(map(zoo, names))).trials
-    found = outcomes(run_local(trials, site(tmp_path), jobs=2))
+    found = outcomes(Local(jobs=2), trials, tmp_path)
     by_name = {trial.parts["loss"].name.rpartition(":")[2]: found[trial.id] for trial in trials}
     assert by_name["Vanishing"].reason.startswith("The worker process exited with code 3")
     assert by_name["Killed"].reason.startswith("The worker process was killed by signal 9")
@@ -74,75 +83,161 @@ def test_a_plugin_that_takes_its_process_down_fails_only_its_own_trial(plan_of, 
     }
     for trial in trials:
         assert Store(tmp_path / "runs").read(trial).status == found[trial.id].status
-    assert multiprocessing.active_children() == []
+    assert workers() == set()
 
 
-def test_a_worker_that_dies_between_trials_is_replaced(plan_of, zoo, tmp_path):
-    trials = plan_of(losses=(zoo("Pull"),), seeds=(0, 1)).trials
-    events = run_local(trials, site(tmp_path), jobs=1)
+def test_a_worker_that_dies_between_trials_is_replaced(tmp_path):
     statuses = []
-    for event in events:
+    for event in events_of(Local(jobs=1), [quick(0), quick(1)], tmp_path):
         if event.record:
             statuses.append(event.record.status)
-            (worker,) = multiprocessing.active_children()
-            worker.kill()
-            worker.join()
+            (worker,) = workers()
+            kill_and_wait(worker)
     assert statuses == ["finished", "finished"]
 
 
+def kill_and_wait(worker: int) -> None:
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: not is_running(worker))
+
+
+@pytest.mark.slow  # each worker imports torch
 def test_a_worker_whose_device_works_no_more_is_replaced(plan_of, zoo, tmp_path):
     trials = plan_of(losses=(zoo("BreakingTheDevice"), zoo("Pull")), seeds=(0, 1)).trials
-    found = outcomes(run_local(trials, site(tmp_path), jobs=1))
+    found = outcomes(Local(jobs=1), trials, tmp_path)
     records = [found[trial.id] for trial in trials]
     assert [record.status for record in records] == ["failed"] * 2 + ["finished"] * 2
     for trial, record in zip(trials, records, strict=True):
         assert ("device-side assert" in record.reason) == (record.status == "failed")
         assert Store(tmp_path / "runs").read(trial).to_json() == record.to_json()
-    assert multiprocessing.active_children() == []
+    assert workers() == set()
 
 
-def test_workers_end_when_nobody_listens_any_more(plan_of, zoo, tmp_path):
-    events = run_local(plan_of(losses=(zoo("Pull"),), seeds=range(6)).trials, site(tmp_path), 2)
+def test_workers_end_when_the_events_are_closed(tmp_path):
+    events = events_of(Local(jobs=2), map(quick, range(6)), tmp_path, long_task)
     assert next(events).kind == "started"
-    workers = multiprocessing.active_children()
-    assert len(workers) == 2
+    assert len(workers()) == 2
     events.close()
-    assert not any(worker.is_alive() for worker in workers)
-    assert multiprocessing.active_children() == []
+    assert workers() == set()
+
+
+def test_a_trial_that_is_cancelled_ends_with_the_reason_and_the_others_go_on(tmp_path):
+    executor, ends = Local(jobs=1), []
+    for event in events_of(executor, map(quick, range(3)), tmp_path, long_task):
+        if event.kind == "epoch" and event.trial == quick(0):
+            executor.cancel(event.trial)
+        if event.kind in ("finished", "lost"):
+            ends.append((event.kind, event.trial.seed, event.reason))
+    assert ends == [("lost", 0, "cancelled"), ("finished", 1, ""), ("finished", 2, "")]
+    assert workers() == set()
+
+
+def test_a_trial_that_is_cancelled_before_it_is_drawn_leaves_a_failed_record(tmp_path):
+    executor, store = Local(jobs=1), Store(tmp_path / "runs")
+    executor.cancel(quick(0))
+    (record,) = outcomes(executor, [quick(0)], tmp_path).values()
+    assert (record.status, record.reason) == ("failed", "cancelled")
+    assert store.read(quick(0)).to_json() == record.to_json()
+
+
+def test_stop_lets_trials_finish_within_the_grace_period_and_draws_no_other(tmp_path):
+    drawn = []
+
+    def draw():
+        for seed in range(9):
+            drawn.append(seed)
+            yield quick(seed)
+
+    executor, finished, began = Local(jobs=2), [], 0.0
+    for event in events_of(executor, draw(), tmp_path, long_task):
+        if event.kind == "epoch" and event.trial == quick(1):
+            executor.stop(600)
+        if event.kind == "finished":
+            finished.append(event.trial.seed)
+            threading.Timer(0.2, executor.stop, [0.2]).start()
+            began = time.monotonic()
+    assert finished == [1]
+    assert drawn == [0, 1]
+    assert time.monotonic() - began < 20  # the trial of seed 0 would take a minute
+    assert workers() == set()
+
+
+def test_trials_are_drawn_when_a_worker_is_free(tmp_path):
+    drawn, ended = [], []
+
+    def draw():
+        for seed in range(5):
+            assert len(drawn) - len(ended) < 2
+            drawn.append(seed)
+            yield quick(seed)
+
+    for event in events_of(Local(jobs=2), draw(), tmp_path):
+        if event.kind == "finished":
+            ended.append(event.trial.seed)
+    assert sorted(ended) == drawn == [0, 1, 2, 3, 4]
+
+
+def test_a_child_that_holds_the_pipe_of_a_dead_worker_delays_nothing(tmp_path):
+    began = time.monotonic()
+    (event,) = events_of(Local(jobs=1), [quick(0)], tmp_path, forking_task)
+    assert event.reason.startswith("The worker process exited with code 5")
+    assert time.monotonic() - began < 15
+
+
+def test_a_run_on_a_gpu_has_one_worker_and_on_the_cpu_one_a_core():
+    assert default_jobs("cuda:1") == 1
+    assert default_jobs("cpu") == len(os.sched_getaffinity(0))
+    assert default_jobs("auto") >= 1
+
+
+def test_a_number_of_workers_below_one_is_refused():
+    with pytest.raises(ConfigError, match=r"executor\.jobs=0: at least 1"):
+        Local(jobs=0)
 
 
 PARENT = """
-import multiprocessing, sys
+import sys
 from pathlib import Path
-from dmlbench.contracts.executor import WorkerSettings
-from dmlbench.executors.local import run_local
-from dmlbench.schemas.trial import Trial
+from support.forking_task import forking_task
+from support.processes import workers
+from dmlbench import WorkerSettings
+from dmlbench.executors.local import Local
+from dmlbench.testing.quick_trials import long_task, quick_task
+from dmlbench.testing.quick_trials import trial as quick
 
-if __name__ == "__main__":
-    trial = Trial.model_validate_json(Path("trial.json").read_text())
-    for event in run_local([trial], WorkerSettings(Path("runs"), device="cpu"), 1):
-        (worker,) = multiprocessing.active_children()
-        print(event.kind, worker.pid, flush=True)
+task = long_task if sys.argv[1:] == ["long"] else quick_task
+for event in Local(jobs=1).run(task, iter([quick(0)]), WorkerSettings(Path())):
+    print(event.kind, *workers(), flush=True)
 """
+TESTS = str(Path(__file__).parents[1])
 
 
-def is_running(pid: int) -> bool:
-    """Return whether a process is there and not a zombie that nobody has collected yet."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+@pytest.mark.parametrize("how", ["parent.py", "-c", "-"])
+def test_workers_do_not_run_the_main_program_again(tmp_path, how):
+    """There is no guard in it, which a worker of multiprocessing would need."""
+    (tmp_path / "parent.py").write_text(PARENT)
+    done = subprocess.run(
+        [sys.executable, *(["-c", PARENT] if how == "-c" else [how])],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": TESTS},
+        input=PARENT if how == "-" else "",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    kinds = [line.split()[0] for line in done.stdout.splitlines()]
+    assert kinds == ["started", "epoch", "epoch", "finished"]
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
-def test_workers_end_when_their_parent_is_killed(trial_of, zoo, tmp_path):
-    settings = {"protocol.length.epochs": "1000000"}  # it would take days
-    trial = trial_of(losses=(zoo("Pull"),), settings=settings)
-    (tmp_path / "trial.json").write_text(trial.model_dump_json())
+def test_workers_end_when_their_parent_is_killed(tmp_path):
     (tmp_path / "parent.py").write_text(PARENT)
     parent = subprocess.Popen(
-        [sys.executable, "parent.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        [sys.executable, "parent.py", "long"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": TESTS},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert parent.stdout is not None
     for line in parent.stdout:
@@ -153,5 +248,4 @@ def test_workers_end_when_their_parent_is_killed(trial_of, zoo, tmp_path):
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    wait_until(lambda: not is_running(int(worker)))
-    assert list((tmp_path / "runs").rglob("*.json")) == []
+    wait_until(lambda: not is_running(int(worker)), seconds=20)  # the trial takes a minute

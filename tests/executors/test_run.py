@@ -1,17 +1,18 @@
-"""The main job: going on where an earlier run stopped, and telling who listens."""
+"""The main job: going on where an earlier run stopped, and calling hooks."""
 
-import multiprocessing
 from dataclasses import replace
 
 import numpy as np
 import pluggy
 import pytest
+from support.processes import workers
 
-from dmlbench import DataError, hookimpl
+from dmlbench import DataError, Event, Executor, PluginError, WorkerSettings, hookimpl
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.hook_plugins import plugin_manager
-from dmlbench.contracts.executor import WorkerSettings
-from dmlbench.executors.run import default_jobs, progress, run
+from dmlbench.executors.inline import Inline
+from dmlbench.executors.local import Local
+from dmlbench.executors.run import progress, run
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.record import Record
 from dmlbench.storage.record_store import Store
@@ -70,7 +71,7 @@ def ran(listener: Listener) -> list[str]:
 
 def test_hooks_are_called_in_order(plan_of, zoo, store, hooks, listener):
     plan = plan_of(losses=(zoo("Pull"), zoo("Raising")))
-    records = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, jobs=0)
+    records = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, Inline())
     good, bad = (trial.id for trial in plan.trials)
     assert listener.heard == [
         ("run started", 2),
@@ -88,29 +89,29 @@ def test_hooks_are_called_in_order(plan_of, zoo, store, hooks, listener):
 def test_what_is_finished_is_not_run_again(plan_of, zoo, store, hooks, listener):
     site = WorkerSettings(store.folder, device="cpu")
     small = plan_of(losses=(zoo("Pull"),), seeds=(0,))
-    first = run(small, site, hooks, jobs=0)
+    first = run(small, site, hooks, Inline())
     assert ran(listener) == [small.trials[0].id]
     large = plan_of(losses=(zoo("Pull"),), seeds=(1, 0))
-    records = run(large, site, hooks, jobs=0)
+    records = run(large, site, hooks, Inline())
     assert ran(listener) == [large.trials[0].id]
     assert [record.trial.seed for record in records] == [1, 0]
     assert records[1].to_json() == first[0].to_json()
-    run(large, site, hooks, jobs=0)
+    run(large, site, hooks, Inline())
     assert ran(listener) == []
 
 
-@pytest.mark.parametrize("jobs", [0, 1])
-def test_embeddings_that_are_to_be_kept_are_kept(plan_of, zoo, store, hooks, listener, jobs):
+@pytest.mark.parametrize("executor", [Inline(), Local(jobs=1)], ids=["inline", "local"])
+def test_embeddings_that_are_to_be_kept_are_kept(plan_of, zoo, store, hooks, listener, executor):
     site = WorkerSettings(store.folder, device="cpu")
     plan = plan_of(losses=(zoo("Pull"),), seeds=(0,))
-    run(plan, site, hooks, jobs=0)
+    run(plan, site, hooks, Inline())
     assert store.embeddings(plan.trials[0]) is None
-    (record,) = run(plan, replace(site, keep_embeddings=True), hooks, jobs=jobs)
+    (record,) = run(plan, replace(site, keep_embeddings=True), hooks, executor)
     kept = store.embeddings(plan.trials[0])
     assert len(kept["test"]) == record.details["test_items"]
     assert kept["test"].dtype == np.float32
     ran(listener)
-    run(plan, replace(site, keep_embeddings=True), hooks, jobs=0)
+    run(plan, replace(site, keep_embeddings=True), hooks, Inline())
     assert ran(listener) == []
     store.embeddings_path(plan.trials[0]).write_bytes(b"cut short")
     with pytest.raises(DataError, match="can't be read"):
@@ -121,7 +122,7 @@ def test_a_trial_whose_embeddings_can_not_be_kept_fails(plan_of, zoo, store, hoo
     plan = plan_of(losses=(zoo("Pull"),), seeds=(0,))
     store.embeddings_path(plan.trials[0]).mkdir(parents=True)
     site = WorkerSettings(store.folder, device="cpu", keep_embeddings=True)
-    (record,) = run(plan, site, hooks, jobs=0)
+    (record,) = run(plan, site, hooks, Inline())
     assert record.status == "failed"
     assert "embeddings can't be written" in record.reason
 
@@ -129,7 +130,7 @@ def test_a_trial_whose_embeddings_can_not_be_kept_fails(plan_of, zoo, store, hoo
 def test_failed_and_damaged_ones_are_run_again(plan_of, zoo, store, hooks, listener):
     site = WorkerSettings(store.folder, device="cpu")
     plan = plan_of(losses=(zoo("Pull"),), seeds=(0, 1, 2))
-    before = run(plan, site, hooks, jobs=0)
+    before = run(plan, site, hooks, Inline())
     ran(listener)
     failed, damaged, _ = plan.trials
     store.write(before[0].model_copy(update={"status": "failed", "reason": "a full disk"}))
@@ -139,7 +140,7 @@ def test_failed_and_damaged_ones_are_run_again(plan_of, zoo, store, hooks, liste
     assert [trial.seed for trial in found.to_do] == [0, 1]
     assert len(found.damaged) == 1
     assert str(store.path(damaged)) in found.damaged[0]
-    after = run(plan, site, hooks, jobs=0)
+    after = run(plan, site, hooks, Inline())
     assert ran(listener) == [failed.id, damaged.id]
 
     def bare(record: Record) -> str:
@@ -159,14 +160,14 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(plan_of, zoo, store, hook
     killer = Killer()
     hooks.register(killer)
     with pytest.raises(KeyboardInterrupt):
-        run(plan, site, hooks, jobs=0)
+        run(plan, site, hooks, Inline())
     assert ran(listener) == [plan.trials[0].id]
     hooks.unregister(killer)
-    run(plan, site, hooks, jobs=0)
+    run(plan, site, hooks, Inline())
     assert ran(listener) == [trial.id for trial in plan.trials[1:]]
 
 
-def test_a_listener_that_fails_steers_nothing(plan_of, zoo, store, hooks, listener):
+def test_a_hook_that_fails_steers_nothing(plan_of, zoo, store, hooks, listener):
     class Failing:
         @hookimpl(trylast=True)
         def dmlbench_epoch_finished(self):
@@ -175,7 +176,7 @@ def test_a_listener_that_fails_steers_nothing(plan_of, zoo, store, hooks, listen
     hooks.register(Failing())
     plan = plan_of(losses=(zoo("Pull"),))
     with pytest.warns(UserWarning, match="A hook plugin failed: RuntimeError: deaf"):
-        (record,) = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, jobs=0)
+        (record,) = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, Inline())
     assert record.status == "finished"
     assert listener.heard[-1] == ("run finished", [record.id])
 
@@ -190,8 +191,8 @@ def test_workers_end_with_the_run_that_is_interrupted(plan_of, zoo, store, hooks
     hooks.register(Interrupting())
     plan = plan_of(losses=(zoo("Pull"),), seeds=(0, 1))
     with pytest.raises(KeyboardInterrupt):
-        run(plan, WorkerSettings(store.folder, device="cpu"), hooks, jobs=1)
-    assert multiprocessing.active_children() == []
+        run(plan, WorkerSettings(store.folder, device="cpu"), hooks, Local(jobs=1))
+    assert workers() == set()
 
 
 def test_a_disk_that_is_full_fails_a_trial_and_loses_no_other(
@@ -204,12 +205,12 @@ def test_a_disk_that_is_full_fails_a_trial_and_loses_no_other(
     fsync, calls = os.fsync, iter(range(9))
 
     def full_once(handle: int) -> None:
-        if next(calls) == 1:
+        if next(calls) in (1, 2):  # when the worker writes, and when the run does
             raise OSError(errno.ENOSPC, "No space left on device")
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", full_once)
-    records = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, jobs=0)
+    records = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, Inline())
     assert [record.status for record in records] == ["finished", "failed", "finished"]
     assert "No space left on device" in records[1].reason
     assert [trial.seed for trial in progress(plan, store).to_do] == [1]
@@ -219,7 +220,7 @@ def test_a_disk_that_is_full_fails_a_trial_and_loses_no_other(
 @pytest.mark.slow
 def test_workers_tell_the_same_hooks(plan_of, zoo, store, hooks, listener):
     plan = plan_of(losses=(zoo("Pull"), zoo("Vanishing")))
-    records = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, jobs=2)
+    records = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, Local(jobs=2))
     assert [record.status for record in records] == ["finished", "failed"]
     assert listener.heard[0] == ("run started", 2)
     assert listener.heard[-1] == ("run finished", [trial.id for trial in plan.trials])
@@ -231,13 +232,70 @@ def test_workers_tell_the_same_hooks(plan_of, zoo, store, hooks, listener):
 
 
 def test_an_empty_plan_is_a_run_too(store, hooks, listener):
-    assert run(Plan(()), WorkerSettings(store.folder, device="cpu"), hooks, jobs=0) == []
+    assert run(Plan(()), WorkerSettings(store.folder, device="cpu"), hooks, Inline()) == []
     assert listener.heard == [("run started", 0), ("run finished", [])]
 
 
-def test_a_run_on_a_gpu_has_one_worker_and_on_the_cpu_one_a_core():
-    import os
+class Elsewhere(Executor):
+    """Runs trials where no folder is shared, but for those that it loses."""
 
-    assert default_jobs("cuda:1") == 1
-    assert default_jobs("cpu") == len(os.sched_getaffinity(0))
-    assert default_jobs("auto") >= 1
+    def __init__(self, folder, lose=()):
+        self.folder = folder
+        self.lose = lose
+
+    def run(self, task, trials, settings):
+        for trial in trials:
+            if trial in self.lose:
+                yield Event("lost", trial, reason="the node was taken away")
+            else:
+                yield task(trial, replace(settings, records=self.folder), lambda event: None)
+
+    def stop(self, grace): ...
+
+    def cancel(self, trial): ...
+
+
+def test_a_record_from_where_no_folder_is_shared_is_written_here(plan_of, zoo, store, hooks):
+    plan = plan_of(losses=(zoo("Pull"), zoo("Raising")))
+    settings = WorkerSettings(store.folder, device="cpu")
+    store.write(run(plan, settings, hooks, Elsewhere(store.folder, plan.trials))[0])
+    records = run(plan, settings, hooks, Elsewhere(store.folder.parent / "elsewhere"))
+    assert [record.status for record in records] == ["finished", "failed"]
+    for record in records:
+        assert store.read(record.trial).to_json() == record.to_json()
+
+
+def test_a_lost_trial_fails_with_the_reason_unless_its_record_was_written(
+    plan_of, zoo, store, hooks
+):
+    settings = WorkerSettings(store.folder, device="cpu")
+    plan = plan_of(losses=(zoo("Pull"),), seeds=(0, 1))
+    (record,) = run(Plan(plan.trials[:1]), settings, hooks, Inline())
+
+    class LosingLate(Elsewhere):
+        def run(self, task, trials, settings):
+            store.write(record)
+            return super().run(task, trials, settings)
+
+    store.path(plan.trials[0]).unlink()
+    first, second = run(plan, settings, hooks, LosingLate(store.folder, plan.trials))
+    assert first.to_json() == record.to_json()
+    assert (second.status, second.reason) == ("failed", "the node was taken away")
+    assert store.read(second.trial).reason == second.reason
+
+
+def test_an_executor_that_fails_is_named(plan_of, zoo, store, hooks):
+    class Bankrupt(Elsewhere):
+        def run(self, task, trials, settings):
+            raise KeyError("account")
+
+    with pytest.raises(PluginError, match="The executor Bankrupt failed: KeyError: 'account'"):
+        run(plan_of(losses=(zoo("Pull"),)), WorkerSettings(store.folder), hooks, Bankrupt(""))
+
+
+def test_trials_that_an_executor_leaves_have_no_record(plan_of, zoo, store, hooks, listener):
+    executor = Inline()
+    executor.stop(grace=0)
+    plan = plan_of(losses=(zoo("Pull"),))
+    assert run(plan, WorkerSettings(store.folder, device="cpu"), hooks, executor) == []
+    assert listener.heard == [("run started", 1), ("run finished", [])]

@@ -5,6 +5,7 @@ from testing import (
     faulty_backbones,
     faulty_baselines,
     faulty_datasets,
+    faulty_executors,
     faulty_loss_facts,
     faulty_loss_state,
     faulty_losses,
@@ -24,6 +25,7 @@ FAULTS = [
     *faulty_backbones.FAULTS,
     *faulty_datasets.FAULTS,
     *faulty_baselines.FAULTS,
+    *faulty_executors.FAULTS,
 ]
 SOUND = [
     *(("loss", each) for each in sound_losses.SOUND),
@@ -32,6 +34,7 @@ SOUND = [
     *(("backbone", each) for each in faulty_backbones.SOUND),
     *(("dataset", each) for each in faulty_datasets.SOUND),
     *(("baseline", each) for each in faulty_baselines.SOUND),
+    *(("executor", each) for each in faulty_executors.SOUND),
 ]
 
 

@@ -21,7 +21,7 @@ def _kind(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.argument("kind", callback=_kind, required=False)
 @click.option("--long", is_flag=True, help="Import each one: what it is, and what is broken.")
 def command(kind: str | None, long: bool) -> None:
-    """List losses, miners, samplers, backbones, datasets and baselines, or one KIND of them."""
+    """List all components, or those of one KIND: losses, miners, samplers, and so on."""
     catalogue = Catalogue.discover()
     for each in [kind] if kind else KINDS:
         entries = catalogue.of_kind(each)

@@ -42,7 +42,8 @@ def command(
     from dmlbench.components.workplace import Workplace
     from dmlbench.compute.device import pick_device
     from dmlbench.contracts.executor import WorkerSettings
-    from dmlbench.executors.run import default_jobs, run
+    from dmlbench.executors.choice import choose_executor
+    from dmlbench.executors.run import run
     from dmlbench.storage.record_store import read_record
 
     records = [read_record(path) for path in paths]
@@ -52,9 +53,10 @@ def command(
         plan = plan_again(records, workplace, on_progress)
     hooks = plugin_manager(catalogue)
     hooks.register(ProgressDisplay(len(plan.trials)))
-    jobs = min(default_jobs(device), len(plan.trials)) if jobs is None else jobs
+    executor = choose_executor(catalogue, jobs=jobs)
     with TemporaryDirectory(prefix="dmlbench-") as folder:
-        again = run(plan, WorkerSettings(Path(folder), data_dir, device, cache_dir), hooks, jobs)
+        settings = WorkerSettings(Path(folder), data_dir, device, cache_dir)
+        again = run(plan, settings, hooks, executor)
     by_id = {record.id: record for record in again}
     found = [compare_records(record, by_id[record.id]) for record in records]
     _show(found)

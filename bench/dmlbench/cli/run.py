@@ -106,11 +106,17 @@ def _settings(
     multiple=True,
     callback=_settings,
     metavar="KIND.NAME=VALUE",
-    help="Set a hyper-parameter (loss.margin=0.3) or a protocol's field.",
+    help="Set a hyper-parameter (loss.margin=0.3), a protocol's field, or an executor's option.",
 )
 @data_dir_option
 @cache_dir_option
 @output_option
+@click.option(
+    "--executor",
+    callback=_name,
+    metavar="NAME",
+    help="Where trials run: local (if not given), inline, or one from a plugin.",
+)
 @click.option("--jobs", type=click.IntRange(0), help="Worker processes; 0: none, run right here.")
 @click.option(
     "--allow-partial",
@@ -131,6 +137,7 @@ def command(
     data_dir: Path | None,
     cache_dir: Path | None,
     output: Path,
+    executor: str | None,
     jobs: int | None,
     allow_partial: bool,
     device: str,
@@ -144,6 +151,7 @@ def command(
 
     What is finished already is not run again: the same command goes on where it was stopped.
     """
+    options = _executor_options(asked["settings"])
     wanted = _suite(suite, asked)
 
     from dmlbench.cli.progress import EpochLog, ProgressDisplay, decoding_display
@@ -152,21 +160,25 @@ def command(
     from dmlbench.components.metrics import choose_metrics
     from dmlbench.compute.device import pick_device
     from dmlbench.contracts.executor import WorkerSettings
-    from dmlbench.executors.run import default_jobs, progress, run
+    from dmlbench.executors.choice import choose_executor
+    from dmlbench.executors.run import progress, run
     from dmlbench.leaderboard.formats.terminal import print_tables
     from dmlbench.planning.planner import Planner
     from dmlbench.storage.record_store import Store
 
     store = Store(output / "runs")
     catalogue = Catalogue.discover()
+    chosen = choose_executor(catalogue, executor, options, jobs=jobs)
     pick_device(device)
     with decoding_display() as on_progress:
         planner = Planner(catalogue, data_dir, cache_dir, on_progress, allow_partial)
         plan = planner.unfold(wanted)
     choose_metrics(metrics, catalogue)
     before = progress(plan, store, embeddings=keep_embeddings, metrics=metrics)
-    jobs = default_jobs(device) if jobs is None else jobs
-    _show(plan, len(before.done), jobs)
+    settings = WorkerSettings(
+        store.folder, data_dir, device, cache_dir, keep_embeddings, metrics=metrics
+    )
+    _show(plan, len(before.done), chosen.where(settings))
     if asked["everything"] and not asked["datasets"]:
         _show_other_datasets(wanted, planner)
     for reason in before.damaged:
@@ -177,13 +189,16 @@ def command(
         Store(folder).check_writable()
     hooks = plugin_manager(catalogue)
     hooks.register(EpochLog() if log else ProgressDisplay(len(before.to_do)))
-    settings = WorkerSettings(
-        store.folder, data_dir, device, cache_dir, keep_embeddings, metrics=metrics
-    )
-    records = run(plan, settings, hooks, jobs)
+    records = run(plan, settings, hooks, chosen)
     print_tables(records)
     published = _publish(store, output / "leaderboards", hooks)
-    _close(records, published)
+    _close(records, len(plan.trials), published)
+
+
+def _executor_options(settings: dict[str, str]) -> dict[str, str]:
+    """Take the options of the executor out of what ``--set`` sets, and return them by name."""
+    mine = [key for key in settings if key.startswith("executor.")]
+    return {key.removeprefix("executor."): settings.pop(key) for key in mine}
 
 
 def _suite(path: Path | None, asked: dict[str, Any]) -> "Suite":
@@ -229,7 +244,7 @@ def _baselines(chosen: dict[str, tuple[str, ...]]) -> Any:
     return () if chosen["baselines"] == ("none",) else _all_or(chosen["baselines"])
 
 
-def _show(plan: "Plan", done: int, jobs: int) -> None:
+def _show(plan: "Plan", done: int, where: str) -> None:
     for table, trials in _by_table(plan).items():
         rows = list(dict.fromkeys(trial.label for trial in trials))
         seeds = sorted({trial.seed for trial in trials})
@@ -238,7 +253,7 @@ def _show(plan: "Plan", done: int, jobs: int) -> None:
     for reason in plan.left_out:
         click.echo(f"Left out: {reason}")
     rest = f"{len(plan.trials) - done} trials to run, {done} finished before"
-    click.echo(f"{rest}; {jobs} worker processes.\n" if jobs else f"{rest}; in this process.\n")
+    click.echo(f"{rest}; {where}.\n")
 
 
 def _by_table(plan: "Plan") -> "dict[str, list[Trial]]":
@@ -288,11 +303,14 @@ def _publish(store: "Store", folder: Path, hooks: "PluginManager") -> bool:
     return True
 
 
-def _close(records: "list[Record]", published: bool) -> None:
+def _close(records: "list[Record]", planned: int, published: bool) -> None:
     failed = [record for record in records if record.status == "failed"]
     for reason in dict.fromkeys(f"{record.trial.label}: {record.reason}" for record in failed):
         click.echo(f"Failed: {reason}", err=True)
     if failed:
         click.echo(f"{len(failed)} of {len(records)} trials failed.", err=True)
-    if failed or not published:
+    not_run = planned - len(records)
+    if not_run:
+        click.echo(f"{not_run} trials did not run. The same command runs them.", err=True)
+    if failed or not_run or not published:
         raise SystemExit(1)

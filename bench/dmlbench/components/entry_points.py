@@ -16,6 +16,7 @@ KINDS = {
     "dataset": "datasets",
     "baseline": "baselines",
     "metric": "metrics",
+    "executor": "executors",
 }
 """Each kind of component and its plural, which is also the end of its entry-point group."""
 

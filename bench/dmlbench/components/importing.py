@@ -84,6 +84,13 @@ def _import(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
+def base_class(kind: str) -> type:
+    """Return the class that components of a kind derive from; baselines have none."""
+    module = "executor" if kind == "executor" else "components"
+    base: type = getattr(importlib.import_module(f"dmlbench.contracts.{module}"), kind.capitalize())
+    return base
+
+
 def check_kind(entry: Entry, component: Any) -> None:
     """Check that a class is a component of the entry's kind and states what it must.
 
@@ -100,7 +107,7 @@ def check_kind(entry: Entry, component: Any) -> None:
                 "a baseline has scikit-learn's fit and transform."
             )
         return
-    base = contract_of(entry.kind)
+    base = base_class(entry.kind)
     if not issubclass(component, base):
         raise PluginError(
             f"The {entry.kind} {entry.name!r} {entry.origin} does not derive from "

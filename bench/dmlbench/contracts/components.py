@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol
 
 import numpy as np
 from torch import Tensor, nn
@@ -23,9 +23,16 @@ from dmlbench.contracts.pairs import Pairs, Selection
 
 if TYPE_CHECKING:
     import datasets
+    from typing_extensions import TypeVar
+
+    Chosen = TypeVar("Chosen", bound=Selection | None, default=Any)
+else:  # before Python 3.13, its TypeVar takes no default
+    from typing import TypeVar
+
+    Chosen = TypeVar("Chosen", bound=Selection | None)
 
 
-class Loss(nn.Module, ABC):
+class Loss(nn.Module, ABC, Generic[Chosen]):
     """A loss. Parameters of its own (proxies, class weights) are trained with the network.
 
     A loss with parameters of its own asks for ``num_classes`` and ``embedding_dim`` by keyword,
@@ -33,22 +40,25 @@ class Loss(nn.Module, ABC):
 
     A loss around another (a memory, say) is a family: it takes the other one as its first
     argument, ``loss``, and is named ``xbm/contrastive``.
+
+    For type checkers, say which selection `forward` takes: ``class Mine(Loss[Triplets])``, or
+    ``Loss[None]`` if it takes labels.
     """
 
     takes: ClassVar[Literal["pairs", "triplets", "labels"]]
     """What `forward` uses: chosen pairs, chosen triplets, or the embeddings' labels alone."""
     default_miner: ClassVar[str | None] = None
-    """Name of the miner that its source uses; needed unless `takes` is ``"labels"``."""
+    """Name of the miner that its source uses; required unless `takes` is ``"labels"``."""
     paper: ClassVar[str] = ""
     """Authors, title, venue and year, arXiv id."""
     differences: ClassVar[str] = ""
-    """Where it departs from its paper, and known code from it, in a sentence or two."""
+    """How it differs from its paper, and known code from both, in a sentence or two."""
     trained_as: ClassVar[str | None] = None
-    """What its paper trains where it is no loss by itself: ``cross-entropy+0.003*center``."""
+    """What its paper trains if it is only one term of a loss: ``cross-entropy+0.003*center``."""
     paper_sampler: ClassVar[tuple[str, Mapping[str, Any]]] = ("m-per-class", {})
     """Name and settings of the sampler that its source uses, for ``--sampler paper``."""
     reducer: ClassVar[str] = "mean"
-    """How values become one number, in the words of the field: "mean", "mean over non-zero"…"""
+    """How values are reduced to one number, in the field's words: "mean", "mean over non-zero"…"""
     own_lr_multiple: ClassVar[float] = 1.0
     """Learning rate of its own parameters over that of the network (its source's choice)."""
     own_weight_decay: ClassVar[float] = 0.0
@@ -56,12 +66,12 @@ class Loss(nn.Module, ABC):
     normalize: ClassVar[bool] = True
     """Whether it trains on embeddings of length 1."""
     views: ClassVar[int] = 1
-    """Augmented copies of each image in a batch: all first ones, then all second ones…"""
+    """Augmented copies of each image in a batch: all first copies, then all second copies…"""
     starts_epochs: ClassVar[bool] = False
-    """Whether `start_epoch` is to be called; it costs a pass over the training items."""
+    """Whether `start_epoch` is called; that costs a pass over the training items."""
 
     def start_epoch(self, embeddings: Tensor, labels: Tensor) -> None:
-        """Learn about all training items before an epoch, if `starts_epochs` says so.
+        """See all training items before each epoch, if `starts_epochs` is true.
 
         Args:
             embeddings: of all items as the network has them in evaluation mode ``[N, D]``,
@@ -74,7 +84,7 @@ class Loss(nn.Module, ABC):
         return pairs
 
     @abstractmethod
-    def forward(self, pairs: Pairs, selection: Selection | None) -> Tensor:
+    def forward(self, pairs: Pairs, selection: Chosen) -> Tensor:
         """Return the loss, a scalar with a gradient.
 
         Args:
@@ -97,9 +107,9 @@ class Miner(ABC):
 
 
 class Sampler(ABC):
-    """Puts training items together to batches, by their labels.
+    """Groups training items into batches, by their labels.
 
-    One that needs more asks for it with a further keyword argument of `batches`: ``groups``, the
+    One that needs more asks for it by another keyword argument of `batches`: ``groups``, the
     super-class of each item ``[N]`` (int64; an error if the dataset has none), or
     ``embeddings``, those of all items at the start of the epoch ``[N, D]`` (float32, length 1).
     """
@@ -122,7 +132,7 @@ class Sampler(ABC):
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """How images reach a backbone. None means: as the dataset has them."""
+    """The images that a backbone expects. None means: as the dataset has them."""
 
     channels: int | None = None
     size: int | None = None
@@ -140,13 +150,13 @@ class Backbone(ABC):
     modality: ClassVar[Literal["image", "vector"]] = "image"
 
     def image_format(self) -> ImageFormat:
-        """Return what the network wants of its images (pixels 0-1 before mean and std)."""
+        """Return what images the network expects (pixels 0-1 before mean and std)."""
         return ImageFormat()
 
     def files(self) -> dict[str, Path]:
         """Return the files that the settings name (weights), by setting.
 
-        Their content, not their path, makes the identity of a trial.
+        Their content, not their path, is part of a trial's identity.
         """
         return {}
 
@@ -171,8 +181,8 @@ class Archive:
             is unpacked, any other file is taken as it is.
         size: bytes, where known.
         md5: hexadecimal, where known.
-        sha256: hexadecimal, where known; it counts before `md5`.
-        homes: addresses where it was found once; hints, never relied on.
+        sha256: hexadecimal, where known; takes precedence over `md5`.
+        homes: addresses where it was once found: hints, which nothing relies on.
     """
 
     name: str
@@ -199,7 +209,7 @@ class Dataset(ABC):
     """Whether train and test (or query and gallery) share classes; otherwise they may not."""
     recall_at: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
     embedded: ClassVar[bool] = False
-    """Whether its data ships with an installed package."""
+    """Whether an installed package contains its data."""
     paper: ClassVar[str] = ""
     licence: ClassVar[str] = ""
     expected: Mapping[str, tuple[int, int]] = {}
@@ -209,7 +219,7 @@ class Dataset(ABC):
     has to a folder of the dataset's name within the data folder, where `load` must look."""
 
     def missing(self, data_dir: Path | None) -> str | None:
-        """Return None if `load` can work on this machine, else how to get the data."""
+        """Return None if the data are on this machine, else how to get them."""
         return None
 
     @abstractmethod
@@ -228,13 +238,13 @@ class Dataset(ABC):
 
 
 class Baseline(Protocol):
-    """A row without a trained deep network: anything with scikit-learn's transformer API.
+    """A row that trains no deep network: anything with scikit-learn's transformer API.
 
     No base class is needed: ``sklearn.decomposition:PCA`` is a valid entry point as it stands.
     ``X`` is flattened pixels in 0-1 (or vectors), float32. A class attribute ``takes =
     "embeddings"`` asks for the embeddings of the protocol's untrained network instead.
     ``random_state``, where it is a parameter, receives the trial's seed; ``n_components``, where
-    it is one and not set, the protocol's embedding size as far as the data allow.
+    it is a parameter and not set, the protocol's embedding size, or less if the data allow no more.
     """
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Any:  # noqa: N803 - scikit-learn's name

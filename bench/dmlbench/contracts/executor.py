@@ -1,5 +1,15 @@
-"""What an executor is told, and what it reports."""
+"""Where trials run: what an executor implements, what it is handed, and what it reports.
 
+An executor is registered by an entry point of its package, as every component::
+
+    [project.entry-points."dmlbench.executors"]
+    my-cluster = "my_package:MyCluster"
+
+Its options are the keyword arguments of ``__init__``; ``--set executor.partition=gpu`` sets one.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,20 +20,29 @@ from dmlbench.schemas.trial import Trial
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a trial."""
+    """Something that happened to a trial: ``started``, an ``epoch`` each, then ``finished``.
 
-    kind: Literal["started", "epoch", "finished"]
+    A trial that ends without a record, because its worker died or it was cancelled, is ``lost``
+    instead of ``finished``. The harness writes a failed record for it.
+    """
+
+    kind: Literal["started", "epoch", "finished", "lost"]
     trial: Trial
     epoch: Epoch | None = None
     record: Record | None = None
+    """Of a finished trial, whether it succeeded or failed."""
+    reason: str = ""
+    """Why the trial was lost."""
+    worker_broken: bool = False
+    """With ``finished``: the worker's process can't run another trial, so replace it."""
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What an executor's workers need to know; small enough to be sent to them."""
+    """What a worker needs to know; small enough to be sent to each."""
 
     records: Path
-    """Folder that finished records are written to."""
+    """Folder that records are written to."""
     data_dir: Path | None = None
     device: str = "auto"
     """The one device of all workers, however many GPUs there are."""
@@ -32,3 +51,49 @@ class WorkerSettings:
     """Whether the test embeddings are written beside each record."""
     metrics: tuple[str, ...] = ()
     """Names of metrics to compute besides those of every trial of retrieval."""
+
+
+Task = Callable[[Trial, WorkerSettings, Callable[[Event], None]], Event]
+"""What a worker does with a trial: ``task(trial, settings, report)``.
+
+It passes ``started`` and each ``epoch`` to `report` as they happen, writes the record, and returns
+the event ``finished``. It is a function that pickles by name. A process runs one trial at a time,
+in its main thread, because random states and torch's settings belong to the process.
+"""
+
+
+class Executor(ABC):
+    """Decides where and when trials run. It never looks into one.
+
+    An instance runs once. `stop` and `cancel` may be called at any time, from another thread or a
+    signal handler, so they set a flag that `run` looks at.
+    """
+
+    @abstractmethod
+    def run(self, task: Task, trials: Iterator[Trial], settings: WorkerSettings) -> Iterator[Event]:
+        """Yield what happens to each trial, as it happens. Write it as a generator.
+
+        Draw a trial only when there is a free slot for it: what comes next may depend on the
+        results so far. When the generator is closed, end the trials under way at once.
+
+        Args:
+            task: see `Task`; call it in a process of the worker's.
+            trials: what to run, in this order.
+            settings: passed to `task`.
+        """
+
+    @abstractmethod
+    def stop(self, grace: float) -> None:
+        """Make `run` draw no more trials, and end it within about `grace` seconds.
+
+        Trials that finish in time are reported as usual. The others are ended without an event:
+        the next run starts them again.
+        """
+
+    @abstractmethod
+    def cancel(self, trial: Trial) -> None:
+        """End `trial`, which `run` then reports as lost with the reason ``cancelled``."""
+
+    def where(self, settings: WorkerSettings) -> str:
+        """Return where trials run, as the first lines of a run say it: ``2 worker processes``."""
+        return f"executor {type(self).__name__}"

@@ -1,7 +1,7 @@
-"""Hooks: what plugins, the progress display and logs may listen to. They never steer a run.
+"""Hooks: how plugins, the progress display and logs follow a run. They can't influence it.
 
-A plugin registers a module or an object through the entry-point group ``dmlbench.hooks`` and marks
-its functions with `hookimpl`.
+A plugin registers a module or an object in the entry-point group ``dmlbench.hooks`` and marks its
+functions with `hookimpl`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class Specification:
 
     @hookspec
     def dmlbench_trial_started(self, trial: "Trial") -> None:
-        """Called when a worker takes up a trial."""
+        """Called when a worker starts a trial."""
 
     @hookspec
     def dmlbench_epoch_finished(self, trial: "Trial", metrics: Mapping[str, Any]) -> None:

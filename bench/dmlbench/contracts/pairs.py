@@ -20,17 +20,17 @@ _SMALLEST_SQUARED_DISTANCE = 1e-12
 class Pairs:
     """All pairs of anchors ``[B, D]`` with references ``[M, D]``.
 
-    Similarities and distances are kept once computed, always with gradient: a miner, which runs
-    without, may be the first to ask for them.
+    Similarities and distances are computed once, always with gradient: a miner, which runs without
+    gradient, may be the first to ask for them.
 
     Args:
         anchors: embeddings ``[B, D]``, with gradient.
         labels: class ids ``[B]`` (int64).
         references: what the anchors are compared with, ``[M, D]``; the anchors themselves if None.
         reference_labels: class ids ``[M]``; needed with `references`.
-        self_index: for each anchor its own place among the references ``[B]``, -1 if it is not
-            there. With `references` None: 0 to B-1.
-        normalized: the embeddings have length 1 (spares the norms in distances).
+        self_index: the index of each anchor among the references ``[B]``, -1 if it is not one of
+            them. With `references` None: 0 to B-1.
+        normalized: the embeddings have length 1 (distances then need no norms).
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Pairs:
             return same.fill_diagonal_(False)
         if not len(self.references):
             return same
-        # By a place for every anchor, the first if it has none: no list to wait for on a GPU.
+        # Every anchor gets an index, 0 if it has none: selecting some would make a GPU synchronise.
         kept = same[:, 0] & (self.self_index < 0)
         same.scatter_(1, self.self_index.clamp_min(0)[:, None], False)
         same[:, 0] |= kept
@@ -134,7 +134,7 @@ def as_pair_mask(selection: Selection, pairs: Pairs) -> PairMask:
 
 
 def as_triplets(selection: Selection) -> Triplets:
-    """Return the triplets of `selection` as index vectors; all that a pair mask spans."""
+    """Return the triplets of `selection` as index vectors: of a pair mask, all combinations."""
     if isinstance(selection, Triplets):
         return selection
     anchor, positive = selection.positive.nonzero(as_tuple=True)
@@ -149,4 +149,4 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 def active_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Return the mean of the values above 0 where `mask` is true ("mean over non-zero")."""
-    return masked_mean(values, mask & ~(values.detach() <= 0))  # keeps NaN, to be noticed
+    return masked_mean(values, mask & ~(values.detach() <= 0))  # keeps NaN, so that it is noticed

@@ -1,4 +1,4 @@
-"""The ranges that a hyper-parameter may take, written into its annotation.
+"""The values that a hyper-parameter may take, stated in its annotation.
 
 ``margin: Annotated[float, Uniform(0.0, 1.0)] = 0.2`` says three things at once: the default, the
 values that ``--set`` accepts, and where a tuner searches.
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Uniform:
-    """A real number in ``[low, high]``, every part equally likely to be searched."""
+    """A real number in ``[low, high]``, searched uniformly."""
 
     low: float
     high: float
@@ -21,7 +21,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class LogUniform(Uniform):
-    """A positive real number in ``[low, high]``, every order of magnitude equally likely."""
+    """A positive real number in ``[low, high]``, searched uniformly in its logarithm."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Where trials run."""
+"""Where trials run: executors, and what their workers do."""

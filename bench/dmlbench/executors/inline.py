@@ -1,28 +1,58 @@
 """Trials one after the other in this process: for debugging, and inside another program."""
 
-from collections.abc import Generator, Sequence
-from functools import partial
+import math
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 
-from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.workplace import Workplace
-from dmlbench.compute.device import pick_device
-from dmlbench.contracts.executor import Event, WorkerSettings
-from dmlbench.schemas.record import Epoch
+from dmlbench.contracts.executor import Event, Executor, Task, WorkerSettings
 from dmlbench.schemas.trial import Trial
-from dmlbench.storage.record_store import Store
-from dmlbench.trials.run_trial import run_trial
 
 
-def run_inline(trials: Sequence[Trial], settings: WorkerSettings) -> Generator[Event, None, None]:
-    """Run `trials` in order and yield what happens; a trial's epochs come when it is over."""
-    workplace = Workplace(
-        Catalogue.discover(), settings.data_dir, pick_device(settings.device), settings.cache_dir
-    )
-    store = Store(settings.records)
-    for trial in trials:
-        yield Event("started", trial)
-        epochs: list[Epoch] = []
-        keep = partial(store.write_embeddings, trial) if settings.keep_embeddings else None
-        record = store.keep(run_trial(trial, workplace, epochs.append, keep, settings.metrics))
-        yield from (Event("epoch", trial, epoch=epoch) for epoch in epochs)
-        yield Event("finished", trial, record=record)
+class _EndedError(BaseException):
+    """Ends a trial from inside; a trial survives every `Exception`."""
+
+
+class Inline(Executor):
+    """One trial after the other in this process, without workers.
+
+    A trial's epochs are reported when it is over. `stop` and `cancel` take effect at the end of
+    an epoch.
+    """
+
+    def __init__(self) -> None:
+        self._deadline = math.inf
+        self._cancelled: set[str] = set()
+
+    def run(self, task: Task, trials: Iterator[Trial], settings: WorkerSettings) -> Iterator[Event]:
+        """Run `trials` in order."""
+        while self._deadline == math.inf and (trial := next(trials, None)):
+            if trial.id not in self._cancelled:
+                yield Event("started", trial)
+            reported: list[Event] = []
+            finished = None
+
+            def report(event: Event, reported: list[Event] = reported) -> None:
+                if event.trial.id in self._cancelled or time.monotonic() > self._deadline:
+                    raise _EndedError
+                reported.append(event)
+
+            with suppress(_EndedError):
+                finished = task(trial, settings, report)
+            yield from (event for event in reported if event.kind == "epoch")
+            if finished:
+                yield finished
+            elif trial.id in self._cancelled:
+                yield Event("lost", trial, reason="cancelled")
+
+    def stop(self, grace: float) -> None:
+        """Let the trial under way go on for `grace` seconds, and start no other."""
+        self._deadline = time.monotonic() + grace
+
+    def cancel(self, trial: Trial) -> None:
+        """End `trial` when its epoch ends."""
+        self._cancelled.add(trial.id)
+
+    def where(self, settings: WorkerSettings) -> str:
+        """Return that there are no workers."""
+        return "in this process"

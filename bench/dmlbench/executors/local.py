@@ -1,179 +1,120 @@
-"""Trials in worker processes on this machine, which live for the whole run.
+"""Trials in worker processes on this machine, which live for the whole run."""
 
-Each worker has a pipe of its own to this process. So it is always known which trial a worker was
-at when it died, one that dies takes no lock with it, and all end when this process does.
-"""
-
-import multiprocessing
+import math
 import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from typing import Any
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import wait
 
-from dmlbench.contracts.executor import Event, WorkerSettings
-from dmlbench.errors import DataError
-from dmlbench.schemas.record import Epoch, Record
+from dmlbench.contracts.executor import Event, Executor, Task, WorkerSettings
+from dmlbench.errors import ConfigError
+from dmlbench.executors.worker_process import WorkerProcess
 from dmlbench.schemas.trial import Trial
-from dmlbench.storage.record_store import Store
 
-_THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_GRACE_SECONDS = 5.0
-_SPAWN = multiprocessing.get_context("spawn")  # a fork of a process that used torch may hang
+_TICK_SECONDS = 0.1
+"""How often `stop` and `cancel` are looked at, and processes that died without closing a pipe."""
 
 
-def run_local(
-    trials: Sequence[Trial], settings: WorkerSettings, jobs: int
-) -> Generator[Event, None, None]:
-    """Run `trials` in `jobs` worker processes and yield what happens, as it happens.
+class Local(Executor):
+    """Worker processes on this machine; `jobs` of them, or as many as suit the device.
 
-    Each worker computes on one CPU thread: so side by side they do more than one process with
-    many threads, and the figures do not depend on their number.
+    Each computes on one CPU thread: side by side they do more than one process with many threads,
+    and the figures do not depend on their number.
     """
-    waiting = deque(trials)
-    workers = [_Worker(settings) for _ in range(min(jobs, len(trials)))]
-    try:
-        while waiting or any(worker.trial for worker in workers):
-            for place, worker in enumerate(workers):
-                if waiting and worker.is_dead():
-                    worker.stop()
-                    workers[place] = _Worker(settings)
+
+    def __init__(self, *, jobs: int | None = None) -> None:
+        if jobs is not None and jobs < 1:
+            raise ConfigError(
+                f"executor.jobs={jobs}: at least 1 worker process is needed. To run trials without "
+                "any, say --executor inline."
+            )
+        self.jobs = jobs
+        self._deadline = math.inf
+        self._cancelled: set[str] = set()
+
+    def run(self, task: Task, trials: Iterator[Trial], settings: WorkerSettings) -> Iterator[Event]:
+        """Run up to `jobs` of `trials` side by side; a worker that died is replaced."""
+        slots = self._slots(settings)
+        workers: list[WorkerProcess] = []
+        try:
+            while time.monotonic() < self._deadline:
+                workers = _without_dead(workers)
+                while len(_busy(workers)) < slots and self._deadline == math.inf:
+                    trial = next(trials, None)
+                    if trial is None:
+                        break
+                    if trial.id in self._cancelled:
+                        yield Event("lost", trial, reason="cancelled")
+                        continue
+                    idle = [worker for worker in workers if worker.trial is None]
+                    if not idle:
+                        idle = [WorkerProcess(task, settings)]
+                        workers += idle
+                    idle[0].start(trial)
+                if not _busy(workers):
+                    return
+                yield from self._events(_busy(workers))
+        finally:
             for worker in workers:
-                if worker.trial is None and waiting:
-                    worker.start(waiting.popleft())
-            busy = [worker for worker in workers if worker.trial]
-            ready = wait([worker.pipe for worker in busy])
-            for worker in busy:
-                if worker.pipe in ready:
-                    yield worker.next_event()
-    finally:
-        for worker in workers:
-            worker.stop()
+                worker.pipe.close()  # those that are idle end together
+            for worker in workers:
+                worker.end()
+
+    def _events(self, busy: list[WorkerProcess]) -> Iterator[Event]:
+        """Wait a moment; yield the next event of each worker that has one."""
+        ready = wait([worker.pipe for worker in busy], _TICK_SECONDS)
+        for worker in busy:
+            if worker.trial is not None and worker.trial.id in self._cancelled:
+                trial = worker.trial
+                worker.retired = True
+                worker.end()
+                worker.trial = None
+                yield Event("lost", trial, reason="cancelled")
+            elif worker.pipe in ready or worker.has_died():
+                yield worker.next_event()
+
+    def stop(self, grace: float) -> None:
+        """Start no other trial; end those that still run after `grace` seconds."""
+        self._deadline = time.monotonic() + grace
+
+    def cancel(self, trial: Trial) -> None:
+        """End the worker that is at `trial`; another takes its place."""
+        self._cancelled.add(trial.id)
+
+    def where(self, settings: WorkerSettings) -> str:
+        """Return the number of workers."""
+        return f"{self._slots(settings)} worker processes"
+
+    def _slots(self, settings: WorkerSettings) -> int:
+        return self.jobs or default_jobs(settings.device)
 
 
-class _Worker:
-    """A worker process as this process sees it."""
+def default_jobs(device: str) -> int:
+    """Return how many worker processes suit `device`: one a CPU core, but one a GPU."""
+    if device == "auto":
+        import torch
 
-    def __init__(self, settings: WorkerSettings) -> None:
-        self.settings = settings
-        self.trial: Trial | None = None
-        self.ended = False
-        self.pipe, theirs = _SPAWN.Pipe()
-        self.process: SpawnProcess = _SPAWN.Process(
-            target=_work, args=(theirs, settings), daemon=True
-        )
-        with _one_thread():
-            self.process.start()
-        theirs.close()  # so that this end sees it when the worker dies
-
-    def is_dead(self) -> bool:
-        """Return whether it must be replaced; one that died at a trial first has its last words."""
-        return self.ended or (self.trial is None and not self.process.is_alive())
-
-    def start(self, trial: Trial) -> None:
-        self.trial = trial
-        with suppress(OSError):  # if it died idle, `next_event` finds the pipe closed
-            self.pipe.send(trial)
-
-    def next_event(self) -> Event:
-        assert self.trial is not None
-        try:
-            event: Event
-            event, self.ended = self.pipe.recv()
-        except (EOFError, OSError):
-            event = Event("finished", self.trial, record=self._last_words(self.trial))
-            self.ended = True
-        if event.kind == "finished":
-            self.trial = None
-        return event
-
-    def _last_words(self, trial: Trial) -> Record:
-        self.process.join()
-        code = self.process.exitcode or 0
-        how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
-        hint = " The machine may have run out of memory." if -code == signal.SIGKILL else ""
-        reason = f"The worker process {how} in the middle of the trial.{hint}"
-        store = Store(self.settings.records)
-        with suppress(DataError):  # it may have died after its work was done
-            written = store.read(trial)
-            if written is not None and written.status == "finished":
-                return written
-        record = Record(id=trial.id, trial=trial, status="failed", reason=reason)
-        return store.keep(record)
-
-    def stop(self) -> None:
-        """End the process: in its own time if it is idle, at once if it is at a trial."""
-        self.pipe.close()
-        if self.trial is None:
-            self.process.join(_GRACE_SECONDS)
-        self.process.terminate()
-        self.process.join()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if not device.startswith("cpu"):
+        return 1  # all workers share it
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def _work(pipe: "Connection[Any, Any]", settings: WorkerSettings) -> None:
-    """Run the trials that come through `pipe` until it closes, or the device works no more.
+def _busy(workers: list[WorkerProcess]) -> list[WorkerProcess]:
+    return [worker for worker in workers if worker.trial is not None]
 
-    What happens goes back through it, each time with whether it was the last.
+
+def _without_dead(workers: list[WorkerProcess]) -> list[WorkerProcess]:
+    """Return the workers that are left; end those that can take no more trials.
+
+    One that died at a trial stays until `next_event` has read its last words.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent acts
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    from dmlbench.components.catalogue import Catalogue
-    from dmlbench.components.workplace import Workplace
-    from dmlbench.compute import device
-    from dmlbench.trials.run_trial import run_trial
-
-    def tell(event: Event, *, last: bool = False) -> None:
-        try:
-            pipe.send((event, last))
-        except OSError:  # nobody listens any more
-            os._exit(1)
-
-    workplace = Workplace(
-        Catalogue.discover(),
-        settings.data_dir,
-        device.pick_device(settings.device),
-        settings.cache_dir,
-    )
-    store = Store(settings.records)
-    while True:
-        try:
-            trial = pipe.recv()
-        except EOFError:
-            return
-        tell(Event("started", trial))
-        keep = partial(store.write_embeddings, trial) if settings.keep_embeddings else None
-        record = run_trial(
-            trial, workplace, partial(_tell_epoch, tell, trial), keep, settings.metrics
-        )
-        last = record.status == "failed" and not device.still_works(workplace.device)
-        tell(Event("finished", trial, record=store.keep(record)), last=last)
-        if last:
-            os._exit(1)  # what else runs when a process ends may wait for the device
-
-
-def _tell_epoch(tell: Callable[[Event], None], trial: Trial, epoch: Epoch) -> None:
-    tell(Event("epoch", trial, epoch=epoch))
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let processes started inside find settings for one thread, where the user made none."""
-    unset = [name for name in _THREAD_SETTINGS if name not in os.environ]
-    os.environ.update(dict.fromkeys(unset, "1"))
-    try:
-        yield
-    finally:
-        for name in unset:
-            del os.environ[name]
+    alive = []
+    for worker in workers:
+        if worker.retired or (worker.trial is None and worker.has_died()):
+            worker.end()
+        else:
+            alive.append(worker)
+    return alive

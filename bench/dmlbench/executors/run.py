@@ -1,17 +1,16 @@
-"""The main job: run what is not finished yet, and return every record of the plan."""
+"""The main job: run what is not finished yet, and return the records of the plan."""
 
-import os
 import warnings
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
+from collections.abc import Callable, Collection, Generator, Iterable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pluggy
 
 from dmlbench.components.metrics import metric_key
-from dmlbench.contracts.executor import Event, WorkerSettings
-from dmlbench.errors import DataError
+from dmlbench.contracts.executor import Event, Executor, WorkerSettings
+from dmlbench.errors import DataError, guarded
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Trial
@@ -42,17 +41,11 @@ def progress(
     damaged: list[str] = []
     for trial in plan.trials:
         try:
-            record = store.read(trial)
+            record = _finished(trial, store, embeddings, wanted)
         except DataError as error:
             damaged.append(str(error))
             record = None
-        lacks = (
-            record is None
-            or record.status == "failed"
-            or (record.is_retrieval and not record.metrics.keys() >= wanted)
-            or (record.is_retrieval and embeddings and not store.embeddings_path(trial).is_file())
-        )
-        if record is None or lacks:
+        if record is None:
             to_do.append(trial)
         else:
             done.append(record)
@@ -60,70 +53,89 @@ def progress(
 
 
 def run(
-    plan: Plan, settings: WorkerSettings, hooks: pluggy.PluginManager, jobs: int
+    plan: Plan, settings: WorkerSettings, hooks: pluggy.PluginManager, executor: Executor
 ) -> list[Record]:
-    """Run the unfinished trials of `plan` and return the records of all, in the plan's order.
+    """Run the unfinished trials of `plan` and return the records, in the plan's order.
+
+    Trials that the executor did not finish, because it was stopped, have no record.
 
     Args:
         plan: what to run.
         settings: where records go, where data are, which device.
-        hooks: who listens.
-        jobs: worker processes; 0 runs the trials in this process.
+        hooks: the hook implementations to call.
+        executor: where trials run. An instance runs once.
+
+    Raises:
+        PluginError: the executor failed.
     """
-    before = progress(
-        plan,
-        Store(settings.records),
-        embeddings=settings.keep_embeddings,
-        metrics=settings.metrics,
-    )
+    store = Store(settings.records)
+    before = progress(plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics)
     records = {record.id: record for record in before.done}
     hook = hooks.hook
     _notify(hook.dmlbench_run_started, plan=plan)
-    with closing(_events(before.to_do, settings, jobs)) as events:
+    with closing(_events(executor, before.to_do, settings)) as events:
         for event in events:
             if event.kind == "started":
                 _notify(hook.dmlbench_trial_started, trial=event.trial)
             elif event.epoch is not None:
                 metrics = event.epoch.model_dump(mode="json")
                 _notify(hook.dmlbench_epoch_finished, trial=event.trial, metrics=metrics)
-            elif event.record is not None:
-                records[event.trial.id] = event.record
-                _notify(hook.dmlbench_trial_finished, trial=event.trial, record=event.record)
-    ordered = [records[trial.id] for trial in plan.trials]
+            else:
+                record = _kept(event, store, settings)
+                records[event.trial.id] = record
+                _notify(hook.dmlbench_trial_finished, trial=event.trial, record=record)
+    ordered = [records[trial.id] for trial in plan.trials if trial.id in records]
     _notify(hook.dmlbench_run_finished, records=ordered)
     return ordered
 
 
-def default_jobs(device: str) -> int:
-    """Return how many worker processes suit `device`: one a CPU core; else one, as all share it."""
-    if device == "auto":
-        import torch
+def _events(
+    executor: Executor, trials: tuple[Trial, ...], settings: WorkerSettings
+) -> Generator[Event, None, None]:
+    from dmlbench.executors.worker import run_in_worker, workplace_for
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cpu"):
-        return (
-            len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1
-        )
-    return 1
+    workplace_for.cache_clear()  # since this process last ran trials, plugins may have been added
+    with guarded(f"The executor {type(executor).__name__}"):
+        yield from executor.run(run_in_worker, iter(trials), settings)
+
+
+def _finished(
+    trial: Trial, store: Store, embeddings: bool, metrics: Collection[str]
+) -> Record | None:
+    """Return the finished record of `trial` in `store`, if it has all that is asked for.
+
+    Raises:
+        DataError: the record is damaged.
+    """
+    record = store.read(trial)
+    if record is None or record.status != "finished":
+        return None
+    if not record.is_retrieval:
+        return record
+    kept = store.embeddings_path(trial).is_file() or not embeddings
+    return record if kept and record.metrics.keys() >= set(metrics) else None
+
+
+def _kept(event: Event, store: Store, settings: WorkerSettings) -> Record:
+    """Return the record of a trial that ended, and make sure that it is in `store`."""
+    trial, record = event.trial, event.record
+    if record is None:
+        wanted = [metric_key(name) for name in settings.metrics]
+        with suppress(DataError):  # its worker may have died after the work was done
+            written = _finished(trial, store, settings.keep_embeddings, wanted)
+            if written is not None:
+                return written
+        return store.keep(Record(id=trial.id, trial=trial, status="failed", reason=event.reason))
+    try:
+        there = store.path(trial).read_text(encoding="utf-8") == record.to_json() + "\n"
+    except (OSError, ValueError):
+        there = False
+    return record if there else store.keep(record)  # no folder is shared with the worker
 
 
 def _notify(hook: Callable[..., Any], **news: Any) -> None:
-    """Call who listens; a listener that raises anything is reported and steers nothing."""
+    """Call all implementations of a hook; one that raises is reported and steers nothing."""
     try:
         hook(**news)
     except Exception as error:
         warnings.warn(f"A hook plugin failed: {type(error).__name__}: {error}", stacklevel=2)
-
-
-def _events(
-    trials: tuple[Trial, ...], settings: WorkerSettings, jobs: int
-) -> Generator[Event, None, None]:
-    if jobs == 0:
-        from dmlbench.executors.inline import run_inline
-
-        return run_inline(trials, settings)
-    from dmlbench.executors.local import run_local
-
-    return run_local(trials, settings, jobs)

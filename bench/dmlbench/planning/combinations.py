@@ -1,4 +1,4 @@
-"""Which components meet in a row: a loss with its miner, sampler and backbone, or a baseline."""
+"""Which components make up a row: a loss with miner, sampler and backbone, or a baseline."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dmlbench.schemas.protocol import PAPER, Protocol
 from dmlbench.schemas.suite import Suite
 
 HOME = "dmlbench"
-"""The distribution whose components are meant where a file that ships names one."""
+"""The distribution whose components the shipped protocols and suites mean."""
 
 Chosen = tuple[str, Mapping[str, Any]]
 """A component's reference and its settings."""
@@ -98,7 +98,7 @@ class Combinations:
                 yield {"loss": reference, "miner": self._default_miner(composition)}
 
     def _as_trained(self, reference: str) -> str:
-        """Return what runs for a loss among all: the sum that its paper trains, if it is none."""
+        """Return what ``losses = "all"`` runs for a loss: it, or the sum that its paper trains."""
         component = self._try("loss", reference)
         if component is None or not component.trained_as:
             return reference
@@ -150,7 +150,7 @@ class Combinations:
             return None
 
     def _try(self, kind: str, reference: str) -> Any:
-        """Return the component, or None if it is there but can't be imported."""
+        """Return the component, or None if it is installed but can't be imported."""
         try:
             return self.catalogue.load(kind, reference)[1]
         except PluginError:
@@ -158,10 +158,10 @@ class Combinations:
 
 
 def _check_miners(loss: str, mined: int, miner: str) -> None:
-    """Check that there is one miner for all terms of a sum that take one, or one for each.
+    """Check that a sum gets one miner for all of its terms that take one, or one for each.
 
     Raises:
-        ConfigError: there are more or fewer.
+        ConfigError: it gets another number of them.
     """
     named = len(terms("miner", miner))
     if named not in (1, mined):

@@ -10,7 +10,6 @@ import numpy as np
 
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.composition import compose, make, terms
-from dmlbench.components.entry_points import KINDS
 from dmlbench.components.hyperparameters import family_argument, hyperparameters
 from dmlbench.components.source_hash import file_hashes
 from dmlbench.contracts.components import Dataset, Sampler
@@ -23,27 +22,27 @@ from dmlbench.planning.combinations import HOME, Combinations, Settings
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.protocol import Protocol, load_protocol
 from dmlbench.schemas.suite import Suite
-from dmlbench.schemas.trial import Part, Trial, canonical_json
+from dmlbench.schemas.trial import ROW_KINDS, Part, Trial, canonical_json
 from dmlbench.training.embedder import check_input
 from dmlbench.training.sampling import extras
 
 
 @dataclass(frozen=True)
 class Planner:
-    """Unfolds suites with the components and the data of this machine."""
+    """Unfolds suites into trials, with the components and the data of this machine."""
 
     catalogue: Catalogue
     data_dir: Path | None = None
     cache_dir: Path | None = None
     on_progress: OnProgress = lambda done, total: None
-    """Told how many photos of a dataset are decoded, of how many."""
+    """Called with the number of photos decoded so far, and of all in a dataset."""
     allow_partial: bool = False
-    """Whether datasets that have a setting ``partial`` may be there in part."""
+    """Whether datasets that have a setting ``partial`` may be incomplete."""
 
     def unfold(self, suite: Suite) -> Plan:
         """Return the trials of `suite`, each once.
 
-        A component that can't be imported keeps its trials: each fails by itself, with the reason.
+        A component that can't be imported keeps its trials; each then fails with the reason.
 
         Raises:
             ConfigError: an unknown name, an impossible combination, a wrong setting.
@@ -145,17 +144,17 @@ class Planner:
             if key in ("backbone", "sampler"):
                 own = getattr(protocol, key)
                 if self.catalogue.is_same(key, text, self.catalogue.qualify(key, own, HOME)):
-                    continue  # spelt in another way
+                    continue  # the same component, spelt differently
             protocol = protocol.change(key, text)
         return protocol
 
     def _rehearse(self, kind: str, part: Part, protocol: Protocol, data: Data) -> None:
-        """Make a sampler or a backbone, to find out whether it fits the data.
+        """Make a sampler or a backbone, to check that it fits the data.
 
-        One that is broken fails in its trials.
+        One that is broken is let through: its trials fail.
 
         Raises:
-            ConfigError: it doesn't: a batch can't be filled, or images meet a network for vectors.
+            ConfigError: a batch can't be filled, or a network for vectors would get images.
         """
         if kind not in ("sampler", "backbone") or not part.source:
             return
@@ -203,7 +202,7 @@ class Planner:
         )
 
     def _files(self, kind: str, reference: str, settings: Mapping[str, Any]) -> dict[str, str]:
-        """Return a hash of each file that the settings of a backbone name."""
+        """Return a hash of each file that a backbone's settings name."""
         if kind != "backbone":
             return {}
         backbone = make(self.catalogue, kind, reference, settings)
@@ -213,7 +212,7 @@ class Planner:
 
 
 def _shown(kind: str, part: Part, protocol: Protocol) -> Part:
-    """Return `part` under the name that the protocol has for it in tables."""
+    """Return `part` under the name that the protocol gives it in tables."""
     names = protocol.baselines.names if kind == "baseline" else {}
     return part.model_copy(update={"name": names.get(part.name, part.name)})
 
@@ -224,23 +223,24 @@ def _by_kind(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         ConfigError: a key that starts with no kind of component, nor with ``protocol``.
     """
+    kinds = ("dataset", *ROW_KINDS, "protocol")
     sorted_out: dict[str, dict[str, Any]] = {}
     for key, value in settings.items():
         kind, dot, name = key.partition(".")
-        if not dot or kind not in (*KINDS, "protocol"):
+        if not dot or kind not in kinds:
             raise ConfigError(
                 f"--set {key}={value}: a setting is named as loss.margin or protocol.length.epochs."
-                + nearest(kind, (*KINDS, "protocol"))
+                + nearest(kind, (*kinds, "executor"))
             )
         sorted_out.setdefault(kind, {})[name] = value
     return sorted_out
 
 
 def _check_used(settings: Settings, trials: Collection[Trial]) -> None:
-    """Check that every setting is of a kind of component that takes part.
+    """Check that every setting belongs to a kind of component that takes part.
 
     Raises:
-        ConfigError: one is not, and so would change nothing.
+        ConfigError: one does not, and so would change nothing.
     """
     used = {"protocol", "dataset"}.union(*(trial.parts for trial in trials))
     for kind in settings:

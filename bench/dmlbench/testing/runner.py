@@ -23,6 +23,7 @@ _MODULES = {
     "dataset": ("dataset",),
     "baseline": ("baseline",),
     "metric": ("metric",),
+    "executor": ("executor",),
 }
 
 
@@ -50,7 +51,7 @@ def check(
     """Run all checks of a kind on a component.
 
     Args:
-        kind: "loss", "miner", "sampler", "backbone", "dataset", "baseline" or "metric".
+        kind: "loss", "miner", "sampler", "backbone", "dataset", "baseline", "metric" or "executor".
         component: its class.
         settings: hyper-parameters to check it with, where they differ from the defaults.
         argument: which member of a family, such as ``"resnet18"`` of ``timm``.

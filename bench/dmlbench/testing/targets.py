@@ -10,7 +10,7 @@ from typing import Any
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.entry_points import KINDS, Entry
 from dmlbench.components.hyperparameters import check_argument, resolve
-from dmlbench.components.importing import contract_of, import_value, load_entry
+from dmlbench.components.importing import base_class, import_value, load_entry
 from dmlbench.errors import ConfigError, PluginError, nearest
 from dmlbench.testing.findings import Finding
 from dmlbench.testing.runner import examinations
@@ -116,7 +116,7 @@ def _imported(target: str) -> list[Candidate]:
     if not classes or None in kinds.values():
         raise ConfigError(
             f"{target} is no component: derive it from dmlbench's Loss, Miner, Sampler, Backbone, "
-            "Dataset or Metric, or give it scikit-learn's fit and transform."
+            "Dataset, Metric or Executor, or give it scikit-learn's fit and transform."
         )
     return [
         Candidate(Entry(kind, each.__name__, "", "", target), each)
@@ -137,6 +137,6 @@ def _components_in(module: Any) -> list[type]:
 def _kind_of(component: type) -> str | None:
     """Return the kind of a class by its base class, or that of anything with fit and transform."""
     for kind in KINDS:
-        if kind != "baseline" and issubclass(component, contract_of(kind)):
+        if kind != "baseline" and issubclass(component, base_class(kind)):
             return kind
     return "baseline" if hasattr(component, "fit") and hasattr(component, "transform") else None

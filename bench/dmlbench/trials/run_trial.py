@@ -1,4 +1,4 @@
-"""Run one trial from its description to its record, whatever happens inside."""
+"""Run one trial, from its description to its record; whatever a plugin does, there is a record."""
 
 import json
 import os
@@ -11,9 +11,7 @@ from typing import Any
 
 from dmlbench.components.metrics import choose_metrics
 from dmlbench.components.workplace import Workplace
-from dmlbench.compute.determinism import (
-    repeatable,
-)
+from dmlbench.compute.determinism import repeatable
 from dmlbench.compute.device import describe
 from dmlbench.compute.memory import peaks
 from dmlbench.compute.versions import versions
@@ -47,10 +45,11 @@ def run_trial(
 
     Args:
         trial: what to run.
-        workplace: where.
-        on_epoch: called with each epoch's entry of the record.
-        keep: called with the test embeddings; cross-validation has none that belong together.
-        metrics: names of more metrics of the retrieval; cross-validation has one alone.
+        workplace: the components, data and device to run it with.
+        on_epoch: called with the record's entry for each epoch.
+        keep: called with the test embeddings; not in cross-validation, whose folds have a network
+            each.
+        metrics: names of further retrieval metrics; cross-validation has only its own.
     """
     started = time.perf_counter()
     with repeatable(workplace.device), peaks(workplace.device) as most:
@@ -59,7 +58,7 @@ def run_trial(
             outcome = {"status": "finished", **_measure(trial, workplace, on_epoch, keep, metrics)}
         except DmlbenchError as error:
             outcome = {"status": "failed", "reason": _storable(str(error))}
-        # A plugin may raise anything, SystemExit included; it costs only this trial.
+        # A plugin may raise anything, even SystemExit; only this trial fails.
         except (Exception, SystemExit) as error:
             outcome = {"status": "failed", "reason": _storable(_reason(error))}
     return Record(
@@ -78,11 +77,11 @@ def run_trial(
 def load_once(
     workplace: Workplace, reference: str, settings: str, photos: PhotoFormat
 ) -> tuple[Dataset, Data]:
-    """Return a dataset and its data; the next trial on the same one finds them loaded.
+    """Return a dataset and its data, cached for the next trial on the same dataset.
 
     Args:
-        workplace: where.
-        reference: the dataset's.
+        workplace: where to load it.
+        reference: of the dataset.
         settings: its hyper-parameters as canonical JSON.
         photos: see `load_data`.
     """
@@ -101,10 +100,10 @@ def features_once(
     """Return a dataset's data as features of a frozen backbone.
 
     Args:
-        workplace: where.
+        workplace: where to compute them.
         dataset: reference and settings, see `load_once`.
         backbone: a part of a trial as JSON.
-        protocol: how images reach it.
+        protocol: what images it is given.
     """
     part = Part.model_validate_json(backbone)
     data = load_once(workplace, *dataset, PhotoFormat.of(protocol))[1]
@@ -157,7 +156,7 @@ def _reason(error: Exception | SystemExit) -> str:
 
 
 def _storable(text: str) -> str:
-    """Return `text` without halves of characters, which no JSON reader takes."""
+    """Return `text` without lone surrogates, which no JSON reader accepts."""
     return text.encode(errors="replace").decode()
 
 
@@ -171,9 +170,9 @@ def _measurements(seconds: float) -> dict[str, Any]:
 
 
 def learn(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
-    """Learn from `items`; yield the state before training and after each epoch.
+    """Train on `items`; yield the state before training and after each epoch.
 
-    A baseline has one state.
+    A baseline yields one state.
     """
     if "baseline" in trial.parts:
         yield fit_baseline(trial, workplace, items)

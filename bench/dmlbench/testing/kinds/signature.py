@@ -54,7 +54,7 @@ def defaults_are_of_their_type(subject: Subject) -> None:
 
 def search_spaces_are_stated(subject: Subject) -> None:
     """A hyper-parameter with a search space can be tuned, and wrong values are refused."""
-    if subject.kind == "baseline":  # scikit-learn's estimators have none
+    if subject.kind in ("baseline", "executor"):  # scikit-learn's have none; options aren't tuned
         return
     open_ended = [p.name for p in subject.hyperparameters.values() if not _is_bounded(p)]
     if open_ended:

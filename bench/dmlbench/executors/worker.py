@@ -1,0 +1,43 @@
+"""What every worker does with a trial, whichever executor it belongs to."""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+from dmlbench.contracts.executor import Event, WorkerSettings
+from dmlbench.schemas.record import Epoch
+from dmlbench.schemas.trial import Trial
+
+if TYPE_CHECKING:
+    from dmlbench.components.workplace import Workplace
+
+
+def run_in_worker(trial: Trial, settings: WorkerSettings, report: Callable[[Event], None]) -> Event:
+    """Run `trial`, write its record, and return the event ``finished``; see `Task`."""
+    from dmlbench.compute import device
+    from dmlbench.storage.record_store import Store
+    from dmlbench.trials.run_trial import run_trial
+
+    workplace = workplace_for(settings)
+    store = Store(settings.records)
+
+    def on_epoch(epoch: Epoch) -> None:
+        report(Event("epoch", trial, epoch=epoch))
+
+    report(Event("started", trial))
+    keep = partial(store.write_embeddings, trial) if settings.keep_embeddings else None
+    record = run_trial(trial, workplace, on_epoch, keep)
+    broken = record.status == "failed" and not device.still_works(workplace.device)
+    return Event("finished", trial, record=store.keep(record), worker_broken=broken)
+
+
+@lru_cache(maxsize=1)
+def workplace_for(settings: WorkerSettings) -> "Workplace":
+    """Return the components, data and device of this process, made once: trials share them."""
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.workplace import Workplace
+    from dmlbench.compute.device import pick_device
+
+    return Workplace(
+        Catalogue.discover(), settings.data_dir, pick_device(settings.device), settings.cache_dir
+    )
