@@ -1,11 +1,13 @@
 """``dmlbench merge``: take the records of somebody else, after a check of each."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from dmlbench.api.defaults import RUNS
 from dmlbench.cli.options import cache_dir_option, data_dir_option
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--into",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("runs"),
+    default=RUNS,
     show_default=True,
     help="Folder with your records.",
 )
@@ -44,22 +46,22 @@ def command(
     Checked are the schema and the identity, the data, the source of the components, and the
     metrics, recomputed from the per-query results. See docs/records.md.
     """
-    from dmlbench.audit.merge import RecordChecker, import_records
-    from dmlbench.components.catalogue import Catalogue
-    from dmlbench.storage.record_store import Store
+    from dmlbench.api.auditing import merge
 
-    store = Store(into)
-    judge = RecordChecker(store, Catalogue.discover(), data_dir, cache_dir, allow_other_data)
-    findings = judge.findings(folder)
-    if not dry_run and any(found.record and not found.is_there for found in findings):
-        store.check_writable("--into")
-        findings = import_records(findings, store)
+    findings = merge(
+        folder,
+        into,
+        allow_other_data=allow_other_data,
+        dry_run=dry_run,
+        data_dir=data_dir,
+        cache_dir=cache_dir,
+    )
     _report(findings, into, dry_run)
     if any(found.refused for found in findings):
         raise SystemExit(1)
 
 
-def _report(findings: "list[CheckedFile]", into: Path, dry_run: bool) -> None:
+def _report(findings: "Sequence[CheckedFile]", into: Path, dry_run: bool) -> None:
     from dmlbench.leaderboard.formats.escaping import plain
 
     notes = Counter(plain(note, 300) for found in findings for note in found.notes)

@@ -6,28 +6,25 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dmlbench.api.defaults import LEADERBOARDS, RUNS
 from dmlbench.cli.options import cache_dir_option, data_dir_option
 
 if TYPE_CHECKING:
     from dmlbench.audit.published_files import PublishedCheck
-    from dmlbench.components.catalogue import Catalogue
-    from dmlbench.data.items import Data
-    from dmlbench.schemas.trial import Trial
-    from dmlbench.site.kept_embeddings import ReadData
 
 
 @click.command("publish")
 @click.option(
     "--runs",
     type=click.Path(path_type=Path),
-    default=Path("runs"),
+    default=RUNS,
     show_default=True,
     help="Folder with records.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    default=Path("leaderboards"),
+    default=LEADERBOARDS,
     show_default=True,
     help="Folder to write the leaderboards to.",
 )
@@ -56,62 +53,28 @@ def command(
     only_check: bool,
 ) -> None:
     """Make leaderboards (markdown, CSV, LaTeX, pictures): from the same records the same bytes."""
-    from dmlbench.audit.published_files import check
-    from dmlbench.components.catalogue import Catalogue
-    from dmlbench.components.hook_plugins import plugin_manager
-    from dmlbench.errors import ConfigError, DataError
-    from dmlbench.leaderboard.publish import files_by_path, publish
-    from dmlbench.storage.record_store import Store
+    from dmlbench.api.publishing import check_published, publish
+    from dmlbench.api.records import load_records
+    from dmlbench.errors import ConfigError
 
     if site and only_check:
         raise ConfigError("--check looks at the tables in --output; leave --html out.")
-    store, catalogue = Store(runs), Catalogue.discover()
-    records, damaged = store.read_all()
+    records = load_records(runs)
     gc.freeze()  # they stay: looking for garbage among them takes seconds
-    for error in damaged:
+    for error in records.damaged:
         click.echo(f"dmlbench: left out: {error}", err=True)
-    if not records:
-        raise DataError(f"There are no records in {runs}. Make some with `dmlbench run`.")
-    columns = plugin_manager(catalogue)
     stale = False
     if only_check:
-        findings = check(files_by_path(records, columns=columns), output)
+        findings = check_published(records, output)
         stale = bool(findings.stale)
         _report(findings, output, f"dmlbench publish --runs {runs} --output {output}")
     else:
-        paths = publish(records, output, columns=columns)
-        click.echo(f"{len(records)} records -> {len(paths)} files in {output}")
-    if site:
-        from dmlbench.site import build_site
-
-        data = _data_reader(catalogue, data_dir, cache_dir)
-        pages = build_site(records, site, embeddings=store.embeddings, data=data, columns=columns)
-        click.echo(f"A site of {len(pages)} files: open {site / 'index.html'}")
-    if damaged or stale:
+        made = publish(records, output, html=site, data_dir=data_dir, cache_dir=cache_dir)
+        click.echo(f"{len(records)} records -> {len(made.files)} files in {output}")
+        if site:
+            click.echo(f"A site of {len(made.site)} files: open {site / 'index.html'}")
+    if records.damaged or stale:
         raise SystemExit(1)
-
-
-def _data_reader(
-    catalogue: "Catalogue", data_dir: Path | None, cache_dir: Path | None
-) -> "ReadData":
-    """Return what gives the data of a trial, or None where they are not at hand."""
-    from dmlbench.components.workplace import Workplace
-    from dmlbench.data.photos.decoding import PhotoFormat
-    from dmlbench.errors import DmlbenchError
-    from dmlbench.schemas.trial import canonical_json
-    from dmlbench.trials.run_trial import load_once
-
-    def read(trial: "Trial") -> "Data | None":
-        asked = (trial.dataset.reference, canonical_json(trial.dataset.settings))
-        try:
-            return load_once(workplace, *asked, PhotoFormat.of(trial.protocol))[1]
-        except DmlbenchError:
-            return None
-
-    import torch
-
-    workplace = Workplace(catalogue, data_dir, torch.device("cpu"), cache_dir)
-    return read
 
 
 def _report(findings: "PublishedCheck", output: Path, command: str) -> None:

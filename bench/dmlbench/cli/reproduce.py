@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dmlbench.cli.options import cache_dir_option, data_dir_option
+from dmlbench.cli.options import cache_dir_option, data_dir_option, device_option, jobs_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 )
 @data_dir_option
 @cache_dir_option
-@click.option("--jobs", type=click.IntRange(0), help="Worker processes; 0: none, run right here.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
+@jobs_option
+@device_option
 def command(
     paths: tuple[Path, ...],
     data_dir: Path | None,
@@ -33,30 +33,9 @@ def command(
     Figures must be equal to the bit on the platform of the record, and near on another one; see
     docs/records.md. Exits with 0 if all are, 1 if not, 2 if a trial can't be run again here.
     """
-    from tempfile import TemporaryDirectory
+    from dmlbench.api.auditing import reproduce_all
 
-    from dmlbench.audit.reproduce import compare_records, plan_again
-    from dmlbench.cli.progress import ProgressDisplay, decoding_display
-    from dmlbench.components.catalogue import Catalogue
-    from dmlbench.components.hook_plugins import plugin_manager
-    from dmlbench.components.workplace import Workplace
-    from dmlbench.compute.device import pick_device
-    from dmlbench.contracts.executor import WorkerSettings
-    from dmlbench.executors.run import default_jobs, run
-    from dmlbench.storage.record_store import read_record
-
-    records = [read_record(path) for path in paths]
-    catalogue = Catalogue.discover()
-    workplace = Workplace(catalogue, data_dir, pick_device(device), cache_dir)
-    with decoding_display() as on_progress:
-        plan = plan_again(records, workplace, on_progress)
-    hooks = plugin_manager(catalogue)
-    hooks.register(ProgressDisplay(len(plan.trials)))
-    jobs = min(default_jobs(device), len(plan.trials)) if jobs is None else jobs
-    with TemporaryDirectory(prefix="dmlbench-") as folder:
-        again = run(plan, WorkerSettings(Path(folder), data_dir, device, cache_dir), hooks, jobs)
-    by_id = {record.id: record for record in again}
-    found = [compare_records(record, by_id[record.id]) for record in records]
+    found = reproduce_all(paths, data_dir=data_dir, cache_dir=cache_dir, device=device, jobs=jobs)
     _show(found)
     if not all(each.reproduced for each in found):
         raise SystemExit(1)

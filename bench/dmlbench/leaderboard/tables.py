@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.leaderboard.metric_names import display_name, headline, shown
@@ -16,6 +16,9 @@ from dmlbench.schemas.protocol import Protocol
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Part, Trial, canonical_json
 from dmlbench.statistics import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MUST_NOT_LOSE = ("recall@1", "map_at_r", "knn_accuracy")
 
@@ -139,6 +142,16 @@ class Table:
     def failed(self) -> list[Row]:
         """Return the rows of which no seed has finished."""
         return [row for row in self.rows if not row.finished]
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return the published CSV file as a data frame: a line for each row, best mean first.
+
+        Means and half-widths are fractions at full precision. What a row lacks is NaN. Ids, seeds
+        and other lists are texts; docs/python.md describes the columns.
+        """
+        from dmlbench.leaderboard.frame import to_frame
+
+        return to_frame(self)
 
 
 def make_tables(records: Iterable[Record]) -> list[Table]:
