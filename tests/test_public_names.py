@@ -3,8 +3,11 @@
 import ast
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from pkgutil import iter_modules, walk_packages
+from types import ModuleType
 
 import pytest
 
@@ -43,3 +46,14 @@ def test_an_import_loads_nothing_heavy():
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout
     assert output.strip() == "[]"
+
+
+def test_no_package_offers_something_else_under_the_name_of_one_of_its_modules():
+    packages = [
+        module.name for module in walk_packages([dmlbench.__path__[0]], "dmlbench.") if module.ispkg
+    ]
+    assert "dmlbench.retrieval" in packages
+    for package in map(import_module, ["dmlbench", *packages]):
+        for module in iter_modules(package.__path__):
+            offered = getattr(package, module.name, None)
+            assert offered is None or isinstance(offered, ModuleType), (package, module.name)

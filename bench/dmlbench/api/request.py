@@ -59,7 +59,7 @@ def make_suite(
     if backbone is not None:
         changes["backbone"] = backbone
     if seeds is not None:
-        changes["seeds"] = _seeds(seeds)
+        changes["seeds"] = seed_numbers(seeds)
     if settings:
         changes["settings"] = {**base.settings, **settings}
     if chosen:
@@ -89,7 +89,12 @@ def _rows(kind: str, names: Names) -> str | tuple[str, ...]:
     return found[0] if len(found) == 1 and found[0] in _WORDS[kind] else found
 
 
-def _seeds(seeds: Seeds) -> tuple[int, ...]:
+def seed_numbers(seeds: Seeds) -> tuple[int, ...]:
+    """Return which seeds are meant: 3 as 0, 1 and 2.
+
+    Raises:
+        ConfigError: fewer than one, or more than anybody needs.
+    """
     if isinstance(seeds, Iterable):
         return tuple(map(index, seeds))
     if not 0 < seeds <= _MOST_SEEDS:

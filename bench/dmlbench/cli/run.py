@@ -54,16 +54,18 @@ def _named(text: str) -> str:
 
 
 def _seeds(context: click.Context, option: click.Parameter, value: str | None) -> Any:
-    """Read ``5`` as a number of seeds, and ``3,7`` as these two."""
+    """Read ``5`` as the seeds 0 to 4, and ``3,7`` as these two."""
     if value is None:
         return None
+    from dmlbench.api.request import seed_numbers
+
     try:
         numbers = tuple(int(part) for part in value.split(",") if part)
     except ValueError:
         numbers = ()
     if not numbers or min(numbers) < (0 if "," in value else 1):
         raise click.BadParameter(f"{value!r} is neither a number of seeds nor a list such as 3,7.")
-    return numbers if "," in value else numbers[0]
+    return seed_numbers(numbers if "," in value else numbers[0])
 
 
 def _settings(
