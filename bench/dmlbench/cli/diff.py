@@ -1,4 +1,4 @@
-"""``dmlbench diff``: what changed between two sets of records, and what of it is real."""
+"""``dmlbench diff``: what changed between two sets of records, and which changes are real."""
 
 import json
 from itertools import groupby
@@ -49,7 +49,7 @@ def _print(found: "Changes") -> None:
         _print_table(title, list(rows), console)
     for what, pairs in (("versions", found.versions), ("settings", found.settings)):
         for name, (before, after) in pairs.items():
-            _say(console, f"other {what}: {name} {before} -> {after}")
+            _say(console, f"different {what}: {name} {before} -> {after}")
     text = "Interval: 95 %, for one row by itself. "
     if found.tested:
         text += f"Real: paired t-test, Holm's correction over the {found.tested} rows tested."
@@ -90,7 +90,7 @@ def _print_table(title: str, rows: "list[RowDifference]", console: "Console") ->
 
 
 def _changes(rows: "list[RowDifference]") -> dict[tuple[str, ...], list[str]]:
-    """Return the labels of the rows in which the same things changed, by these things."""
+    """Return the labels of the rows that share the same changes, by these changes."""
     changes: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
         if row.changes:

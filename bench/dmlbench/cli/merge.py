@@ -1,4 +1,4 @@
-"""``dmlbench merge``: take the records of somebody else, after a check of each."""
+"""``dmlbench merge``: import somebody else's records, each after a check."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 @click.option(
     "--allow-other-data",
     is_flag=True,
-    help="Take records on data that are not yours; they make tables of their own.",
+    help="Accept records on data that differ from yours; they make tables of their own.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be taken, and write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be imported, without writing anything."
+)
 @data_dir_option
 @cache_dir_option
 def command(
@@ -43,8 +45,8 @@ def command(
 ) -> None:
     """Copy the records in DIR to yours, each after a check; exit with 1 if any is refused.
 
-    Checked are the schema and the identity, the data, the source of the components, and the
-    metrics, recomputed from the per-query results. See docs/records.md.
+    The check covers schema and identity, the data, the source of the components, and the metrics,
+    which are recomputed from the per-query results. See docs/records.md.
     """
     from dmlbench.api.auditing import merge
 
@@ -73,7 +75,7 @@ def _report(findings: "Sequence[CheckedFile]", into: Path, dry_run: bool) -> Non
         click.echo(f"refused: {path}: {plain(found.refused, 400)}", err=True)
     there = sum(found.is_there for found in findings)
     taken = len(findings) - there - len(refused)
-    would = "would be taken" if dry_run else "taken"
-    click.echo(f"{taken} records {would}, {there} were there, {len(refused)} refused.")
+    would = "would be imported" if dry_run else "imported"
+    click.echo(f"{taken} records {would}, {there} already there, {len(refused)} refused.")
     if taken and not dry_run:
         click.echo(f"Make the tables: dmlbench publish --runs {into}")

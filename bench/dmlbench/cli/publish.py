@@ -1,4 +1,4 @@
-"""``dmlbench publish``: leaderboards from the records that runs left, or a check of them."""
+"""``dmlbench publish``: write leaderboards from records, or check those that are there."""
 
 import gc
 from pathlib import Path
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "site",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Write a static site to FOLDER, too: open its index.html. Pictures of what is retrieved "
+    help="Also write a static site to FOLDER: open its index.html. Pictures of what is retrieved "
     "need the embeddings (run --keep-embeddings) and the data.",
 )
 @data_dir_option
@@ -52,7 +52,10 @@ def command(
     cache_dir: Path | None,
     only_check: bool,
 ) -> None:
-    """Make leaderboards (markdown, CSV, LaTeX, pictures): from the same records the same bytes."""
+    """Write leaderboards (markdown, CSV, LaTeX, pictures).
+
+    The same records give the same bytes.
+    """
     from dmlbench.api.publishing import check_published, publish
     from dmlbench.api.records import load_records
     from dmlbench.errors import ConfigError
@@ -60,7 +63,7 @@ def command(
     if site and only_check:
         raise ConfigError("--check looks at the tables in --output; leave --html out.")
     records = load_records(runs)
-    gc.freeze()  # they stay: looking for garbage among them takes seconds
+    gc.freeze()  # they stay alive, and scanning them for garbage takes seconds
     for error in records.damaged:
         click.echo(f"dmlbench: left out: {error}", err=True)
     stale = False
@@ -83,13 +86,13 @@ def _report(findings: "PublishedCheck", output: Path, command: str) -> None:
     if findings.stale:
         click.echo(f"{len(findings.stale)} stale files. Make them again: {command}", err=True)
         if findings.left_over:
-            click.echo("What is left over is yours to delete.", err=True)
+            click.echo("Files that are left over are not deleted: delete them yourself.", err=True)
     line = f"{len(findings.compared)} files compared byte for byte"
     if findings.present:
         import matplotlib as mpl
 
         line += (
-            f"; of {len(findings.present)} pictures only the presence, as they do not "
+            f"; {len(findings.present)} pictures only checked for presence, as they do not "
             f"say that the installed matplotlib {mpl.__version__} drew them"
         )
     click.echo(f"{line}.")

@@ -30,7 +30,7 @@ def command(
 ) -> None:
     """Run the trial of each RECORD (a file) again and compare; nothing is written.
 
-    Figures must be equal to the bit on the platform of the record, and near on another one; see
+    Figures must be equal to the bit on the record's platform, and close on another one; see
     docs/records.md. Exits with 0 if all are, 1 if not, 2 if a trial can't be run again here.
     """
     from dmlbench.api.auditing import reproduce_all
@@ -49,7 +49,7 @@ def _show(found: "list[Reproduction]") -> None:
         console.print(readable(_verdict(each), console.encoding))
         for title, pairs in (("platform", each.platform), ("versions", each.versions)):
             for name, (before, after) in pairs.items():
-                line = f"  other {title}: {name} {before} in the record, {after} here"
+                line = f"  different {title}: {name} {before} in the record, {after} here"
                 console.print(readable(line, console.encoding))
         if each.differences:
             _table(each, console)

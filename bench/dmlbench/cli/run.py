@@ -47,7 +47,7 @@ def _name(context: click.Context, option: click.Parameter, value: str | None) ->
 
 
 def _named(text: str) -> str:
-    """Return `text`; a variable of the shell that is not set must not mean everything there is."""
+    """Return `text`, which is not empty: an unset shell variable must not stand for everything."""
     if not text.strip():
         raise click.BadParameter("it names nothing.")
     return text.strip()
@@ -79,7 +79,7 @@ def _settings(
 
 
 @click.command("run")
-@click.option("--all", "everything", is_flag=True, help="All losses, miners and baselines.")
+@click.option("--all", "everything", is_flag=True, help="Run all losses, miners and baselines.")
 @click.option("--suite", type=click.Path(path_type=Path), help="A TOML file that says what to run.")
 @_several("dataset", "datasets", "Dataset, or 'all' that are ready here. Repeat it, or use commas.")
 @_several("loss", "losses", "Loss, or 'all'.")
@@ -108,7 +108,7 @@ def _settings(
 @click.option(
     "--allow-partial",
     is_flag=True,
-    help="Take datasets that are here in part; the tables say so.",
+    help="Accept datasets of which only a part is here; the tables say so.",
 )
 @device_option
 @click.option(
@@ -133,7 +133,7 @@ def command(
 ) -> None:
     """Train, evaluate, and write leaderboards to the current directory.
 
-    What is finished already is not run again: the same command goes on where it was stopped.
+    Finished trials are not run again: after a stop, the same command continues.
     """
     request = _request(suite, asked)
 
@@ -207,7 +207,7 @@ def _by_table(plan: "Plan") -> "dict[str, list[Trial]]":
 def _show_other_datasets(
     chosen: Collection[str], data_dir: Path | None, allow_partial: bool
 ) -> None:
-    """Say which datasets ``--all`` leaves out unless they are named, and how to get them."""
+    """Show which datasets ``--all`` leaves out unless they are named, and how to get them."""
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.planning.planner import Planner
 
@@ -230,7 +230,7 @@ def _wrapped(rows: list[str]) -> str:
 
 
 def _publish(runs: Path, output: Path) -> bool:
-    """Write the tables of all records; return whether that went well: what ran, ran."""
+    """Write the tables of all records, and return whether that succeeded."""
     from dmlbench.api.publishing import publish
     from dmlbench.api.records import load_records
     from dmlbench.errors import DmlbenchError
@@ -242,7 +242,7 @@ def _publish(runs: Path, output: Path) -> bool:
         paths = publish(records, output).files
     except DmlbenchError as error:
         words = ("dmlbench", "publish", "--runs", str(runs), "--output", str(output))
-        again = f"The records are kept. Make their leaderboards by: {shlex.join(words)}"
+        again = f"The records are kept. To make their leaderboards: {shlex.join(words)}"
         click.echo(f"dmlbench: {error}\n{again}", err=True)
         return False
     tables = [path for path in paths if path.suffix == ".md"]
