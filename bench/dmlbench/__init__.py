@@ -6,6 +6,18 @@ Importing this package is cheap: torch and everything else loads when a name is 
 TYPE_CHECKING = False  # type checkers read it as True; importing typing would double the start
 
 if TYPE_CHECKING:
+    from dmlbench.api.auditing import diff as diff
+    from dmlbench.api.auditing import merge as merge
+    from dmlbench.api.auditing import reproduce as reproduce
+    from dmlbench.api.auditing import reproduce_all as reproduce_all
+    from dmlbench.api.publishing import check_published as check_published
+    from dmlbench.api.publishing import publish as publish
+    from dmlbench.api.publishing import tables as tables
+    from dmlbench.api.records import Records as Records
+    from dmlbench.api.records import load_records as load_records
+    from dmlbench.api.running import plan as plan
+    from dmlbench.api.running import run as run
+    from dmlbench.api.scoring import score as score
     from dmlbench.contracts.components import Archive as Archive
     from dmlbench.contracts.components import Backbone as Backbone
     from dmlbench.contracts.components import Baseline as Baseline
@@ -36,15 +48,24 @@ if TYPE_CHECKING:
     from dmlbench.errors import PluginError as PluginError
     from dmlbench.errors import TrialError as TrialError
     from dmlbench.errors import nearest as nearest
+    from dmlbench.leaderboard.tables import Table as Table
     from dmlbench.retrieval.contract import Metric as Metric
     from dmlbench.retrieval.contract import SetMetric as SetMetric
     from dmlbench.schemas.added import Added as Added
     from dmlbench.schemas.plan import Plan as Plan
+    from dmlbench.schemas.protocol import Protocol as Protocol
+    from dmlbench.schemas.protocol import load_protocol as load_protocol
     from dmlbench.schemas.record import Epoch as Epoch
     from dmlbench.schemas.record import Record as Record
+    from dmlbench.schemas.suite import Suite as Suite
     from dmlbench.schemas.trial import Trial as Trial
 
 _PUBLIC = {
+    "api.auditing": ("diff", "merge", "reproduce", "reproduce_all"),
+    "api.publishing": ("check_published", "publish", "tables"),
+    "api.records": ("Records", "load_records"),
+    "api.running": ("plan", "run"),
+    "api.scoring": ("score",),
     "contracts.components": (
         "Archive",
         "Backbone",
@@ -76,10 +97,13 @@ _PUBLIC = {
         "TrialError",
         "nearest",
     ),
+    "leaderboard.tables": ("Table",),
     "retrieval.contract": ("Metric", "SetMetric"),
     "schemas.added": ("Added",),
     "schemas.plan": ("Plan",),
+    "schemas.protocol": ("Protocol", "load_protocol"),
     "schemas.record": ("Epoch", "Record"),
+    "schemas.suite": ("Suite",),
     "schemas.trial": ("Trial",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -233,7 +233,7 @@ def test_links_other_things_and_large_files_are_not_read(pixels, ours, theirs, t
     found = {f.path.name: f.refused for f in RecordChecker(ours, CATALOGUE).findings(theirs.folder)}
     assert found == {
         "link.json": "it is a link, and links are not followed",
-        "pipe.json": "it is no regular file",
+        "pipe.json": "it is not a regular file",
         "sparse.json": "it has 16,777,217 bytes, more than 16,777,216",
     }
 

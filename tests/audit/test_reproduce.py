@@ -142,7 +142,9 @@ def with_part(record: Record, kind: str, **fields) -> Record:
 @pytest.mark.parametrize("kind", ["loss", "miner", "sampler", "backbone", "dataset"])
 def test_another_source_is_another_trial_and_named(record, workplace, kind):
     other = with_part(record, kind, source="0" * 64)
-    with pytest.raises(ConfigError, match=f"the {kind} '.*' is another source .*0000000") as error:
+    with pytest.raises(
+        ConfigError, match=f"the {kind} '.*' has a different source .*0000000"
+    ) as error:
         plan_again([record, other], workplace)
     assert "dmlbench diff" in str(error.value)
 

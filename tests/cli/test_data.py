@@ -33,7 +33,7 @@ def test_archives_are_prepared_verified_and_load(name, dmlbench, archives, data_
     assert verified.code == 0, verified.err
     for split, (items, classes) in tiny.expected.items():
         assert f"{split}: {items} items of {classes} classes" in verified.out
-    assert "Everything opens." in verified.out
+    assert "All images open." in verified.out
     assert "unverified" not in verified.out
 
 

@@ -39,7 +39,7 @@ def test_differences_are_shown_with_their_interval_and_versions(dmlbench, runs, 
     out = dmlbench("diff", runs, others).out
     assert "-12.50 ± 0.00" in out
     assert "under 5 common seeds" in out
-    assert "other versions: torch" in out
+    assert "different versions: torch" in out
     assert "-> 1.0" in out
 
 

@@ -17,15 +17,15 @@ def theirs(dmlbench, tiny, tmp_path) -> Path:
 def test_records_are_taken_once(dmlbench, theirs, tmp_path):
     dry = dmlbench("merge", theirs, "--dry-run")
     assert dry.code == 0, dry.err
-    assert "2 records would be taken, 0 were there, 0 refused." in dry.out
+    assert "2 records would be imported, 0 already there, 0 refused." in dry.out
     assert not (tmp_path / "runs").exists()
     result = dmlbench("merge", theirs)
     assert result.code == 0, result.err
-    assert "2 records taken, 0 were there, 0 refused." in result.out
+    assert "2 records imported, 0 already there, 0 refused." in result.out
     assert "dmlbench publish --runs runs" in result.out
     names = [{path.name for path in folder.rglob("*.json")} for folder in (theirs, Path("runs"))]
     assert names[0] == names[1]
-    assert "0 records taken, 2 were there" in dmlbench("merge", theirs, "--into", "runs").out
+    assert "0 records imported, 2 already there" in dmlbench("merge", theirs, "--into", "runs").out
     assert dmlbench("publish").code == 0
 
 
@@ -37,7 +37,7 @@ def test_all_that_is_refused_is_listed_and_the_rest_taken(dmlbench, theirs, tmp_
     (theirs / "torn.json").write_text("{")
     result = dmlbench("merge", theirs)
     assert result.code == 1
-    assert "1 records taken, 0 were there, 2 refused." in result.out
+    assert "1 records imported, 0 already there, 2 refused." in result.out
     assert f"refused: {path}: its" in result.err
     assert "refused: " in result.err
     assert "torn.json: is not a record" in result.err

@@ -63,8 +63,8 @@ def test_on_another_platform_the_tolerance_counts_and_versions_are_shown(dmlbenc
     result = dmlbench("reproduce", near, "--jobs", 0)
     assert result.code == 0, result.err
     assert "Reproduced on another platform, test metrics within 0.0010" in result.out
-    assert "other platform: torch 1.0 in the record" in result.out
-    assert "other versions: dmlbench 0.0 in the record" in result.out
+    assert "different platform: torch 1.0 in the record" in result.out
+    assert "different versions: dmlbench 0.0 in the record" in result.out
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_another_source_is_a_wrong_request_that_names_the_part(dmlbench, path):
     other = trial.model_copy(update={"parts": {**trial.parts, "loss": loss}})
     result = dmlbench("reproduce", changed(path, trial=type(trial)(**other.model_dump())))
     assert result.code == 2
-    assert "the loss 'contrastive' is another source than the record's" in result.err
+    assert "the loss 'contrastive' has a different source from the record's" in result.err
 
 
 def test_missing_data_are_a_wrong_request(dmlbench, path):

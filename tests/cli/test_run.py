@@ -150,7 +150,7 @@ def test_tables_that_can_not_be_written_leave_the_records_and_the_way_to_them(
     assert [record["status"] for record in records(tmp_path / "runs")] == ["finished"]
     assert "tiny.md can't be written" in result.err
     command = "dmlbench publish --runs runs --output leaderboards"
-    assert f"The records are kept. Make their leaderboards by: {command}" in result.err
+    assert f"The records are kept. To make their leaderboards: {command}" in result.err
     page.rmdir()
     assert dmlbench(*command.split()[1:]).code == 0
     assert "pixels" in page.read_text()

@@ -1,7 +1,7 @@
-"""Take records that somebody else made, after a look at everything that can be looked at.
+"""Import records that somebody else made, after checking everything that can be checked.
 
-The folder is not trusted: links are not followed, sizes are bounded, and no code is imported but
-that of installed packages.
+The folder is not trusted: links are not followed, sizes are bounded, and only the code of installed
+packages is imported.
 """
 
 import os
@@ -23,22 +23,22 @@ MAX_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """What is to be done with one file."""
+    """One file, and whether it can be imported."""
 
     path: Path
     refused: str = ""
-    """Why it is not taken; empty if it is."""
+    """Why it is not imported; empty if it is."""
     record: Record | None = None
-    """What it holds, if it can be taken."""
+    """What it holds, if it can be imported."""
     notes: tuple[str, ...] = ()
-    """What should be known of it, in sentences."""
+    """What the user should know about it, in sentences."""
     is_there: bool = False
     """Whether we have this record already."""
 
 
 @dataclass
 class RecordChecker:
-    """Compares a stranger's records with the records, the components and the data that are here."""
+    """Checks a stranger's records against the records, components and data on this machine."""
 
     store: Store
     catalogue: Catalogue
@@ -53,9 +53,9 @@ class RecordChecker:
         self._data = KnownData(self.catalogue, records, self.data_dir, self.cache_dir)
 
     def findings(self, folder: Path) -> list[CheckedFile]:
-        """Return what is to be done with each file below `folder` whose name ends in ``.json``.
+        """Check each file below `folder` whose name ends in ``.json``.
 
-        Nothing is written. Of two files with one trial the second is compared with the first.
+        Nothing is written. Where two files hold one trial, the second is compared with the first.
 
         Raises:
             DataError: there is no such file.
@@ -93,10 +93,10 @@ class RecordChecker:
         return CheckedFile(path, record=record, notes=tuple(notes))
 
     def _is_there(self, record: Record) -> bool:
-        """Return whether we have the record, or a finished one of the trial that failed in it.
+        """Return whether we have the record, or a finished one where it is of a failure.
 
         Raises:
-            DataError: we have another one of the same trial.
+            DataError: we have a different record of the same trial.
         """
         ours = self._ours.get(record.id)
         if ours is None:
@@ -113,7 +113,7 @@ class RecordChecker:
 
 
 def import_records(findings: Sequence[CheckedFile], store: Store) -> list[CheckedFile]:
-    """Write the records that were neither refused nor there; return `findings` as they came out.
+    """Write the records that were neither refused nor there, and return the updated `findings`.
 
     Each is written whole or not at all.
     """
@@ -132,7 +132,7 @@ def _taken(found: CheckedFile, store: Store) -> CheckedFile:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the paths below `folder` that end in ``.json``, sorted; links to folders stay shut."""
+    """Yield the paths below `folder` that end in ``.json``, sorted; no link is followed."""
     for here, folders, names in os.walk(folder, followlinks=False):
         folders.sort()
         yield from (Path(here, name) for name in sorted(names) if name.endswith(".json"))
@@ -146,6 +146,6 @@ def _check_file(path: Path) -> None:
     if S_ISLNK(status.st_mode):
         raise DataError("it is a link, and links are not followed")
     if not S_ISREG(status.st_mode):
-        raise DataError("it is no regular file")
+        raise DataError("it is not a regular file")
     if status.st_size > MAX_BYTES:
         raise DataError(f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}")

@@ -1,4 +1,4 @@
-"""Whether a record can be what a run left: its metrics recomputed from its per-query results."""
+"""Whether a run can have left a record: its metrics, recomputed from its per-query results."""
 
 import base64
 import math
@@ -15,7 +15,7 @@ from dmlbench.schemas.record import Array, Record
 from dmlbench.schemas.trial import SEMANTICS
 
 MAX_ITEMS = 1 << 24
-"""Most test items that a record is believed to have: 17 million."""
+"""Most test items that a record may have: 17 million."""
 
 _ROUNDING = 1e-6
 """Average precisions are kept as float32."""
@@ -32,10 +32,10 @@ _VERSIONS = ("dmlbench", "torch", "numpy")
 
 
 def faults(record: Record) -> list[str]:
-    """Return what can't be true of `record`, in a few words each; nothing if all can.
+    """Return what can't be true of `record`, in a few words each; empty if it is plausible.
 
     Its arrays are unpacked to the size that its items allow and no further, so that a small file
-    can't fill the memory.
+    can't exhaust memory.
     """
     try:
         record.to_json()

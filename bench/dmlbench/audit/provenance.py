@@ -1,7 +1,7 @@
-"""What is known here of components and data, to compare a stranger's records with.
+"""Components and data that are known here, to check a stranger's records against.
 
-Known is what stands in our records, what is installed, and data on this machine. Nothing that a
-record names is imported unless it is of an installed package.
+Known are those of our records, installed components, and data on this machine. Nothing that a
+record names is imported unless an installed package offers it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ class KnownComponents:
                     self._sources.setdefault(_name(kind, part), set()).add(part.source)
 
     def notes(self, trial: Trial) -> Iterator[str]:
-        """Yield what should be known of the components of `trial`, a sentence each.
+        """Yield what a user should know about the components of `trial`, a sentence each.
 
         Raises:
             DataError: a component is not what it is said to be.
@@ -79,9 +79,9 @@ class KnownComponents:
         return {source}
 
     def _entries(self, kind: str, reference: str) -> list[Entry]:
-        """Return all that a reference names, without importing it; nothing if a part is unknown.
+        """Return the entries that a reference names, not imported; none if one is unknown.
 
-        Only what has a distribution is installed, and no risk to import.
+        Only an entry with a distribution is installed, and so safe to import.
         """
         try:
             found = [self.catalogue.find(kind, term.reference) for term in terms(kind, reference)]
@@ -95,7 +95,7 @@ class KnownComponents:
 
 
 class KnownData:
-    """The fingerprints of the data that we know, and how much each of their test items can find."""
+    """The fingerprints of the data that we know, and how many items are relevant to each query."""
 
     def __init__(
         self,
@@ -117,14 +117,14 @@ class KnownData:
                 self._relevant.setdefault(key + fingerprint, _relevant(record))
 
     def notes(self, record: Record, *, others_too: bool) -> Iterator[str]:
-        """Yield what should be known of the data of `record`, in a sentence.
+        """Yield what a user should know about the data of `record`, in a sentence.
 
         Args:
-            record: of a stranger.
-            others_too: whether data may be others than ours.
+            record: somebody else's.
+            others_too: whether its data may differ from ours.
 
         Raises:
-            DataError: they are others, or the record is not of their test items.
+            DataError: they differ, or its results are not of their test items.
         """
         trial = record.trial
         key = _data_key(trial)
@@ -140,7 +140,7 @@ class KnownData:
                 raise DataError(
                     f"its data {what}: {trial.dataset} with the fingerprint {trial.fingerprint}"
                     f"{', ours ' + ', '.join(sorted(known)) if known else ''} (--allow-other-data "
-                    "takes it all the same, as a table of its own)"
+                    "accepts it all the same, as a table of its own)"
                 )
             yield f"The data of {trial.dataset}, fingerprint {trial.fingerprint}, {what}."
         ours = self._relevant.get(key + trial.fingerprint)
@@ -177,6 +177,6 @@ def _name(kind: str, part: Part) -> tuple[str, str, str]:
 
 
 def _data_key(trial: Trial) -> str:
-    """Return what decides a dataset's fingerprint but its content: photos are kept as they say."""
+    """Return all that decides a dataset's fingerprint besides its content."""
     dataset = trial.dataset.model_dump(mode="json", include={"name", "distribution", "settings"})
     return canonical_json([dataset, str(PhotoFormat.of(trial.protocol))])

@@ -21,20 +21,20 @@ class PublishedCheck:
     """How the files in a folder differ from those that the records give, by path in it."""
 
     compared: tuple[str, ...]
-    """Files that were compared byte for byte, the stale ones too."""
+    """Files that were compared byte for byte, stale ones included."""
     present: tuple[str, ...]
-    """Pictures by another matplotlib, which draws other bytes: only that they are there counts."""
+    """Pictures by another matplotlib, whose bytes differ: they only have to be there."""
     missing: tuple[str, ...]
     different: tuple[str, ...]
     left_over: tuple[str, ...]
-    """Files of a table that is no more."""
+    """Files of a table that no longer exists."""
 
     @property
     def stale(self) -> dict[str, str]:
         """Return why a file is stale, by path; nothing if all are what the records give."""
         reasons = dict.fromkeys(self.missing, "missing")
         reasons |= dict.fromkeys(self.different, "not what the records give")
-        reasons |= dict.fromkeys(self.left_over, "left over from a table that is no more")
+        reasons |= dict.fromkeys(self.left_over, "left over from a table that no longer exists")
         return dict(sorted(reasons.items()))
 
 
@@ -61,7 +61,7 @@ def check(texts: Mapping[str, str], folder: Path) -> PublishedCheck:
 
 
 def _read(path: Path) -> bytes | None:
-    """Return what is in a file; None if there is none, or it can't be read."""
+    """Return the content of a file; None if it is missing or can't be read."""
     try:
         return path.read_bytes()
     except OSError:
@@ -75,10 +75,10 @@ def _drawn_by(svg: bytes) -> str:
 
 
 def _left_over(texts: Mapping[str, str], folder: Path) -> list[str]:
-    """Return the files of pages that were published before and that `texts` has no more.
+    """Return the files of pages that were published before and are no longer in `texts`.
 
-    A page is known by its first line, which is that of the index; its other files by their names.
-    Anything else in the folder may be anybody's.
+    A page is recognised by its first line, which is that of the index; its other files by their
+    names. Anything else in the folder is none of ours.
     """
     mark = texts[INDEX].partition("\n")[0].encode()
     paths = [*folder.glob("*.md"), *folder.glob("*/*")]

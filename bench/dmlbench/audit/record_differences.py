@@ -1,4 +1,4 @@
-"""In what two records of one trial differ, to the bit."""
+"""Where two records of one trial differ, to the bit."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dmlbench.errors import DataError
 from dmlbench.schemas.record import Array, Epoch, Record
 
 ABSENT = "–"
-"""What stands for a value that one of the records does not have."""
+"""Stands in for a value that one of the records does not have."""
 
 _PLAIN = ("status", "reason", "selected_epoch", "selection", "collapsed")
 _BY_NAME = ("metrics", "last_epoch_metrics", "details")
@@ -18,7 +18,7 @@ _BY_NAME = ("metrics", "last_epoch_metrics", "details")
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that two records say differently."""
+    """One value in which two records differ."""
 
     field: str
     """Its place in the record, such as ``metrics.map_at_r``."""
@@ -32,7 +32,7 @@ class Difference:
 
 
 def differences(first: Record, second: Record) -> list[Difference]:
-    """Return where the figures of two records differ: all but measurements, settings, versions."""
+    """Return where the figures of two records differ; measurements and versions are no figures."""
     found = [
         Difference(name, getattr(first, name), getattr(second, name))
         for name in _PLAIN
@@ -79,7 +79,7 @@ def _arrays(first: Mapping[str, Array], second: Mapping[str, Array]) -> Iterator
                 yield Difference(f"per_query.{name}", "", "differs, and one is damaged")
                 continue
             if one.dtype == other.dtype and np.array_equal(one, other):
-                continue  # compressed in another way
+                continue  # only compressed differently
             sides = [f"{len(one)} items", f"{len(other)} items"]
             if one.shape == other.shape:
                 sides = ["", f"{int((one != other).sum())} of {len(one)} items differ"]

@@ -1,4 +1,4 @@
-"""Run a trial again from its record alone, and say whether the same comes out."""
+"""Run a trial again from its record alone, and say whether the results are the same."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,27 +16,25 @@ from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import SEMANTICS, Part, Trial, canonical_json
 
 TOLERANCE = 0.05
-"""How far a test metric may lie from the record's where the platform is another one. There the last
-bit of a sum differs, and training makes of it what it makes of another seed. How far figures were
-seen to move is in docs/records.md."""
+"""How far a test metric may be from the record's on another platform. There the last bit of a sum
+differs, and training amplifies that like a change of seed. docs/records.md has measurements."""
 
-"""Whether two similarities are equal within the error of float32 is decided by that error."""
 _COMPUTING = ("torch", "numpy", "scipy", "scikit-learn", "timm", "pillow")
 _MACHINE = ("machine", "system")
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A record, and what the same trial gave again."""
+    """A record, and the record that running its trial again gave."""
 
     record: Record
     again: Record
     differences: tuple[Difference, ...]
-    """In what the figures differ; without what the record never had."""
+    """Where the figures differ; what the record never had is left out."""
     platform: dict[str, tuple[str, str]]
-    """What of the platform differs: the record's, this one's."""
+    """What differs about the platform, each as (the record's, this one's)."""
     versions: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """What other versions differ."""
+    """Which other versions differ, likewise."""
 
     @property
     def to_the_bit(self) -> bool:
@@ -45,7 +43,7 @@ class Reproduction:
 
     @property
     def farthest(self) -> float:
-        """Return how far the test metric that moved most lies from the record's; inf without it."""
+        """Return the largest distance of a test metric from the record's; inf if one is missing."""
         apart = [
             abs(value - self.again.metrics.get(name, float("inf")))
             for name, value in self.record.metrics.items()
@@ -55,7 +53,7 @@ class Reproduction:
 
     @property
     def reproduced(self) -> bool:
-        """Return whether the figures are equal to the bit, or near enough on another platform."""
+        """Return whether the figures are equal to the bit, or close enough on another platform."""
         alike = (self.record.status, self.record.collapsed) == (
             self.again.status,
             self.again.collapsed,
@@ -66,7 +64,7 @@ class Reproduction:
 
 def compare_records(record: Record, again: Record) -> Reproduction:
     """Return how `again`, of the same trial, compares with `record`."""
-    again = Record.model_validate_json(again.to_json())  # as if it had been read, too
+    again = Record.model_validate_json(again.to_json())  # as if it had been read from a file, too
     platform = changed(_platform(record), _platform(again))
     versions = changed(record.versions, again.versions)
     return Reproduction(
@@ -83,17 +81,17 @@ def plan_again(
     workplace: Workplace,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Plan:
-    """Return the trials of `records`, each once, after a look at all that they need.
+    """Return the trials of `records`, each once, after checking that they can run here.
 
     Args:
         records: whose trials to run.
         workplace: where.
-        on_progress: told how many photos of a dataset are decoded, of how many.
+        on_progress: called with how many photos of a dataset have been decoded, and of how many.
 
     Raises:
-        ConfigError: a trial would not be the same one: a component is missing or has another
-            source, or this dmlbench makes figures by other rules.
-        DataError: the data are missing, or others.
+        ConfigError: what would run is a different trial: a component is missing or has another
+            source, or this dmlbench computes figures by other rules.
+        DataError: the data are missing or different.
         PluginError: a component can't be imported.
     """
     trials = {record.id: record.trial for record in records}
@@ -121,7 +119,7 @@ def plan_again(
             fingerprints[asked] = data.fingerprint
         if fingerprints[asked] != trial.fingerprint:
             raise DataError(
-                f"{trial} can't be run again here: the data of {trial.dataset} are others. Their "
+                f"{trial} can't be run again here: the data of {trial.dataset} differ. Their "
                 f"fingerprint is {fingerprints[asked]}, the record's is {trial.fingerprint}. Put "
                 "the record's data into the data folder (--data-dir)."
             )
@@ -129,7 +127,7 @@ def plan_again(
 
 
 def _obstacles(trial: Trial, workplace: Workplace) -> list[str]:
-    """Return why running `trial` here would be another trial."""
+    """Return why what would run here is a different trial."""
     found = []
     if trial.semantics != SEMANTICS:
         found.append(
@@ -151,10 +149,10 @@ def _changes(kind: str, part: Part, workplace: Workplace) -> list[str]:
         return [str(error).removesuffix(".")]
     if mismatch == "package":
         ours, theirs = (each.distribution or "no package" for each in (composition, part))
-        return [f"the {kind} {part.name!r} is of {ours}, the record's of {theirs}"]
+        return [f"the {kind} {part.name!r} is from {ours}, the record's from {theirs}"]
     if mismatch == "source":
         return [
-            f"the {kind} {part.name!r} is another source than the record's ({source[:7]}, not "
+            f"the {kind} {part.name!r} has a different source from the record's ({source[:7]}, not "
             f"{part.source[:7]} of {part.distribution or 'a file'} {part.version}".rstrip()
             + ")"
         ]
@@ -167,7 +165,7 @@ def _changes(kind: str, part: Part, workplace: Workplace) -> list[str]:
 
 
 def _platform(record: Record) -> dict[str, str]:
-    """Return what decides whether figures are equal to the bit, as far as a record tells."""
+    """Return what a record tells of the things that decide the last bits of figures."""
     facts = {
         **record.settings,
         **{name: record.versions.get(name) for name in _COMPUTING},

@@ -24,7 +24,7 @@ SAME, FEW, NONE = "can't be told apart", f"under {LEAST_SEEDS} common seeds", "n
 
 @dataclass(frozen=True)
 class RowDifference:
-    """A row of the first set and what became of it in the second."""
+    """A row of the first set, beside its counterpart in the second."""
 
     table: str
     """The title of its table."""
@@ -32,9 +32,9 @@ class RowDifference:
     first: Row | None
     second: Row | None
     changes: tuple[str, ...] = ()
-    """What of its parts, data and protocol differs."""
+    """What differs in its parts, data and protocol."""
     metric: str = ""
-    """The one that its table is ordered by."""
+    """The metric that its table is ordered by."""
     seeds: tuple[int, ...] = ()
     """Those that finished in both."""
     means: tuple[float, float] | None = None
@@ -48,7 +48,7 @@ class RowDifference:
 
     @property
     def verdict(self) -> str:
-        """Return in a few words what may be said of the difference."""
+        """Return what can be said about the difference, in a few words."""
         if self.first is None or self.second is None:
             return ONLY_SECOND if self.first is None else ONLY_FIRST
         if not self.seeds:
@@ -68,11 +68,11 @@ class Changes:
     versions: Mapping[str, tuple[str, str]]
     """Those that differ, by name."""
     settings: Mapping[str, tuple[str, str]]
-    """Those that differ, and what of the machines does, by name."""
+    """Those that differ, facts about the machines included, by name."""
 
     @property
     def tested(self) -> int:
-        """Return how many rows share the promise that no difference called real is chance."""
+        """Return how many rows were tested, which is what Holm's correction accounts for."""
         return sum(row.p_value is not None for row in self.rows)
 
 
@@ -140,7 +140,7 @@ def _pairs(
     second: Iterable[_Thing],
     keys: Iterable[Callable[[_Thing], Hashable]],
 ) -> list[tuple[_Thing | None, _Thing | None]]:
-    """Return who belongs to whom: by the first key that is unique and the same on both sides."""
+    """Return pairs: matched by the first key that is unique, and the same, on both sides."""
     left, right = list(first), list(second)
     partner: dict[int, _Thing] = {}
     taken: set[int] = set()
@@ -158,7 +158,7 @@ def _pairs(
 
 
 def _unique(keyed: Iterable[tuple[int, Hashable]]) -> dict[Hashable, int]:
-    """Return the place of each key that is there once."""
+    """Return the place of each key that occurs once."""
     places: dict[Hashable, list[int]] = {}
     for place, key in keyed:
         places.setdefault(key, []).append(place)
@@ -221,7 +221,7 @@ def _surroundings(record: Record) -> dict[str, Any]:
 def _changed_values(
     first: Iterable[Record], second: Iterable[Record], of: Callable[[Record], Mapping[str, Any]]
 ) -> dict[str, tuple[str, str]]:
-    """Return all values that occur on each side, where they are not the same ones."""
+    """Return the values that occur on each side, by name, where the sides differ."""
     sides = []
     for records in (first, second):
         values: dict[str, set[str]] = {}

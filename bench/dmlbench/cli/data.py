@@ -1,4 +1,4 @@
-"""``dmlbench data``: which datasets are ready here; make one ready; look for damage."""
+"""``dmlbench data``: list datasets, prepare one, or look for damage."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,13 +34,13 @@ _settings_option = click.option(
     help="Set a hyper-parameter of the dataset.",
 )
 _partial_option = click.option(
-    "--allow-partial", is_flag=True, help="Take a part of the set for what it is."
+    "--allow-partial", is_flag=True, help="Accept a dataset of which only a part is here."
 )
 
 
 @click.group("data")
 def command() -> None:
-    """Say which datasets are ready here, make one ready, or look for damage.
+    """List datasets, prepare one, or look for damage.
 
     Nothing is downloaded: prepare takes what you have. See docs/data.md.
     """
@@ -49,7 +49,7 @@ def command() -> None:
 @command.command("list")
 @data_dir_option
 def list_datasets(data_dir: Path | None) -> None:
-    """List all datasets: ready or not, what is in them, licence, citation, and how to get them."""
+    """List all datasets: ready or not, content, licence, citation, and how to get each."""
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.data.prepare.availability import overview
     from dmlbench.errors import PluginError
@@ -82,7 +82,7 @@ def list_datasets(data_dir: Path | None) -> None:
 @_settings_option
 @_partial_option
 @click.option(
-    "--allow-unverified", is_flag=True, help="Take archives that are not the official ones."
+    "--allow-unverified", is_flag=True, help="Accept archives that are not the official ones."
 )
 def prepare(
     name: str,
@@ -100,7 +100,7 @@ def prepare(
     if not dataset.archives:
         raise ConfigError(f"There is nothing to prepare for {name}: see dmlbench data list.")
     if data_dir is None:
-        raise ConfigError("Name the data folder, by --data-dir or the variable DMLBENCH_DATA.")
+        raise ConfigError("Name the data folder with --data-dir or the variable DMLBENCH_DATA.")
     with _progress() as progress:
         Preparation(
             name=folder,
@@ -135,15 +135,15 @@ def verify(name: str, data_dir: Path | None, settings: dict[str, str], allow_par
         click.echo(f"{split}: {items:,} items of {classes:,} classes")
     click.echo(f"split fingerprint: {found.fingerprint}")
     for source in unverified(data_dir, folder) if data_dir else ():
-        click.echo(f"unverified: made from {source}, which is not known to be official")
+        click.echo(f"unverified: made from {source}, which is not known to be an official archive")
     for line in found.damaged:
         click.echo(f"damaged: {line}", err=True)
     if found.damaged:
         click.echo(
-            f"{len(found.damaged):,} damaged files. Put official ones in their place.", err=True
+            f"{len(found.damaged):,} damaged files. Replace them with the official ones.", err=True
         )
         raise SystemExit(1)
-    click.echo("Everything opens.")
+    click.echo("All images open.")
 
 
 def _make(name: str, settings: dict[str, Any], allow_partial: bool) -> "tuple[str, Dataset]":
@@ -161,7 +161,7 @@ def _make(name: str, settings: dict[str, Any], allow_partial: bool) -> "tuple[st
 
 @contextmanager
 def _progress() -> "Iterator[Progress]":
-    """Yield a function that shows how far something is; without a terminal it shows nothing."""
+    """Yield a function that shows progress; without a terminal it shows nothing."""
     from rich.console import Console
     from rich.progress import Progress as Bars
 

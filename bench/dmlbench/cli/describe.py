@@ -1,4 +1,4 @@
-"""Words about a component, for ``list --long`` and ``show``."""
+"""Descriptions of components, for ``list --long`` and ``show``."""
 
 import inspect
 from typing import Any
@@ -8,7 +8,7 @@ from dmlbench.components.hyperparameters import family_argument, hyperparameters
 
 
 def summary(entry: Entry, component: Any) -> list[str]:
-    """Return a few lines about a component: what it is, what it takes, where it is from."""
+    """Return a few lines about a component: what it is, what it takes, and its source."""
     lines = [_first_line(component)]
     facts = []
     for label, attribute in (
@@ -34,7 +34,7 @@ def summary(entry: Entry, component: Any) -> list[str]:
 
 
 def details(entry: Entry, component: Any) -> list[str]:
-    """Return all that is known of a component, hyper-parameters with type and search space."""
+    """Return everything known about a component, with types and search spaces of its settings."""
     lines = [
         f"{entry.kind} {entry.qualified}",
         f"  {entry.value}, version {entry.version or '-'}",

@@ -1,4 +1,4 @@
-"""``dmlbench diff``: what changed between two sets of records, and what of it is real."""
+"""``dmlbench diff``: what changed between two sets of records, and which changes are real."""
 
 import json
 from itertools import groupby
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from dmlbench.audit.table_differences import Changes, RowDifference
-    from dmlbench.schemas.record import Record
 
 _Path = click.Path(exists=True, path_type=Path)
 
@@ -26,31 +25,20 @@ def command(first: Path, second: Path, as_json: bool) -> None:
     Rows are compared on the seeds that finished in both. A difference is called real by the paired
     t-test, with Holm's correction over all rows that were tested; see docs/records.md.
     """
-    from dmlbench.audit.table_differences import compare_sets
+    from dmlbench.api.auditing import diff
+    from dmlbench.api.records import load_records
 
-    (before, damaged), (after, damaged_too) = _read(first), _read(second)
-    found = compare_sets(before, after)
+    sets = [load_records(path) for path in (first, second)]
+    damaged = [error for records in sets for error in records.damaged]
+    for error in damaged:
+        click.echo(f"dmlbench: left out: {error}", err=True)
+    found = diff(*sets)
     if as_json:
         click.echo(json.dumps(_as_json(found), indent=1))
     else:
         _print(found)
-    if damaged + damaged_too:
+    if damaged:
         raise SystemExit(1)
-
-
-def _read(path: Path) -> "tuple[list[Record], int]":
-    """Return the records of a folder or a file, and how many were left out as damaged."""
-    from dmlbench.errors import DataError
-    from dmlbench.storage.record_store import Store, read_record
-
-    if not path.is_dir():
-        return [read_record(path)], 0
-    records, damaged = Store(path).read_all()
-    for error in damaged:
-        click.echo(f"dmlbench: left out: {error}", err=True)
-    if not records:
-        raise DataError(f"There are no records in {path}.")
-    return records, len(damaged)
 
 
 def _print(found: "Changes") -> None:
@@ -61,7 +49,7 @@ def _print(found: "Changes") -> None:
         _print_table(title, list(rows), console)
     for what, pairs in (("versions", found.versions), ("settings", found.settings)):
         for name, (before, after) in pairs.items():
-            _say(console, f"other {what}: {name} {before} -> {after}")
+            _say(console, f"different {what}: {name} {before} -> {after}")
     text = "Interval: 95 %, for one row by itself. "
     if found.tested:
         text += f"Real: paired t-test, Holm's correction over the {found.tested} rows tested."
@@ -102,7 +90,7 @@ def _print_table(title: str, rows: "list[RowDifference]", console: "Console") ->
 
 
 def _changes(rows: "list[RowDifference]") -> dict[tuple[str, ...], list[str]]:
-    """Return the labels of the rows in which the same things changed, by these things."""
+    """Return the labels of the rows that share the same changes, by these changes."""
     changes: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
         if row.changes:

@@ -12,7 +12,7 @@ from dmlbench.components.entry_points import KINDS
 @click.command("doctor")
 @data_dir_option
 def command(data_dir: Path | None) -> None:
-    """Say what this machine has and what is broken; exit with 1 if a plugin is."""
+    """Show what this machine has and what is broken; exit with 1 if a plugin is."""
     import torch
 
     from dmlbench.components.hyperparameters import family_argument
@@ -48,7 +48,7 @@ def command(data_dir: Path | None) -> None:
         names = [entry.name for entry in catalogue.of_kind(kind)]
         for name in sorted({name for name in names if names.count(name) > 1}):
             options = [e.qualified for e in catalogue.of_kind(kind) if e.name == name]
-            click.echo(f"  two packages offer the {kind} {name!r}: say {' or '.join(options)}")
+            click.echo(f"  two packages offer the {kind} {name!r}: use {' or '.join(options)}")
     for reason in broken:
         click.echo(f"  BROKEN: {reason}")
     if broken:

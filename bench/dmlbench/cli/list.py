@@ -1,4 +1,4 @@
-"""``dmlbench list``: the installed components; by itself it imports none of them."""
+"""``dmlbench list``: the installed components, none of which it imports without ``--long``."""
 
 import click
 
@@ -19,7 +19,9 @@ def _kind(context: click.Context, parameter: click.Parameter, value: str | None)
 
 @click.command("list")
 @click.argument("kind", callback=_kind, required=False)
-@click.option("--long", is_flag=True, help="Import each one: what it is, and what is broken.")
+@click.option(
+    "--long", is_flag=True, help="Import each one, and say what it is or why it is broken."
+)
 def command(kind: str | None, long: bool) -> None:
     """List all components, or those of one KIND: losses, miners, samplers, and so on."""
     catalogue = Catalogue.discover()

@@ -10,15 +10,15 @@ from dmlbench.errors import DmlbenchError
 _VERBS = {
     "run": "Run trials and write their leaderboards.",
     "list": "List the components that are installed.",
-    "show": "Show all that is known of a component or a protocol.",
+    "show": "Show everything known about a component or a protocol.",
     "publish": "Make leaderboards from records, or check them.",
     "reproduce": "Run the trial of a record again, and compare.",
-    "diff": "Say what changed between two sets of records, and what of it is real.",
-    "merge": "Take records of somebody else, after a check.",
+    "diff": "Show what changed between two sets of records, and which changes are real.",
+    "merge": "Import somebody else's records, each after a check.",
     "score": "Score embeddings that were made elsewhere.",
-    "data": "Say which datasets are ready, make one ready, look for damage.",
-    "doctor": "Say what this machine has, and what is broken.",
-    "plugin": "Check components of your own against the contracts.",
+    "data": "List datasets, prepare one, or look for damage.",
+    "doctor": "Show what this machine has, and what is broken.",
+    "plugin": "Check your own components against the contracts.",
 }
 
 
@@ -84,7 +84,7 @@ def main() -> None:
         error.show()
         code = 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("dmlbench: stopped. The same command goes on where it was.", err=True)
+        click.echo("dmlbench: stopped. Run the same command again to continue.", err=True)
         code = 130
     except OSError as error:  # such as a full disk that our output goes to
         if "--traceback" in sys.argv:

@@ -1,11 +1,13 @@
-"""``dmlbench merge``: take the records of somebody else, after a check of each."""
+"""``dmlbench merge``: import somebody else's records, each after a check."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from dmlbench.api.defaults import RUNS
 from dmlbench.cli.options import cache_dir_option, data_dir_option
 
 if TYPE_CHECKING:
@@ -19,16 +21,18 @@ if TYPE_CHECKING:
 @click.option(
     "--into",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("runs"),
+    default=RUNS,
     show_default=True,
     help="Folder with your records.",
 )
 @click.option(
     "--allow-other-data",
     is_flag=True,
-    help="Take records on data that are not yours; they make tables of their own.",
+    help="Accept records on data that differ from yours; they make tables of their own.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be taken, and write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be imported, without writing anything."
+)
 @data_dir_option
 @cache_dir_option
 def command(
@@ -41,25 +45,25 @@ def command(
 ) -> None:
     """Copy the records in DIR to yours, each after a check; exit with 1 if any is refused.
 
-    Checked are the schema and the identity, the data, the source of the components, and the
-    metrics, recomputed from the per-query results. See docs/records.md.
+    The check covers schema and identity, the data, the source of the components, and the metrics,
+    which are recomputed from the per-query results. See docs/records.md.
     """
-    from dmlbench.audit.merge import RecordChecker, import_records
-    from dmlbench.components.catalogue import Catalogue
-    from dmlbench.storage.record_store import Store
+    from dmlbench.api.auditing import merge
 
-    store = Store(into)
-    judge = RecordChecker(store, Catalogue.discover(), data_dir, cache_dir, allow_other_data)
-    findings = judge.findings(folder)
-    if not dry_run and any(found.record and not found.is_there for found in findings):
-        store.check_writable("--into")
-        findings = import_records(findings, store)
+    findings = merge(
+        folder,
+        into,
+        allow_other_data=allow_other_data,
+        dry_run=dry_run,
+        data_dir=data_dir,
+        cache_dir=cache_dir,
+    )
     _report(findings, into, dry_run)
     if any(found.refused for found in findings):
         raise SystemExit(1)
 
 
-def _report(findings: "list[CheckedFile]", into: Path, dry_run: bool) -> None:
+def _report(findings: "Sequence[CheckedFile]", into: Path, dry_run: bool) -> None:
     from dmlbench.leaderboard.formats.escaping import plain
 
     notes = Counter(plain(note, 300) for found in findings for note in found.notes)
@@ -71,7 +75,7 @@ def _report(findings: "list[CheckedFile]", into: Path, dry_run: bool) -> None:
         click.echo(f"refused: {path}: {plain(found.refused, 400)}", err=True)
     there = sum(found.is_there for found in findings)
     taken = len(findings) - there - len(refused)
-    would = "would be taken" if dry_run else "taken"
-    click.echo(f"{taken} records {would}, {there} were there, {len(refused)} refused.")
+    would = "would be imported" if dry_run else "imported"
+    click.echo(f"{taken} records {would}, {there} already there, {len(refused)} refused.")
     if taken and not dry_run:
         click.echo(f"Make the tables: dmlbench publish --runs {into}")

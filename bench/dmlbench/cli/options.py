@@ -4,17 +4,18 @@ from pathlib import Path
 
 import click
 
+from dmlbench.api.defaults import DATA_VARIABLE, DEVICE, OUTPUT
+
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    envvar="DMLBENCH_DATA",
+    envvar=DATA_VARIABLE,
     help="Folder with your copies of datasets (else the variable DMLBENCH_DATA).",
 )
 
 cache_dir_option = click.option(
     "--cache-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    envvar="DMLBENCH_CACHE",
     help="Folder to keep decoded photos and features in (else the variable DMLBENCH_CACHE, else "
     "~/.cache).",
 )
@@ -22,8 +23,16 @@ cache_dir_option = click.option(
 output_option = click.option(
     "--output",
     type=click.Path(file_okay=True, path_type=Path),
-    default=Path(),
+    default=OUTPUT,
     help="Folder to write runs/ and leaderboards/ to; the current one if not given.",
+)
+
+device_option = click.option(
+    "--device", default=DEVICE, show_default=True, help="cpu, cuda, cuda:1 …"
+)
+
+jobs_option = click.option(
+    "--jobs", type=click.IntRange(0), help="Worker processes; 0: run the trials in this process."
 )
 
 

@@ -32,7 +32,7 @@ class _Report(NamedTuple):
 
 @click.group("plugin")
 def command() -> None:
-    """Help with components of your own."""
+    """Help authors of components."""
 
 
 @command.command("check")
@@ -42,15 +42,15 @@ def command() -> None:
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Check it with this hyper-parameter, such as weights=none.",
+    help="Set a hyper-parameter for the check, such as weights=none.",
 )
 @data_dir_option
-@click.option("--long", is_flag=True, help="Name every check, and say why one was left out.")
+@click.option("--long", is_flag=True, help="Name every check, and say why any was skipped.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 def check(
     target: str, settings: tuple[str, ...], data_dir: Path | None, long: bool, as_json: bool
 ) -> None:
-    """Check components against the contracts, and say what to mend; exit with 1 if something is.
+    """Check components against the contracts, and say what to fix; exit with 1 if one fails.
 
     TARGET is an installed distribution, a component such as `loss:triplet` or
     `backbone:timm/resnet18`, a file of your own (`./my_loss.py`), or a class (`my_module:MyLoss`).
@@ -80,7 +80,7 @@ def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
 def _examine(
     found: "list[Candidate]", settings: dict[str, str], data_dir: Path | None
 ) -> list[_Report]:
-    """Check one candidate after the other, with a bar where somebody is watching."""
+    """Check one candidate after the other, with a progress bar in a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -91,7 +91,7 @@ def _examine(
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     reports = []
     with (
-        redirect_stdout(sys.stderr),  # a plugin may print
+        redirect_stdout(sys.stderr),  # a plugin may print, and stdout may be JSON
         Progress(
             *columns, console=console, transient=True, disable=not console.is_terminal
         ) as progress,
@@ -167,7 +167,7 @@ def _table(reports: list[_Report], console: "Console") -> Any:
 
 
 def _paragraphs(report: _Report, long: bool) -> list[tuple[str, str, str]]:
-    """Return title, style and text of what there is to say about a component."""
+    """Return title, style and text of each paragraph about a component."""
     said: list[tuple[str, str, str]] = []
     causes: set[str] = set()
     failed_first = sorted(report.findings, key=lambda finding: finding.outcome != "failed")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dmlbench.cli.options import cache_dir_option, data_dir_option
+from dmlbench.cli.options import cache_dir_option, data_dir_option, device_option, jobs_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 )
 @data_dir_option
 @cache_dir_option
-@click.option("--jobs", type=click.IntRange(0), help="Worker processes; 0: none, run right here.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
+@jobs_option
+@device_option
 def command(
     paths: tuple[Path, ...],
     data_dir: Path | None,
@@ -30,35 +30,12 @@ def command(
 ) -> None:
     """Run the trial of each RECORD (a file) again and compare; nothing is written.
 
-    Figures must be equal to the bit on the platform of the record, and near on another one; see
+    Figures must be equal to the bit on the record's platform, and close on another one; see
     docs/records.md. Exits with 0 if all are, 1 if not, 2 if a trial can't be run again here.
     """
-    from tempfile import TemporaryDirectory
+    from dmlbench.api.auditing import reproduce_all
 
-    from dmlbench.audit.reproduce import compare_records, plan_again
-    from dmlbench.cli.progress import ProgressDisplay, decoding_display
-    from dmlbench.components.catalogue import Catalogue
-    from dmlbench.components.hook_plugins import plugin_manager
-    from dmlbench.components.workplace import Workplace
-    from dmlbench.compute.device import pick_device
-    from dmlbench.contracts.executor import WorkerSettings
-    from dmlbench.executors.choice import choose_executor
-    from dmlbench.executors.run import run
-    from dmlbench.storage.record_store import read_record
-
-    records = [read_record(path) for path in paths]
-    catalogue = Catalogue.discover()
-    workplace = Workplace(catalogue, data_dir, pick_device(device), cache_dir)
-    with decoding_display() as on_progress:
-        plan = plan_again(records, workplace, on_progress)
-    hooks = plugin_manager(catalogue)
-    hooks.register(ProgressDisplay(len(plan.trials)))
-    executor = choose_executor(catalogue, jobs=jobs)
-    with TemporaryDirectory(prefix="dmlbench-") as folder:
-        settings = WorkerSettings(Path(folder), data_dir, device, cache_dir)
-        again = run(plan, settings, hooks, executor)
-    by_id = {record.id: record for record in again}
-    found = [compare_records(record, by_id[record.id]) for record in records]
+    found = reproduce_all(paths, data_dir=data_dir, cache_dir=cache_dir, device=device, jobs=jobs)
     _show(found)
     if not all(each.reproduced for each in found):
         raise SystemExit(1)
@@ -72,7 +49,7 @@ def _show(found: "list[Reproduction]") -> None:
         console.print(readable(_verdict(each), console.encoding))
         for title, pairs in (("platform", each.platform), ("versions", each.versions)):
             for name, (before, after) in pairs.items():
-                line = f"  other {title}: {name} {before} in the record, {after} here"
+                line = f"  different {title}: {name} {before} in the record, {after} here"
                 console.print(readable(line, console.encoding))
         if each.differences:
             _table(each, console)

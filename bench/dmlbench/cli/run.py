@@ -1,31 +1,27 @@
 """``dmlbench run``: plan, show the plan, run, and write the leaderboards."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from dmlbench.api.defaults import LEADERBOARDS, RUNS
 from dmlbench.cli.options import (
     cache_dir_option,
     data_dir_option,
+    device_option,
+    jobs_option,
     metrics_option,
     output_option,
 )
 
 if TYPE_CHECKING:
-    from pluggy import PluginManager
-
-    from dmlbench.planning.planner import Planner
+    from dmlbench.api.records import Records
     from dmlbench.schemas.plan import Plan
-    from dmlbench.schemas.record import Record
-    from dmlbench.schemas.suite import Suite
     from dmlbench.schemas.trial import Trial
-    from dmlbench.storage.record_store import Store
 
-_ALL = "all"
-_MOST_SEEDS = 10_000
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -52,7 +48,7 @@ def _name(context: click.Context, option: click.Parameter, value: str | None) ->
 
 
 def _named(text: str) -> str:
-    """Return `text`; a variable of the shell that is not set must not mean everything there is."""
+    """Return `text`, which is not empty: an unset shell variable must not stand for everything."""
     if not text.strip():
         raise click.BadParameter("it names nothing.")
     return text.strip()
@@ -62,17 +58,15 @@ def _seeds(context: click.Context, option: click.Parameter, value: str | None) -
     """Read ``5`` as the seeds 0 to 4, and ``3,7`` as these two."""
     if value is None:
         return None
+    from dmlbench.api.request import seed_numbers
+
     try:
-        numbers = [int(part) for part in value.split(",") if part]
+        numbers = tuple(int(part) for part in value.split(",") if part)
     except ValueError:
-        numbers = []
-    if numbers and "," not in value:
-        if numbers[0] > _MOST_SEEDS:
-            raise click.BadParameter(f"{value} seeds are more than {_MOST_SEEDS:,}.")
-        numbers = list(range(numbers[0]))
-    if not numbers or min(numbers) < 0:
+        numbers = ()
+    if not numbers or min(numbers) < (0 if "," in value else 1):
         raise click.BadParameter(f"{value!r} is neither a number of seeds nor a list such as 3,7.")
-    return tuple(numbers)
+    return seed_numbers(numbers if "," in value else numbers[0])
 
 
 def _settings(
@@ -86,7 +80,7 @@ def _settings(
 
 
 @click.command("run")
-@click.option("--all", "everything", is_flag=True, help="All losses, miners and baselines.")
+@click.option("--all", "everything", is_flag=True, help="Run all losses, miners and baselines.")
 @click.option("--suite", type=click.Path(path_type=Path), help="A TOML file that says what to run.")
 @_several("dataset", "datasets", "Dataset, or 'all' that are ready here. Repeat it, or use commas.")
 @_several("loss", "losses", "Loss, or 'all'.")
@@ -117,13 +111,13 @@ def _settings(
     metavar="NAME",
     help="Where trials run: local (if not given), inline, or one from a plugin.",
 )
-@click.option("--jobs", type=click.IntRange(0), help="Worker processes; 0: none, run right here.")
+@jobs_option
 @click.option(
     "--allow-partial",
     is_flag=True,
-    help="Take datasets that are here in part; the tables say so.",
+    help="Accept datasets of which only a part is here; the tables say so.",
 )
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
+@device_option
 @click.option(
     "--keep-embeddings",
     is_flag=True,
@@ -149,50 +143,46 @@ def command(
 ) -> None:
     """Train, evaluate, and write leaderboards to the current directory.
 
-    What is finished already is not run again: the same command goes on where it was stopped.
+    Finished trials are not run again: after a stop, the same command continues.
     """
     options = _executor_options(asked["settings"])
-    wanted = _suite(suite, asked)
+    request = _request(suite, asked)
 
-    from dmlbench.cli.progress import EpochLog, ProgressDisplay, decoding_display
+    from dmlbench.api.request import make_suite
+    from dmlbench.api.running import check_device, plan, run_plan
+    from dmlbench.cli.epoch_log import EpochLog
     from dmlbench.components.catalogue import Catalogue
-    from dmlbench.components.hook_plugins import plugin_manager
     from dmlbench.components.metrics import choose_metrics
-    from dmlbench.compute.device import pick_device
     from dmlbench.contracts.executor import WorkerSettings
     from dmlbench.executors.choice import choose_executor
-    from dmlbench.executors.run import progress, run
+    from dmlbench.executors.run import progress
     from dmlbench.leaderboard.formats.terminal import print_tables
-    from dmlbench.planning.planner import Planner
     from dmlbench.storage.record_store import Store
 
-    store = Store(output / "runs")
     catalogue = Catalogue.discover()
     chosen = choose_executor(catalogue, executor, options, jobs=jobs)
-    pick_device(device)
-    with decoding_display() as on_progress:
-        planner = Planner(catalogue, data_dir, cache_dir, on_progress, allow_partial)
-        plan = planner.unfold(wanted)
+    check_device(device)
     choose_metrics(metrics, catalogue)
-    before = progress(plan, store, embeddings=keep_embeddings, metrics=metrics)
+    planned = plan(**request, data_dir=data_dir, cache_dir=cache_dir, allow_partial=allow_partial)
+    store = Store(output / RUNS)
+    before = progress(planned, store, embeddings=keep_embeddings, metrics=metrics)
     settings = WorkerSettings(
         store.folder, data_dir, device, cache_dir, keep_embeddings, metrics=metrics
     )
-    _show(plan, len(before.done), chosen.where(settings))
+    _show(planned, len(before.done), chosen.where(settings))
     if asked["everything"] and not asked["datasets"]:
-        _show_other_datasets(wanted, planner)
+        _show_other_datasets(make_suite(**request).datasets, data_dir, allow_partial)
     for reason in before.damaged:
         click.echo(f"Will run again: {reason}", err=True)
     if dry_run:
         return
-    for folder in (output / "leaderboards", store.folder):
+    for folder in (output / LEADERBOARDS, store.folder):
         Store(folder).check_writable()
-    hooks = plugin_manager(catalogue)
-    hooks.register(EpochLog() if log else ProgressDisplay(len(before.to_do)))
-    records = run(plan, settings, hooks, chosen)
+    hooks = [EpochLog()] if log else []
+    records = run_plan(planned, settings, chosen, progress=not log, hooks=hooks)
     print_tables(records)
-    published = _publish(store, output / "leaderboards", hooks)
-    _close(records, len(plan.trials), published)
+    published = _publish(store.folder, output / LEADERBOARDS)
+    _close(records, len(planned.trials), published)
 
 
 def _executor_options(settings: dict[str, str]) -> dict[str, str]:
@@ -201,47 +191,21 @@ def _executor_options(settings: dict[str, str]) -> dict[str, str]:
     return {key.removeprefix("executor."): settings.pop(key) for key in mine}
 
 
-def _suite(path: Path | None, asked: dict[str, Any]) -> "Suite":
-    """Return the suite that the options describe: changes to that of ``--suite`` or ``--all``."""
-    from dmlbench.errors import ConfigError
-    from dmlbench.schemas.base import validate
-    from dmlbench.schemas.suite import Suite, default_suite, load_suite
+def _request(suite: Path | None, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what the options ask for, as arguments of `dmlbench.plan`."""
+    request = {name: value for name, value in asked.items() if name != "everything"}
+    request = {name: value or None for name, value in request.items()}
+    if not asked["everything"]:
+        return {"suite": suite, **request}
+    if suite or any(request[kind] for kind in ("losses", "miners", "baselines")):
+        from dmlbench.errors import ConfigError
 
-    chosen = {kind: asked[kind] for kind in ("losses", "miners", "baselines") if asked[kind]}
-    if asked["everything"] and (chosen or path):
         raise ConfigError(
             "--all runs every loss, miner and baseline: it goes with --dataset, --protocol, "
             "--sampler, --backbone, --seeds and --set, not with --suite, --loss, --miner or "
             "--baseline."
         )
-    if not (asked["everything"] or path or chosen or asked["datasets"]):
-        raise ConfigError(
-            "Say what to run: --all for everything on the data that ship with dmlbench, or name "
-            "a --dataset, a --loss, a --miner, a --baseline or a --suite."
-        )
-    base = load_suite(path) if path else default_suite()
-    plain = ("datasets", "protocol", "samplers", "backbone", "seeds")
-    changes = {key: asked[key] for key in plain if asked[key]}
-    if asked["settings"]:
-        changes["settings"] = {**base.settings, **asked["settings"]}
-    if chosen:
-        changes["losses"] = _all_or(chosen.get("losses", ()))
-        changes["miners"] = chosen.get("miners", "default")
-        changes["baselines"] = _baselines(chosen)
-        if "miners" in chosen and "losses" not in chosen:
-            raise ConfigError("--miner needs a --loss to go with, such as --loss triplet.")
-    return validate(Suite, {**base.model_dump(), **changes}, "The request")
-
-
-def _all_or(names: tuple[str, ...]) -> Any:
-    return _ALL if names == (_ALL,) else names
-
-
-def _baselines(chosen: dict[str, tuple[str, ...]]) -> Any:
-    """Return the baselines asked for; the floors if only losses were."""
-    if "baselines" not in chosen:
-        return "floors"
-    return () if chosen["baselines"] == ("none",) else _all_or(chosen["baselines"])
+    return {"suite": "all", **request}
 
 
 def _show(plan: "Plan", done: int, where: str) -> None:
@@ -264,10 +228,16 @@ def _by_table(plan: "Plan") -> "dict[str, list[Trial]]":
     return tables
 
 
-def _show_other_datasets(suite: "Suite", planner: "Planner") -> None:
-    """Say which datasets ``--all`` leaves out unless they are named, and how to get them."""
+def _show_other_datasets(
+    chosen: Collection[str], data_dir: Path | None, allow_partial: bool
+) -> None:
+    """Show which datasets ``--all`` leaves out unless they are named, and how to get them."""
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.planning.planner import Planner
+
+    planner = Planner(Catalogue.discover(), data_dir, allow_partial=allow_partial)
     ready, missing = planner.datasets()
-    others = [name for name in ready if name not in suite.datasets]
+    others = [name for name in ready if name not in chosen]
     if others:
         click.echo(f"Left out, but ready: --dataset {','.join(others)}")
     for reason in missing:
@@ -283,19 +253,20 @@ def _wrapped(rows: list[str]) -> str:
     )
 
 
-def _publish(store: "Store", folder: Path, hooks: "PluginManager") -> bool:
-    """Write the tables of all records; return whether that went well: what ran, ran."""
+def _publish(runs: Path, output: Path) -> bool:
+    """Write the tables of all records, and return whether that succeeded."""
+    from dmlbench.api.publishing import publish
+    from dmlbench.api.records import load_records
     from dmlbench.errors import DmlbenchError
-    from dmlbench.leaderboard.publish import publish
 
-    found, damaged = store.read_all()
-    for error in damaged:
-        click.echo(f"dmlbench: left out: {error}", err=True)
     try:
-        paths = publish(found, folder, columns=hooks)
+        records = load_records(runs)
+        for error in records.damaged:
+            click.echo(f"dmlbench: left out: {error}", err=True)
+        paths = publish(records, output).files
     except DmlbenchError as error:
-        words = ("dmlbench", "publish", "--runs", str(store.folder), "--output", str(folder))
-        again = f"The records are kept. Make their leaderboards by: {shlex.join(words)}"
+        words = ("dmlbench", "publish", "--runs", str(runs), "--output", str(output))
+        again = f"The records are kept. To make their leaderboards: {shlex.join(words)}"
         click.echo(f"dmlbench: {error}\n{again}", err=True)
         return False
     tables = [path for path in paths if path.suffix == ".md"]
@@ -303,7 +274,7 @@ def _publish(store: "Store", folder: Path, hooks: "PluginManager") -> bool:
     return True
 
 
-def _close(records: "list[Record]", planned: int, published: bool) -> None:
+def _close(records: "Records", planned: int, published: bool) -> None:
     failed = [record for record in records if record.status == "failed"]
     for reason in dict.fromkeys(f"{record.trial.label}: {record.reason}" for record in failed):
         click.echo(f"Failed: {reason}", err=True)

@@ -1,4 +1,4 @@
-"""``dmlbench show``: one component, protocol or record, as far as it can be told."""
+"""``dmlbench show``: a component or a protocol in detail."""
 
 import click
 

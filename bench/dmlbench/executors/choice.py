@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.composition import compose
 from dmlbench.contracts.executor import Executor
 from dmlbench.errors import ConfigError
 
@@ -40,5 +41,7 @@ def choose_executor(
     elif jobs is not None:
         given["jobs"] = jobs
     name = catalogue.qualify("executor", reference or "local", "dmlbench")
-    made: Executor = catalogue.make("executor", name, given)
-    return made
+    composition = compose(catalogue, "executor", name)
+    (made,) = composition.make("executor", composition.resolve("executor", given))
+    executor: Executor = made
+    return executor

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.formats.escaping import plain
@@ -29,6 +29,9 @@ from dmlbench.schemas.protocol import Protocol
 from dmlbench.schemas.record import MetricFacts, Record
 from dmlbench.schemas.trial import Part, Trial, canonical_json
 from dmlbench.statistics import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,16 @@ class Table:
     def failed(self) -> list[Row]:
         """Return the rows of which no seed has finished."""
         return [row for row in self.rows if not row.finished]
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return the published CSV file as a data frame: a line for each row, best mean first.
+
+        Means and half-widths are fractions at full precision. What a row lacks is NaN. Ids, seeds
+        and other lists are texts; docs/python.md describes the columns.
+        """
+        from dmlbench.leaderboard.frame import to_frame
+
+        return to_frame(self)
 
 
 def make_tables(records: Iterable[Record], *, columns: Columns = None) -> list[Table]:

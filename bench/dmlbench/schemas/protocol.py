@@ -183,12 +183,18 @@ def protocol_names() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in folder.iterdir())
 
 
-def load_protocol(name: str) -> Protocol:
+def load_protocol(name: str | Path) -> Protocol:
     """Return a shipped protocol by name, or one of your own by the path of its TOML file.
 
     Raises:
         ConfigError: no such protocol, or the file is not a valid one.
+
+    Example:
+        >>> import dmlbench
+        >>> dmlbench.load_protocol("small").backbone
+        'small-conv'
     """
+    name = str(name)
     if name.endswith(".toml"):
         return read_toml(Protocol, Path(name), name=Path(name).stem)
     if name not in protocol_names():

@@ -1,11 +1,10 @@
-"""What a user sees while photos are decoded and trials run."""
+"""What a user sees while photos are decoded and trials run: in a terminal, a notebook, a log."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from importlib.util import find_spec
 
-import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -25,13 +24,14 @@ _LINE_EVERY_SECONDS = 15.0
 
 
 class ProgressDisplay:
-    """A bar for the whole run and one for each trial under way; plain lines without a terminal."""
+    """A bar for the whole run and one for each running trial; plain lines where no bar can move."""
 
     def __init__(self, trials: int) -> None:
         self.trials = trials
         self.finished = 0
         self.last_line = time.monotonic()
         self.console = Console(stderr=True)
+        self.live = _is_live(self.console)
         self.progress = _bars(self.console)
         self.tasks: dict[str, TaskID] = {}
 
@@ -39,7 +39,7 @@ class ProgressDisplay:
     def dmlbench_run_started(self) -> None:
         """Show the bar of the run."""
         self.whole = self.progress.add_task("all trials", total=self.trials)
-        if self.console.is_terminal:
+        if self.live:
             self.progress.start()
 
     @hookimpl
@@ -50,25 +50,20 @@ class ProgressDisplay:
 
     @hookimpl
     def dmlbench_epoch_finished(self, trial: Trial) -> None:
-        """Move the trial's bar."""
+        """Advance the trial's bar."""
         self.progress.advance(self.tasks[trial.id])
 
     @hookimpl
     def dmlbench_trial_finished(self, trial: Trial, record: Record) -> None:
-        """Remove the trial's bar, move the run's, and say if the trial failed."""
+        """Remove the trial's bar, advance the run's, and report a failure."""
         self.finished += 1
         self.progress.advance(self.whole)
         if trial.id in self.tasks:
             self.progress.remove_task(self.tasks.pop(trial.id))
         if record.status == "failed":
             self.console.print(f"failed: {trial}: {record.reason}", markup=False, highlight=False)
-        elif not self.console.is_terminal and self._is_time():
+        elif not self.live and self._is_time():
             self.console.print(f"{self.finished} of {self.trials} trials", highlight=False)
-
-    @hookimpl
-    def dmlbench_run_finished(self) -> None:
-        """Take the bars away."""
-        self.progress.stop()
 
     def _is_time(self) -> bool:
         now = time.monotonic()
@@ -78,35 +73,27 @@ class ProgressDisplay:
         return due
 
 
-class EpochLog:
-    """A line for each epoch of each trial."""
-
-    @hookimpl
-    def dmlbench_epoch_finished(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
-        """Print the epoch's loss, distances and validation metrics."""
-        figures = [] if metrics["loss"] is None else [f"loss {metrics['loss']:.4f}"]
-        for split, distance in metrics["distances"].items():
-            positive, negative = distance["positive"], distance["negative"]
-            figures.append(f"{split} distances {positive:.3f} / {negative:.3f}")
-        figures += [f"validation {key} {value:.4f}" for key, value in metrics["validation"].items()]
-        click.echo(f"{trial}, epoch {metrics['epoch']}: {', '.join(figures)}")
-
-    @hookimpl
-    def dmlbench_trial_finished(self, trial: Trial, record: Record) -> None:
-        """Print the outcome."""
-        figures = [f"{name} {value:.4f}" for name, value in record.metrics.items()]
-        click.echo(f"{trial}: {record.status} {record.reason or ', '.join(figures)}")
+@contextmanager
+def run_display(trials: int) -> Iterator[ProgressDisplay]:
+    """Yield the display of a run, whose bars go when it ends, or when it is interrupted."""
+    display = ProgressDisplay(trials)
+    try:
+        yield display
+    finally:
+        if display.live:
+            display.progress.stop()
 
 
 @contextmanager
 def decoding_display() -> Iterator[Callable[[int, int], None]]:
-    """Give a function that shows how many photos are decoded, of how many."""
+    """Yield a function that shows how many photos have been decoded, and of how many."""
     console = Console(stderr=True)
+    live = _is_live(console)
     bars = _bars(console)
     task = bars.add_task("decoding photos, once", total=None)
 
     def show(done: int, total: int) -> None:
-        if console.is_terminal:
+        if live:
             bars.start()
         elif done == total:
             console.print(f"{total} photos decoded", highlight=False)
@@ -115,7 +102,15 @@ def decoding_display() -> Iterator[Callable[[int, int], None]]:
     try:
         yield show
     finally:
-        bars.stop()
+        if live:
+            bars.stop()
+
+
+def _is_live(console: Console) -> bool:
+    """Return whether bars can move: in a terminal, and in a notebook that has ipywidgets."""
+    if console.is_jupyter:
+        return find_spec("ipywidgets") is not None
+    return console.is_terminal
 
 
 def _bars(console: Console) -> Progress:

@@ -1,0 +1,157 @@
+"""Whether records can be believed: run them again, compare them, take those of somebody else."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmlbench.api.defaults import DEVICE, RUNS
+from dmlbench.api.records import as_records
+from dmlbench.api.running import check_device, data_folder, decoding_progress, run_plan
+from dmlbench.schemas.record import Record
+
+if TYPE_CHECKING:
+    from dmlbench.audit.merge import CheckedFile
+    from dmlbench.audit.reproduce import Reproduction
+    from dmlbench.audit.table_differences import Changes
+
+
+def reproduce(
+    record: Record | str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    device: str = DEVICE,
+    jobs: int | None = None,
+    progress: bool = True,
+) -> "Reproduction":
+    """Run the trial of `record` again and compare, as ``dmlbench reproduce``; nothing is written.
+
+    Args:
+        record: a record, or the path of its file.
+        data_dir, cache_dir, device, jobs, progress: as for `run`.
+
+    Returns:
+        Whether the trial was ``reproduced``, whether ``to_the_bit``, the ``differences`` of the
+        two records, and what differs of the ``platform``.
+
+    Raises:
+        ConfigError: what could run here would be another trial: a component is missing or has
+            another source.
+        DataError: the file can't be read, or the data are missing or others.
+        PluginError: a component can't be imported.
+    """
+    return reproduce_all(
+        [record],
+        data_dir=data_dir,
+        cache_dir=cache_dir,
+        device=device,
+        jobs=jobs,
+        progress=progress,
+    )[0]
+
+
+def reproduce_all(
+    records: Iterable[Record | str | Path],
+    *,
+    data_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    device: str = DEVICE,
+    jobs: int | None = None,
+    progress: bool = True,
+) -> "list[Reproduction]":
+    """Run the trials of several records again, side by side; see `reproduce`.
+
+    Nothing runs unless all of them can be run again here.
+
+    Raises:
+        ConfigError, DataError, PluginError: see `reproduce`.
+    """
+    from tempfile import TemporaryDirectory
+
+    from dmlbench.audit.reproduce import compare_records, plan_again
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.workplace import Workplace
+    from dmlbench.compute.device import pick_device
+    from dmlbench.contracts.executor import WorkerSettings
+    from dmlbench.executors.choice import choose_executor
+    from dmlbench.storage.record_store import read_record
+
+    check_device(device)
+    executor = choose_executor(Catalogue.discover(), jobs=jobs)
+    given = [one if isinstance(one, Record) else read_record(Path(one)) for one in records]
+    data, cache = data_folder(data_dir), Path(cache_dir) if cache_dir else None
+    workplace = Workplace(Catalogue.discover(), data, pick_device(device), cache)
+    with decoding_progress(progress) as on_progress:
+        plan = plan_again(given, workplace, on_progress)
+    with TemporaryDirectory(prefix="dmlbench-") as folder:
+        settings = WorkerSettings(Path(folder), data, device, cache)
+        again = {
+            record.id: record for record in run_plan(plan, settings, executor, progress=progress)
+        }
+    return [compare_records(record, again[record.id]) for record in given]
+
+
+def diff(first: Iterable[Record] | str | Path, second: Iterable[Record] | str | Path) -> "Changes":
+    """Say what changed between two sets of records, and what of it is real: ``dmlbench diff``.
+
+    Args:
+        first: records, or a path that `load_records` reads.
+        second: those to compare with it.
+
+    Returns:
+        ``rows``, each with its ``label``, ``verdict`` ("real", "can't be told apart", …), what
+        ``changes`` in its parts and data, and the ``difference`` of the means, second minus first;
+        and which ``versions`` and ``settings`` differ.
+
+    Raises:
+        DataError: there are no records at a path.
+    """
+    from dmlbench.audit.table_differences import compare_sets
+
+    return compare_sets(as_records(first), as_records(second))
+
+
+def merge(
+    folder: str | Path,
+    into: str | Path = RUNS,
+    *,
+    allow_other_data: bool = False,
+    dry_run: bool = False,
+    data_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+) -> "Sequence[CheckedFile]":
+    """Copy the records in `folder` to yours, each after a check: ``dmlbench merge``.
+
+    Args:
+        folder: somebody else's records; it is not trusted.
+        into: the folder with yours.
+        allow_other_data: take records on data that are not yours; they make tables of their own.
+        dry_run: only check; write nothing.
+        data_dir: folder with your copies of datasets. None: the variable DMLBENCH_DATA.
+        cache_dir: folder for decoded photos. None: as for `run`.
+
+    Returns:
+        What became of each file: why it was ``refused`` (empty if it was not), whether it
+        ``is_there`` already, and ``notes`` on it.
+
+    Raises:
+        ConfigError: `into` can't be written to.
+        DataError: there is no record in `folder`.
+    """
+    from dmlbench.audit.merge import RecordChecker, import_records
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.storage.record_store import Store
+
+    store = Store(Path(into))
+    checker = RecordChecker(
+        store,
+        Catalogue.discover(),
+        data_folder(data_dir),
+        Path(cache_dir) if cache_dir else None,
+        allow_other_data,
+    )
+    findings = checker.findings(Path(folder))
+    if not dry_run and any(found.record and not found.is_there for found in findings):
+        store.check_writable("--into")
+        findings = import_records(findings, store)
+    return findings

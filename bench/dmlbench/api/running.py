@@ -1,0 +1,259 @@
+"""Plan trials and run them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from os import environ
+from pathlib import Path
+from typing import Any
+
+from dmlbench.api.defaults import DATA_VARIABLE, DEVICE, OUTPUT, RUNS
+from dmlbench.api.records import Records
+from dmlbench.api.request import Names, Seeds, make_suite
+from dmlbench.contracts.executor import Executor, WorkerSettings
+from dmlbench.errors import ConfigError
+from dmlbench.schemas.plan import Plan
+from dmlbench.schemas.suite import Suite
+
+
+def plan(
+    datasets: Names | None = None,
+    *,
+    losses: Names | None = None,
+    miners: Names | None = None,
+    baselines: Names | None = None,
+    samplers: Names | None = None,
+    backbone: str | None = None,
+    protocol: str | Path | None = None,
+    seeds: Seeds | None = None,
+    settings: Mapping[str, Any] | None = None,
+    suite: Suite | str | Path | None = None,
+    data_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    allow_partial: bool = False,
+    progress: bool = True,
+) -> Plan:
+    """Return the trials that `run` would run, as ``dmlbench run --dry-run`` shows them.
+
+    The arguments are those of `run`. Nothing is trained, and nothing is written but decoded photos
+    in the cache.
+
+    Raises:
+        ConfigError: an unknown name, an impossible combination, a wrong setting.
+        DataError: a dataset is missing or damaged.
+        PluginError: a component can't be imported or made.
+
+    Example:
+        >>> import dmlbench
+        >>> plan = dmlbench.plan("iris", losses="triplet", baselines="none", seeds=2)
+        >>> [str(trial) for trial in plan.trials]
+        ['iris / triplet + semi-hard / seed 0', 'iris / triplet + semi-hard / seed 1']
+    """
+    wanted = make_suite(
+        suite=suite,
+        datasets=datasets,
+        losses=losses,
+        miners=miners,
+        baselines=baselines,
+        samplers=samplers,
+        protocol=protocol,
+        backbone=backbone,
+        seeds=seeds,
+        settings=settings,
+    )
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.planning.planner import Planner
+
+    data, cache = data_folder(data_dir), Path(cache_dir) if cache_dir else None
+    with decoding_progress(progress) as on_progress:
+        planner = Planner(Catalogue.discover(), data, cache, on_progress, allow_partial)
+        return planner.unfold(wanted)
+
+
+def run(
+    datasets: Names | None = None,
+    *,
+    losses: Names | None = None,
+    miners: Names | None = None,
+    baselines: Names | None = None,
+    samplers: Names | None = None,
+    backbone: str | None = None,
+    protocol: str | Path | None = None,
+    seeds: Seeds | None = None,
+    settings: Mapping[str, Any] | None = None,
+    suite: Suite | str | Path | None = None,
+    output: str | Path = OUTPUT,
+    data_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    device: str = DEVICE,
+    executor: str | Executor | None = None,
+    jobs: int | None = None,
+    allow_partial: bool = False,
+    keep_embeddings: bool = False,
+    metrics: Iterable[str] = (),
+    progress: bool = True,
+) -> Records:
+    """Run what is not finished yet, and return the records of all trials, in the plan's order.
+
+    As ``dmlbench run``: the same request, from Python or from the command line, goes on where the
+    last one was stopped. A trial that fails does not stop the others: its record says why. Tables
+    are not written; `dmlbench.publish` writes them.
+
+    Args:
+        datasets: name or names; "all" is every dataset that is ready on this machine. None: those
+            of the suite.
+        losses: name or names, sums such as "triplet+0.1*center", or "all".
+        miners: for each loss, in place of its own.
+        baselines: name or names, "all" or "none". None: with other losses or miners, the floors
+            of the protocol.
+        samplers: in place of the protocol's; each makes a table of its own. "paper": the one of
+            each loss's source.
+        backbone: in place of the protocol's.
+        protocol: a name, or the path of a TOML file. None: the one that the dataset names.
+        seeds: how many (2 is 0 and 1), or which. None: those of the suite.
+        settings: hyper-parameters and fields of the protocol by dotted name:
+            ``{"loss.margin": 0.3, "protocol.length.epochs": 3}``.
+        suite: what to run where the arguments above say nothing: a `Suite`, the path of a TOML
+            file, or "all", everything on the data that ship with dmlbench.
+        output: the folder whose ``runs/`` holds the records.
+        data_dir: folder with your copies of datasets. None: the variable DMLBENCH_DATA.
+        cache_dir: folder for decoded photos and features. None: the variable DMLBENCH_CACHE, else
+            ``~/.cache/dmlbench``.
+        device: "cpu", "cuda", "cuda:1"; "auto" is the GPU where there is one.
+        executor: where trials run: "local" (if None), "inline", a plugin's name or an `Executor`.
+            Options of one that is named are in `settings`: ``{"executor.jobs": 4}``.
+        jobs: worker processes; 0 runs the trials in this process. None: one a CPU core, or one on
+            a GPU.
+        allow_partial: take datasets that are here in part; tables say so.
+        keep_embeddings: write the test embeddings beside each record.
+        metrics: further metrics by name: keys, aliases such as "mrr", or those of plugins.
+        progress: whether to show progress, on standard error or in the notebook.
+
+    Raises:
+        ConfigError: an unknown name, an impossible combination, a wrong setting, a device that
+            this machine does not have, a folder that can't be written to.
+        DataError: a dataset is missing or damaged.
+        PluginError: a dataset can't be imported or made.
+            All of them are raised before the first trial runs.
+    """
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.metrics import choose_metrics
+    from dmlbench.executors.choice import choose_executor
+
+    catalogue, metrics = Catalogue.discover(), tuple(metrics)
+    options = {k: v for k, v in (settings or {}).items() if k.startswith("executor.")}
+    settings = {k: v for k, v in (settings or {}).items() if k not in options}
+    if not isinstance(executor, Executor):
+        named = {key.removeprefix("executor."): value for key, value in options.items()}
+        executor = choose_executor(catalogue, executor, named, jobs=jobs)
+    elif options or jobs is not None:
+        raise ConfigError("An executor that is made already has its options: leave out the others.")
+    check_device(device)
+    choose_metrics(metrics, catalogue)
+    planned = plan(
+        datasets,
+        losses=losses,
+        miners=miners,
+        baselines=baselines,
+        samplers=samplers,
+        backbone=backbone,
+        protocol=protocol,
+        seeds=seeds,
+        settings=settings,
+        suite=suite,
+        data_dir=data_dir,
+        cache_dir=cache_dir,
+        allow_partial=allow_partial,
+        progress=progress,
+    )
+    worker_settings = WorkerSettings(
+        records=Path(output).expanduser() / RUNS,
+        data_dir=data_folder(data_dir),
+        device=device,
+        cache_dir=Path(cache_dir) if cache_dir else None,
+        keep_embeddings=keep_embeddings,
+        metrics=metrics,
+    )
+    return run_plan(planned, worker_settings, executor, progress=progress)
+
+
+def run_plan(
+    plan: Plan,
+    settings: WorkerSettings,
+    executor: Executor,
+    *,
+    progress: bool = True,
+    hooks: Iterable[object] = (),
+) -> Records:
+    """Run the unfinished trials of `plan`, and return the records of all.
+
+    Args:
+        plan: what to run.
+        settings: where records go, where the data are, which device.
+        executor: where trials run.
+        progress: whether to show progress.
+        hooks: hook implementations to call beside the installed ones.
+
+    Raises:
+        ConfigError: the folder for records can't be written to.
+    """
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.hook_plugins import plugin_manager
+    from dmlbench.executors.run import progress as finished_before
+    from dmlbench.executors.run import run as run_trials
+    from dmlbench.storage.record_store import Store
+
+    store = Store(settings.records)
+    store.check_writable()
+    manager = plugin_manager(Catalogue.discover())
+    for hook in hooks:
+        manager.register(hook)
+    with ExitStack() as stack:
+        if progress:
+            from dmlbench.api.progress import run_display
+
+            left = finished_before(
+                plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics
+            ).to_do
+            manager.register(stack.enter_context(run_display(len(left))))
+        return Records(run_trials(plan, settings, manager, executor), folder=settings.records)
+
+
+@contextmanager
+def decoding_progress(shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield what to call with how many photos have been decoded, and of how many."""
+    if not shown:
+        yield lambda done, total: None
+        return
+    from dmlbench.api.progress import decoding_display  # rich takes a while to load
+
+    with decoding_display() as show:
+        yield show
+
+
+def check_device(device: str) -> None:
+    """Check that this machine has `device`.
+
+    Raises:
+        ConfigError: it hasn't.
+    """
+    from dmlbench.compute.device import pick_device
+
+    pick_device(device)
+
+
+def data_folder(data_dir: str | Path | None) -> Path | None:
+    """Return the folder with copies of datasets: `data_dir`, else that of DMLBENCH_DATA.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    chosen = data_dir or environ.get(DATA_VARIABLE)
+    if not chosen:
+        return None
+    folder = Path(chosen).expanduser()
+    if not folder.is_dir():
+        raise ConfigError(
+            f"There is no data folder {folder}. Name the one with your copies of datasets, by "
+            f"data_dir (--data-dir) or the variable {DATA_VARIABLE}."
+        )
+    return folder

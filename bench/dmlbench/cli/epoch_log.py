@@ -1,0 +1,30 @@
+"""What ``dmlbench run --log`` prints."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from dmlbench.contracts.hooks import hookimpl
+from dmlbench.schemas.record import Record
+from dmlbench.schemas.trial import Trial
+
+
+class EpochLog:
+    """A line for each epoch of each trial."""
+
+    @hookimpl
+    def dmlbench_epoch_finished(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
+        """Print the epoch's loss, distances and validation metrics."""
+        figures = [] if metrics["loss"] is None else [f"loss {metrics['loss']:.4f}"]
+        for split, distance in metrics["distances"].items():
+            positive, negative = distance["positive"], distance["negative"]
+            figures.append(f"{split} distances {positive:.3f} / {negative:.3f}")
+        figures += [f"validation {key} {value:.4f}" for key, value in metrics["validation"].items()]
+        click.echo(f"{trial}, epoch {metrics['epoch']}: {', '.join(figures)}")
+
+    @hookimpl
+    def dmlbench_trial_finished(self, trial: Trial, record: Record) -> None:
+        """Print the outcome."""
+        figures = [f"{name} {value:.4f}" for name, value in record.metrics.items()]
+        click.echo(f"{trial}: {record.status} {record.reason or ', '.join(figures)}")
