@@ -161,7 +161,7 @@ def test_a_component_that_is_not_here_is_named(record, workplace):
     with pytest.raises(ConfigError, match="no loss named 'gone'"):
         plan_again([gone], workplace)
     moved_away = with_part(record, "loss", distribution="other-package")
-    with pytest.raises(ConfigError, match=r"is of no package, the record's of other-package"):
+    with pytest.raises(ConfigError, match=r"is from no package, the record's from other-package"):
         plan_again([moved_away], workplace)
 
 
