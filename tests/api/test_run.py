@@ -108,7 +108,7 @@ def test_without_other_words_the_floors_are_baselines_and_none_are_on_demand():
         ({"miners": "random"}, "needs a loss"),
         ({"losses": "triplet", "settings": {"loss.margn": 1}}, "'margin'"),
         ({"losses": "triplet", "settings": {"margin": 1}}, "loss.margin"),
-        ({"losses": "triplet", "settings": {"loss.margin": object()}}, "can't be kept"),
+        ({"losses": "triplet", "settings": {"loss.margin": {1}}}, "can't be kept"),
         ({"losses": "triplet", "protocol": "smal"}, "'small'"),
         ({"losses": "triplet", "seeds": 0}, "0 seeds"),
         ({"losses": "triplet", "seeds": 10**9}, "more than 10,000"),

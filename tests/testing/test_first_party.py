@@ -9,16 +9,23 @@ import pytest
 
 from dmlbench.components.entry_points import KINDS, Entry
 from dmlbench.components.importing import load_entry
+from dmlbench.retrieval import METRICS
 from dmlbench.testing import check
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 COMPONENTS = [
     Entry(kind, name, "dmlbench", PROJECT["version"], value)
     for kind, plural in KINDS.items()
-    for name, value in PROJECT["entry-points"][f"dmlbench.{plural}"].items()
+    for name, value in PROJECT["entry-points"].get(f"dmlbench.{plural}", {}).items()
+] + [
+    Entry("metric", name, "dmlbench", PROJECT["version"], f"{kind.__module__}:{kind.__name__}")
+    for name, kind in METRICS.items()
+    if name != "knn_accuracy"  # of cross-validation, no ranking
 ]
 MEMBERS: Mapping[str, Mapping[str, Any]] = {
     "timm": {"argument": "test_resnet", "settings": {"weights": "none"}},
+    "recall": {"argument": 2},
+    "precision": {"argument": 3},
 }
 """A small member of each family that needs no files."""
 

@@ -1,17 +1,13 @@
 """The hook plugins that can be loaded."""
 
 import warnings
-from typing import TYPE_CHECKING
 
 import pluggy
 
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.importing import load_entry
-from dmlbench.errors import PluginError
-
-if TYPE_CHECKING:
-    pass
 from dmlbench.contracts.hooks import PROJECT, Specification
+from dmlbench.errors import PluginError
 
 
 def plugin_manager(catalogue: Catalogue) -> pluggy.PluginManager:

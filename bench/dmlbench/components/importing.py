@@ -86,8 +86,9 @@ def _import(name: str) -> ModuleType:
 
 def base_class(kind: str) -> type:
     """Return the class that components of a kind derive from; baselines have none."""
-    module = "executor" if kind == "executor" else "components"
-    base: type = getattr(importlib.import_module(f"dmlbench.contracts.{module}"), kind.capitalize())
+    modules = {"executor": "contracts.executor", "metric": "retrieval.contract"}
+    module = importlib.import_module(f"dmlbench.{modules.get(kind, 'contracts.components')}")
+    base: type = getattr(module, kind.capitalize())
     return base
 
 
