@@ -140,18 +140,6 @@ def check_kind(entry: Entry, component: Any) -> None:
         _check_starts_epochs(entry, component)
 
 
-def contract_of(kind: str) -> type:
-    """Return the class that components of a kind derive from."""
-    if kind == "metric":
-        from dmlbench.retrieval.contract import Metric
-
-        return Metric
-    from dmlbench.contracts import components
-
-    base: type = getattr(components, kind.capitalize())
-    return base
-
-
 def _check_names(entry: Entry, component: Any, base: type) -> None:
     """Check that a class misspells nothing that the contract leaves to its choice.
 

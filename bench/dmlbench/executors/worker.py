@@ -5,11 +5,13 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from dmlbench.contracts.executor import Event, WorkerSettings
+from dmlbench.errors import DataError
 from dmlbench.schemas.record import Epoch
 from dmlbench.schemas.trial import Trial
 
 if TYPE_CHECKING:
     from dmlbench.components.workplace import Workplace
+    from dmlbench.storage.record_store import Store
 
 
 def run_in_worker(trial: Trial, settings: WorkerSettings, report: Callable[[Event], None]) -> Event:
@@ -26,9 +28,22 @@ def run_in_worker(trial: Trial, settings: WorkerSettings, report: Callable[[Even
 
     report(Event("started", trial))
     keep = partial(store.write_embeddings, trial) if settings.keep_embeddings else None
-    record = run_trial(trial, workplace, on_epoch, keep)
+    metrics = (*settings.metrics, *_metrics_there(trial, store, workplace))
+    record = run_trial(trial, workplace, on_epoch, keep, metrics)
     broken = record.status == "failed" and not device.still_works(workplace.device)
     return Event("finished", trial, record=store.keep(record), worker_broken=broken)
+
+
+def _metrics_there(trial: Trial, store: "Store", workplace: "Workplace") -> list[str]:
+    """Return the metrics of a record that is made again for more of them: it keeps those it had."""
+    try:
+        record = store.read(trial)
+    except DataError:
+        return []
+    if record is None or not record.is_retrieval:
+        return []
+    offered = workplace.catalogue.references("metric")
+    return [key for key in record.metrics if key not in record.metric_facts or key in offered]
 
 
 @lru_cache(maxsize=1)
