@@ -37,10 +37,14 @@ class Half(Miner):
 
 
 @pytest.fixture
-def mine(tmp_path):
+def mine(tmp_path, monkeypatch):
+    """A module of that name, whatever other tests left on the path under it."""
     path = tmp_path / "mine.py"
     path.write_text(MINE)
-    return path
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    yield path
+    sys.modules.pop("mine", None)
 
 
 def test_a_sound_component_has_nothing_to_mend(dmlbench):  # noqa: F811

@@ -207,9 +207,9 @@ def test_a_network_that_works_in_place_leaves_the_data_alone(trial_of, zoo, work
 
 
 def test_metrics_are_computed_on_the_device_of_the_workplace(trial_of, zoo, workplace, monkeypatch):
-    def spy(*given):
-        told.append(given[-1])
-        return score_retrieval(*given)
+    def spy(*given, device, **named):
+        told.append(device)
+        return score_retrieval(*given, device=device, **named)
 
     told = []
     monkeypatch.setattr("dmlbench.trials.run_trial.score_retrieval", spy)

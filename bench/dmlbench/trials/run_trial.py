@@ -139,9 +139,9 @@ def _measure(
             dataset.recall_at,
             learn_items,
             on_epoch,
-            keep,
-            workplace.device,
-            chosen.metrics,
+            keep=keep,
+            device=workplace.device,
+            metrics=chosen.metrics,
         )
         outcome["metric_facts"] = chosen.facts
     if data.initial_weights:
