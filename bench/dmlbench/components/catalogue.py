@@ -1,7 +1,7 @@
-"""The catalogue of all components that are installed, and how one is named.
+"""The catalogue of installed components, and how to name one.
 
-It knows names, distributions and versions without importing a plugin. A component is imported when
-it is used, one at a time, so that a broken plugin spoils nothing but itself.
+It lists names, distributions and versions without importing any plugin. Each component is imported
+only when it is used, so a broken plugin affects nothing else.
 """
 
 import sys
@@ -23,7 +23,7 @@ class Match:
 
 
 class Catalogue:
-    """All components that the installed distributions offer."""
+    """All components offered by installed distributions."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries = tuple(sorted(entries))
@@ -73,10 +73,10 @@ class Catalogue:
         )
 
     def qualify(self, kind: str, name: str, owner: str) -> str:
-        """Return the reference to what the distribution `owner` means by `name`: first its own.
+        """Return the reference to what the distribution `owner` means by `name`, its own if any.
 
-        So what a loss calls its default miner, or a file that ships its backbone, stays the same
-        when another package offers something of that name.
+        So the default miner of a loss, or the backbone of a shipped protocol, stays the same when
+        another package offers something under that name.
         """
         known = self.references(kind)
         for family, _ in _readings(name):
@@ -87,7 +87,7 @@ class Catalogue:
         return name
 
     def is_same(self, kind: str, reference: str, other: str) -> bool:
-        """Return whether two references name one component, however they are spelt."""
+        """Return whether two references name one component, however they are spelled."""
         try:
             return reference == other or self.find(kind, reference) == self.find(kind, other)
         except ConfigError:

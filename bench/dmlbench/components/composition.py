@@ -1,4 +1,4 @@
-"""References to losses and miners that are made of others.
+"""References to losses and miners that combine others.
 
 - ``triplet+0.5*threshold-consistent-margin``: a weighted sum. ``loss.triplet.margin`` sets a
   hyper-parameter of one term.
@@ -79,13 +79,13 @@ def spell(summands: Iterable[Term]) -> str:
 
 
 def _written(weight: float) -> str:
-    """Return the shortest text of a weight that is read as the same number, without a plus."""
+    """Return the shortest text that reads back as the same weight and contains no plus sign."""
     short = f"{weight:g}"
     return (short if float(short) == weight else repr(weight)).replace("e+", "e")
 
 
 def qualify(catalogue: Catalogue, kind: str, reference: str, owner: str) -> str:
-    """Return `reference` with each of its names as the distribution `owner` means it."""
+    """Return `reference` with each name qualified as the distribution `owner` means it."""
     found = []
     for weight, name in terms(kind, reference):
         outer, slash, inner = name.partition("/")
@@ -98,7 +98,7 @@ def qualify(catalogue: Catalogue, kind: str, reference: str, owner: str) -> str:
 
 @dataclass(frozen=True)
 class Ingredient:
-    """One imported component of a reference, with the loss inside it if it is around one."""
+    """One imported component of a reference, with the inner loss if it wraps one."""
 
     weight: float
     reference: str
@@ -109,7 +109,7 @@ class Ingredient:
 
     @property
     def key(self) -> str:
-        """Return what its hyper-parameters are addressed by in a composition."""
+        """Return the prefix that addresses its hyper-parameters in a composition."""
         return (
             self.entry.name.rpartition(":")[2] if not self.entry.distribution else self.entry.name
         )
@@ -124,7 +124,7 @@ class Ingredient:
 
     @property
     def innermost(self) -> "Ingredient":
-        """Return the loss that decides what is selected: the one inside, or itself."""
+        """Return the loss that the miner selects for: the innermost one, or itself."""
         return self.inside.innermost if self.inside else self
 
     def all(self) -> "list[Ingredient]":
@@ -168,7 +168,7 @@ class Ingredient:
 
 @dataclass(frozen=True)
 class Composition:
-    """A reference with all its components imported; most often there is one."""
+    """A reference with all its components imported; usually there is only one."""
 
     ingredients: tuple[Ingredient, ...]
 
@@ -179,7 +179,7 @@ class Composition:
 
     @property
     def losses_with_miner(self) -> tuple[Ingredient, ...]:
-        """Return the losses that take what a miner chooses; of one around another the inner one."""
+        """Return the losses that take a miner's selection; for a wrapper, the inner one."""
         inner = [each.innermost for each in self.ingredients]
         return tuple(each for each in inner if each.component.takes != "labels")
 
@@ -226,9 +226,9 @@ class Composition:
         return values
 
     def to_record(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all hyper-parameters but those added later that stand where trials were before.
+        """Return all hyper-parameters, except those added later that are at their value of before.
 
-        So a trial that does what an older one did is that trial, with its id.
+        So a trial that does what an older one did is the same trial, with the same id.
         """
         known = self.ingredients[0].hyperparameters()
         if self.is_sum:
@@ -250,7 +250,7 @@ class Composition:
         return [each.make(kind, of_term[each.key], **available) for each in self.ingredients]
 
     def mismatch(self, part: Part) -> Literal["", "package", "source"]:
-        """Return in what this is another component than `part` of a trial, if it is."""
+        """Return how this differs from the component `part` of a trial, or "" if it does not."""
         if self.distribution != part.distribution:
             return "package"
         return "" if self.source() == part.source else "source"
@@ -290,7 +290,7 @@ def compose(catalogue: Catalogue, kind: str, reference: str) -> Composition:
 def make(
     catalogue: Catalogue, kind: str, reference: str, settings: Mapping[str, Any], **available: Any
 ) -> Any:
-    """Return the component that `reference`, which is no sum, names, with the settings of a trial.
+    """Return the single component that `reference` names, made with the settings of a trial.
 
     Args:
         catalogue: what is installed.
@@ -320,7 +320,7 @@ def _ingredient(catalogue: Catalogue, kind: str, weight: float, reference: str) 
 def _apart(
     settings: Mapping[str, Any], keys: Iterable[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the other settings, and those that begin with one of `keys`, without it."""
+    """Split settings into those without a prefix from `keys` and those with one, now removed."""
     own, inner = {}, {}
     for name, value in settings.items():
         key = next((key for key in keys if name.startswith(f"{key}.")), None)

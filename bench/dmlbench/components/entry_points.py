@@ -1,6 +1,6 @@
 """The entry points of installed packages, read from their files without importing anything.
 
-``importlib.metadata`` can do this too, but takes several times the start-up of Python for it.
+``importlib.metadata`` does this too, but it takes several times as long as starting Python.
 """
 
 import os
@@ -18,7 +18,7 @@ KINDS = {
     "metric": "metrics",
     "executor": "executors",
 }
-"""Each kind of component and its plural, which is also the end of its entry-point group."""
+"""Kind of component -> its plural, which ends the name of its entry-point group."""
 
 HOOKS_GROUP = "dmlbench.hooks"
 _GROUPS = {f"dmlbench.{plural}": kind for kind, plural in KINDS.items()} | {HOOKS_GROUP: "hooks"}
@@ -40,7 +40,7 @@ class Entry:
 
     @property
     def origin(self) -> str:
-        """Return where it is from, to be read after its name."""
+        """Return where the component comes from, worded to follow its name."""
         return f"of {self.distribution} {self.version}" if self.distribution else "(your own)"
 
     @property
@@ -50,7 +50,7 @@ class Entry:
 
 
 def read_entries(path: Iterable[str]) -> Iterator[Entry]:
-    """Yield what the distributions in the folders of `path` offer to dmlbench."""
+    """Yield the dmlbench entry points of all distributions in the folders of `path`."""
     seen = set()
     for folder in path:
         for name in _listing(folder or "."):

@@ -1,4 +1,4 @@
-"""Hyper-parameters, read from a component's signature: the one place where they stand."""
+"""Hyper-parameters, read from a component's signature, the only place that defines them."""
 
 import inspect
 import json
@@ -22,21 +22,21 @@ INJECTED = frozenset({"num_classes", "embedding_dim", "random_state"})
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """One argument with a default: its type and search space where the signature states them."""
+    """An argument with a default, with its type and search space if the signature states them."""
 
     name: str
     default: Any
     type: Any = None
     space: SearchSpace | None = None
     added: Added | None = None
-    """What older trials did, if the argument came after them."""
+    """The behaviour of older trials, if the argument was added after them."""
 
     def is_before(self, value: Any) -> bool:
         """Return whether `value` is what trials did before the argument existed."""
         return self.added is not None and self.added.is_before(value)
 
     def parse(self, text: str) -> Any:
-        """Return the value that `text` spells, checked.
+        """Parse `text` and return the checked value.
 
         Raises:
             ConfigError: of another type, or outside the search space.
@@ -44,7 +44,7 @@ class Hyperparameter:
         return self.check(_convert(text, self.type, self.default))
 
     def check(self, value: Any) -> Any:
-        """Return `value`, a whole number as float where a float is wanted, a list as tuple.
+        """Return the checked `value`, converting int to float and list to tuple where expected.
 
         Raises:
             ConfigError: of another type, outside the search space, or not a finite number.
@@ -107,7 +107,7 @@ def hyperparameters(component: type) -> dict[str, Hyperparameter]:
 def resolve(
     component: type, kind: str, settings: Mapping[str, Any], *, recorded: bool = False
 ) -> dict[str, Any]:
-    """Return all hyper-parameters of `component`: the defaults with `settings` put in.
+    """Return all hyper-parameters of `component`: its defaults, overridden by `settings`.
 
     Values that are strings are read as the command line spells them.
 
@@ -115,8 +115,8 @@ def resolve(
         component: a class.
         kind: its kind, for error texts.
         settings: values by name.
-        recorded: `settings` are those of a trial, which leaves out what was added after its record
-            was made, or stands where it stood before.
+        recorded: `settings` come from a trial, which omits hyper-parameters at their value of
+            before; see `Added`.
 
     Raises:
         ConfigError: an unknown name, or a value of a wrong type or outside its search space.
@@ -201,7 +201,7 @@ def _split(hint: Any) -> tuple[Any, list[Any]]:
 
 
 def _options(hint: Any, default: Any) -> list[Any]:
-    """Return the types that a value may have; without an annotation that of the default."""
+    """Return the types a value may have; without an annotation, the type of the default."""
     if hint is None:
         return [type(default)]
     if get_origin(hint) in (Union, types.UnionType):
@@ -236,7 +236,7 @@ def _has_elements(hint: Any) -> bool:
 
 
 def _as_a(hint: Any, value: Any) -> Any:
-    """Return `value` as a `hint`: a list, which is what JSON has, as the tuple that is wanted.
+    """Return `value` as type `hint`; a list, as JSON has it, becomes the tuple that is expected.
 
     Raises:
         ValueError: it is none.

@@ -1,4 +1,4 @@
-"""Import one component, and check that it is one. Nothing that it does hurts another."""
+"""Import a single component and check it. A broken one affects no other."""
 
 import importlib
 import importlib.util
@@ -16,9 +16,9 @@ from dmlbench.components.entry_points import Entry
 from dmlbench.errors import PluginError
 
 _VERY_NEAR = 0.85
-"""How alike, for difflib, a name is to one of the contract that must be meant."""
+"""Similarity (difflib) above which a name is taken for a misspelling of one in the contract."""
 
-# What a component must say of itself before it can be put together with others.
+# What a component must declare before it can be combined with others.
 _STATED: dict[str, dict[str, tuple[str, ...]]] = {
     "loss": {"takes": ("pairs", "triplets", "labels")},
     "miner": {"makes": ("pairs", "triplets")},
@@ -43,7 +43,7 @@ def load_entry(entry: Entry) -> Any:
 
 
 def import_value(entry: Entry) -> Any:
-    """Import what an entry names, a class or a whole module, whatever it is.
+    """Import what an entry names, a class or a whole module, without checking it.
 
     Raises:
         PluginError: naming the component, its distribution and the reason.
@@ -55,7 +55,7 @@ def import_value(entry: Entry) -> Any:
         found: Any = _import(module_name)
         for part in filter(None, attribute.split(".")):
             found = getattr(found, part)
-    # A plugin may raise anything at all while it is imported, SystemExit included.
+    # A plugin may raise anything while it is imported, even SystemExit.
     except (Exception, SystemExit) as error:
         raise PluginError(
             f"The {entry.kind} {entry.name!r} {entry.origin} can't be loaded: "
@@ -80,7 +80,7 @@ def _import(name: str) -> ModuleType:
     if name.endswith(".py"):
         return _import_file(Path(name).resolve())
     if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # `my_module:MyLoss` is found where the user stands
+        sys.path.append(os.getcwd())  # finds `my_module:MyLoss` in the current folder
     return importlib.import_module(name)
 
 
@@ -93,7 +93,7 @@ def base_class(kind: str) -> type:
 
 
 def check_kind(entry: Entry, component: Any) -> None:
-    """Check that a class is a component of the entry's kind and states what it must.
+    """Check that a class is a component of the entry's kind and declares what that kind requires.
 
     Raises:
         PluginError: saying what it lacks, or misspells.
@@ -141,10 +141,10 @@ def check_kind(entry: Entry, component: Any) -> None:
 
 
 def _check_names(entry: Entry, component: Any, base: type) -> None:
-    """Check that a class misspells nothing that the contract leaves to its choice.
+    """Check that a class misspells none of the contract's optional names.
 
     Raises:
-        PluginError: a name of it is none of the contract's, but very near to one.
+        PluginError: one of its names is not in the contract, but is very close to one that is.
     """
     contract = {name for name in {**vars(base), **inspect.get_annotations(base)} if name[0] != "_"}
     own = [each for each in component.__mro__ if issubclass(each, base) and each is not base]
@@ -164,10 +164,10 @@ def _check_names(entry: Entry, component: Any, base: type) -> None:
 
 
 def _check_starts_epochs(entry: Entry, component: Any) -> None:
-    """Check that a loss's `start_epoch` is announced; one around another asks that one.
+    """Check that a loss with `start_epoch` declares it; a loss around another asks the inner one.
 
     Raises:
-        PluginError: it isn't, and would never be called.
+        PluginError: it doesn't, so the method would never be called.
     """
     from dmlbench.components.hyperparameters import family_argument
     from dmlbench.contracts.components import Loss

@@ -1,4 +1,4 @@
-"""The source code of a component, and the files that its settings name: part of its identity."""
+"""Hashes of a component's source code and of the files its settings name: part of its identity."""
 
 import ast
 import os
@@ -12,20 +12,19 @@ from typing import Any
 from dmlbench.errors import DataError, PluginError
 
 _LIBRARY = "sklearn"
-"""Its classes are baselines as they stand, told by its version: other folders aren't followed."""
+"""Its classes are identified by package version, so imports from other folders are not followed."""
 
 
 def source_hash(component: Any) -> str:
     """Return a hash of the source code that a component class is made of.
 
     It covers the file of the class, those of its bases, and the files that these import, directly
-    or not, as far as they are beside the class or in its top-level package: an edited file is
-    another component, an unchanged one in a new release is the same. Modules that are imported by
-    a name made up at run time, and the ``__init__.py`` of packages that only lie on the way, are
-    not seen.
+    or not, if they are next to the class or in its top-level package. Editing a file makes another
+    component; a new release with the same source does not. Not covered: modules imported under a
+    name computed at run time, and the ``__init__.py`` of packages that are only passed through.
 
     Raises:
-        PluginError: one of the files is no Python.
+        PluginError: one of the files is not valid Python.
     """
     folder = _file_of(component).parent
     package = component.__module__.partition(".")[0]
@@ -82,7 +81,7 @@ def _imports(path: Path) -> Iterator[str]:
     """Yield the dotted name of everything that a file imports, with dots before a relative one.
 
     Raises:
-        PluginError: it is no Python.
+        PluginError: the file is not valid Python.
     """
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))

@@ -1,4 +1,4 @@
-"""Fields and hyper-parameters that older records lack."""
+"""The mark of fields and hyper-parameters that older records do not have."""
 
 import json
 from collections.abc import Iterable
@@ -11,11 +11,11 @@ class Added:
     """Marks a field of a schema, or a hyper-parameter, that was added after records were made.
 
     ``normalise: Annotated[bool, Added(before=False)] = True`` says that trials behaved as with
-    False before the argument existed. At that value it stays out of a trial's id, so published
-    records keep theirs; at any other value, today's default included, it counts.
+    False before the argument existed. At that value it is left out of a trial's id, so published
+    records keep theirs. Any other value, including today's default, is part of the id.
 
     Args:
-        before: what older trials did, as a value of the field.
+        before: the value that describes what older trials did.
 
     Example:
         >>> Added(before=1).is_before(1), Added(before=1).is_before(4)

@@ -13,20 +13,20 @@ from dmlbench.schemas.added import Added, added
 
 
 class Schema(BaseModel):
-    """A validated, unchangeable table of a TOML file; unknown keys are refused.
+    """An immutable, validated model of a file or of a table in it; unknown keys are errors.
 
-    A field that is added after records were made is marked: ``Annotated[int, Added(before=1)]``.
+    Mark a field that is added after records were made: ``Annotated[int, Added(before=1)]``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     decides_nothing: ClassVar[frozenset[str]] = frozenset()
-    """Fields that change no figure, such as names and texts."""
+    """Fields that cannot change a figure, such as names and descriptions."""
 
     def identity(self) -> dict[str, Any]:
-        """Return the fields that decide the figures, as JSON holds them.
+        """Return the fields that decide the figures, as plain JSON values.
 
-        One marked `Added` is left out while it stands at the value that older trials had.
+        A field marked `Added` is left out while it has the value of older trials.
         """
         marks = _marks(type(self))
         values = {
@@ -117,7 +117,7 @@ def _identity(value: Any) -> Any:
 def as_recorded(model: Model) -> Model:
     """Return `model`, read from a record, as its trial was.
 
-    A field that the record lacks, since it was added later, stands at what older trials did,
+    A field that was added later, and so is missing in the record, gets the value of older trials,
     which need not be today's default.
     """
     marks = _marks(type(model))

@@ -1,4 +1,4 @@
-"""Protocols: everything about training and evaluation that is held equal for all losses.
+"""Protocols: all settings of training and evaluation that every loss shares.
 
 A protocol is a TOML file. Those that ship are in ``protocols/``; a path names one of your own.
 """
@@ -14,7 +14,7 @@ from dmlbench.errors import ConfigError, nearest
 from dmlbench.schemas.base import Schema, read_toml, validate
 
 PAPER = "paper"
-"""In place of a sampler's name: the one that the source of each loss uses."""
+"""Stands for the sampler that each loss's own source uses."""
 
 Settings = dict[str, bool | int | float | str]
 """Hyper-parameters by name."""
@@ -76,7 +76,7 @@ class Length(Schema):
 
 
 class Augmentation(Schema):
-    """Random changes of each training image; vectors know none."""
+    """Random changes to each training image; vectors are left alone."""
 
     crop: Literal["centre", "random", "random-resized"] = Field(
         default="centre",
@@ -104,7 +104,7 @@ class Validation(Schema):
 
 
 class Baselines(Schema):
-    """What rows without a trained deep network get."""
+    """Settings of rows without a trained network."""
 
     fit_items: int = Field(ge=2, description="most training items a baseline is fitted on")
     floors: tuple[str, ...] = Field(description="rows that a trained one must beat")
@@ -153,9 +153,9 @@ class Protocol(Schema):
         return hash(self.model_dump_json())
 
     def change(self, key: str, text: str) -> "Protocol":
-        """Return a copy with one field set, such as ``length.epochs``, and named after it.
+        """Return a copy with one field set, such as ``length.epochs``, and the change in its name.
 
-        The value that it has already changes nothing, the name neither.
+        Setting a field to its current value changes nothing, not even the name.
 
         Raises:
             ConfigError: no such field, or not a value for it.

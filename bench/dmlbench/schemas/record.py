@@ -13,11 +13,11 @@ from dmlbench.schemas.base import Schema
 from dmlbench.schemas.trial import Trial
 
 _MOST_BYTES = 1 << 28
-"""In an unpacked array: zlib makes a thousand times as much of a stranger's file."""
+"""Limit for an unpacked array: a stranger's file may expand a thousandfold with zlib."""
 
 
 MetricValue = Annotated[float, Field(ge=-1e100, le=1e100)]
-"""No metric comes near the bounds; the squares of such numbers are numbers too."""
+"""No metric comes near these bounds, and their squares are still finite."""
 
 
 class Array(Schema):
@@ -72,16 +72,16 @@ class Epoch(Schema):
 
 
 class MetricFacts(Schema):
-    """What tables must know of a metric that is not dmlbench's own."""
+    """What tables need to know about a metric that is not dmlbench's own."""
 
     title: str
     higher_is_better: bool = True
     is_share: bool = True
     """Whether it lies in 0 to 1 and is shown in percent."""
     needs: list[str] = []
-    """What it was computed from; the record may not keep all of it."""
+    """The arrays it was computed from; the record may not hold all of them."""
     distribution: str = ""
-    """The package that it is from; empty for an import reference."""
+    """The package that offers it; empty for an import reference."""
     version: str = ""
     source: str = ""
     """Hash of its source code."""
@@ -101,7 +101,7 @@ class Record(Schema):
     """Test metrics of the selected epoch."""
     last_epoch_metrics: dict[str, MetricValue] = {}
     metric_facts: dict[str, MetricFacts] = {}
-    """Of each metric that is not dmlbench's own, by key."""
+    """By key, for each metric that is not dmlbench's own."""
     selected_epoch: int | None = None
     selection: str = ""
     """How the epoch was selected."""

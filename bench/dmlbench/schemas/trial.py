@@ -9,7 +9,7 @@ from dmlbench.schemas.base import Schema
 from dmlbench.schemas.protocol import Protocol
 
 SEMANTICS = 2
-"""Part of every trial's identity; raised when a change to the harness changes figures."""
+"""Part of every trial's identity; raised whenever a change to the harness changes figures."""
 
 # The kinds of component that make a row of a leaderboard, in the order in which it names them.
 ROW_KINDS = ("baseline", "loss", "miner", "sampler", "backbone")
@@ -19,7 +19,7 @@ class Part(Schema):
     """A component as a trial uses it."""
 
     reference: str
-    """What loads it again."""
+    """How to load it again."""
     name: str
     """What tables call it: the entry point's name with a family's argument."""
     distribution: str = ""
@@ -28,7 +28,7 @@ class Part(Schema):
     source: str = ""
     """Hash of its source code; empty if it could not be loaded."""
     settings: dict[str, Any] = {}
-    """All hyper-parameters, but those added later that stand at what older trials did."""
+    """All hyper-parameters, except those marked `Added` that have the value of older trials."""
     changed: dict[str, Any] = {}
     """Those that differ from the defaults."""
     files: dict[str, str] = {}
@@ -37,7 +37,7 @@ class Part(Schema):
     decides_nothing = frozenset({"reference", "version", "changed", "files"})
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes it another component; a file's content stands in for its path."""
+        """Return what distinguishes components; a file counts by its content, not by its path."""
         identity = super().identity()
         return identity | {"settings": identity["settings"] | self.files}
 
@@ -47,7 +47,7 @@ class Part(Schema):
 
 
 class Trial(Schema):
-    """A trial, resolved: everything that decides its record is in it."""
+    """A fully resolved trial: it holds everything that decides its record."""
 
     dataset: Part
     fingerprint: str
@@ -57,16 +57,16 @@ class Trial(Schema):
     """By kind: a loss with its miner, sampler and backbone, or a baseline."""
     seed: int
     semantics: int = SEMANTICS
-    """That of the harness which made it."""
+    """`SEMANTICS` of the harness that planned it."""
 
     @cached_property
     def id(self) -> str:
-        """Return the hash that names this trial: equal for equal requests."""
+        """Return the hash that identifies this trial; equal requests have equal ids."""
         return sha256(canonical_json(self.identity()).encode()).hexdigest()[:16]
 
     @cached_property
     def row(self) -> str:
-        """Return the hash that the trials of one leaderboard row share: all but the seed."""
+        """Return the hash that all trials of a leaderboard row share: of all but the seed."""
         identity = self.identity()
         del identity["seed"]
         return sha256(canonical_json(identity).encode()).hexdigest()[:16]
@@ -82,7 +82,7 @@ class Trial(Schema):
 
 
 def canonical_json(value: Any) -> str:
-    """Return JSON with sorted keys and no spaces: one text for one value.
+    """Return JSON with sorted keys and no spaces, so that equal values give equal texts.
 
     Raises:
         ValueError: `value` holds NaN or infinity.
