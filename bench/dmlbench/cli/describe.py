@@ -21,7 +21,7 @@ def summary(entry: Entry, component: Any) -> list[str]:
         if value := getattr(component, attribute, None):
             facts.append(f"{label}: {value}")
     if argument := family_argument(component):
-        mark = ":" if entry.kind == "dataset" else "/"
+        mark = {"dataset": ":", "metric": "@"}.get(entry.kind, "/")
         facts.append(f"a family: {entry.name}{mark}{argument.upper()}")
     settings = [f"{p.name}={p.default!r}" for p in hyperparameters(component).values()]
     if settings:

@@ -12,6 +12,7 @@ from typing import Any
 from dmlbench.components.entry_points import Entry, read_entries
 from dmlbench.components.importing import load_entry
 from dmlbench.errors import ConfigError, PluginError, nearest
+from dmlbench.retrieval.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Catalogue:
     @classmethod
     def discover(cls, path: Iterable[str] | None = None) -> "Catalogue":
         """Read the entry points of every distribution on `path` (``sys.path`` if None)."""
-        return cls(read_entries(sys.path if path is None else path))
+        entries = list(read_entries(sys.path if path is None else path))
+        return cls([*entries, *_own_metrics(entries)])
 
     def of_kind(self, kind: str) -> tuple[Entry, ...]:
         """Return the entries of a kind, sorted by name."""
@@ -115,6 +117,16 @@ class Catalogue:
                     f"default_miner: {error}"
                 ) from error
         return found, component
+
+
+def _own_metrics(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Yield dmlbench's own metrics, which have no entry points, if it is among the installed."""
+    version = next((entry.version for entry in entries if entry.distribution == "dmlbench"), None)
+    if version is not None:
+        for name, metric in METRICS.items():
+            yield Entry(
+                "metric", name, "dmlbench", version, f"{metric.__module__}:{metric.__name__}"
+            )
 
 
 def _readings(reference: str) -> Iterator[tuple[str, str | None]]:

@@ -162,7 +162,7 @@ def check_argument(component: type, kind: str, reference: str, argument: str | N
     """
     wanted = family_argument(component)
     if wanted and not argument:
-        mark = ":" if kind == "dataset" else "/"
+        mark = {"dataset": ":", "metric": "@"}.get(kind, "/")
         example = f"{reference.rstrip(mark)}{mark}{wanted.upper()}"
         raise ConfigError(f"The {kind} {reference!r} is a family: say which, as {example}.")
     if argument is not None and not wanted:

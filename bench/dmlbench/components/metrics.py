@@ -8,7 +8,7 @@ from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.composition import compose
 from dmlbench.errors import ConfigError, PluginError, nearest
 from dmlbench.retrieval.contract import Metric
-from dmlbench.retrieval.metrics import METRICS, find_metric, key_of
+from dmlbench.retrieval.metrics import find_metric, key_of
 from dmlbench.schemas.record import MetricFacts
 
 
@@ -63,11 +63,11 @@ class _Told:
 
 def _of_a_package(name: str, catalogue: Catalogue) -> tuple[Metric, _Told]:
     try:
-        composition = compose(catalogue, "metric", name)
+        composition = compose(catalogue, "metric", name.replace("@", "/", 1))  # theirs@5
     except ConfigError as error:
         if name.partition("@")[0] in ("recall", "precision"):
             raise ConfigError(f"{name}: say at which rank, as recall@10.") from error
-        known = [*METRICS, *catalogue.references("metric")]
+        known = catalogue.references("metric")
         raise ConfigError(f"There is no metric named {name!r}." + nearest(name, known)) from error
     (metric,) = composition.make("metric", composition.resolve("metric", {}))
     unknown = metric.unknown_needs()

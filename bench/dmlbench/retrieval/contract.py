@@ -3,9 +3,10 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 _GIVEN = frozenset(
     {
@@ -49,6 +50,7 @@ class Metric(ABC):
         ...
         ...     def by_query(self, arrays):
         ...         return arrays["best_rank"]
+        >>> import numpy as np
         >>> MeanRank().by_query({"best_rank": np.array([1, 4])}).mean()
         np.float64(2.5)
     """
@@ -70,7 +72,7 @@ class Metric(ABC):
     """Whether it judges the figures, not the model: no column of a table, not compared."""
 
     @abstractmethod
-    def by_query(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    def by_query(self, arrays: "Mapping[str, np.ndarray]") -> "np.ndarray":
         """Return its value for each query ``[Q]``; every query has a positive."""
 
     def unknown_needs(self) -> list[str]:
@@ -89,9 +91,9 @@ class SetMetric(Metric):
     needs = frozenset({"embeddings"})
 
     @abstractmethod
-    def of_set(self, embeddings: np.ndarray, labels: np.ndarray) -> float:
+    def of_set(self, embeddings: "np.ndarray", labels: "np.ndarray") -> float:
         """Return its value for embeddings ``[N, D]`` of classes ``[N]``, ``N`` all test items."""
 
-    def by_query(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    def by_query(self, arrays: "Mapping[str, np.ndarray]") -> "np.ndarray":
         """Refuse: there is no such value."""
         raise TypeError(f"{self.title} is a figure of the whole set.")

@@ -1,18 +1,20 @@
 """Every metric of dmlbench, once: averages, records, tables, ``score`` and checks read it here.
 
 To add one, write its class and name it in `METRICS`. Metrics of other packages are found by the
-entry-point group ``dmlbench.metrics``.
+entry-point group ``dmlbench.metrics``. Nothing heavy is imported here: `dmlbench list` reads it.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from dmlbench.retrieval.contract import Metric, SetMetric
 
-Arrays = Mapping[str, np.ndarray]
+if TYPE_CHECKING:
+    import numpy as np
+
+    Arrays = Mapping[str, np.ndarray]
 
 
 class RecallAtK(Metric):
@@ -25,7 +27,7 @@ class RecallAtK(Metric):
         self.needs = frozenset({"best_rank"})
         self.floors_count = k == 1
 
-    def by_query(self, arrays: Arrays) -> np.ndarray:
+    def by_query(self, arrays: "Arrays") -> "np.ndarray":
         """Return whether the best positive has rank `k` or better ``[Q]``."""
         return arrays["best_rank"] <= self.k
 
@@ -39,9 +41,10 @@ class PrecisionAtK(Metric):
         self.k = k
         self.needs = frozenset({f"hits@{k}"})
 
-    def by_query(self, arrays: Arrays) -> np.ndarray:
+    def by_query(self, arrays: "Arrays") -> "np.ndarray":
         """Return the hits among the first `k`, over `k` ``[Q]``."""
-        return np.divide(arrays[f"hits@{self.k}"], self.k)
+        share: np.ndarray = arrays[f"hits@{self.k}"] / self.k
+        return share
 
 
 class RPrecision(Metric):
@@ -50,9 +53,10 @@ class RPrecision(Metric):
     title = "R-Precision"
     needs = frozenset({"hits", "relevant"})
 
-    def by_query(self, arrays: Arrays) -> np.ndarray:
+    def by_query(self, arrays: "Arrays") -> "np.ndarray":
         """Return the hits in the first R, over R ``[Q]``."""
-        return np.divide(arrays["hits"], arrays["relevant"])
+        share: np.ndarray = arrays["hits"] / arrays["relevant"]
+        return share
 
 
 class MAPAtR(Metric):
@@ -63,7 +67,7 @@ class MAPAtR(Metric):
     orders_rows = True
     floors_count = True
 
-    def by_query(self, arrays: Arrays) -> np.ndarray:
+    def by_query(self, arrays: "Arrays") -> "np.ndarray":
         """Return the query's term ``[Q]``, which the engines have summed up."""
         return arrays["average_precision"]
 
@@ -75,9 +79,10 @@ class MeanReciprocalRank(Metric):
     alias = "mrr"
     needs = frozenset({"best_rank"})
 
-    def by_query(self, arrays: Arrays) -> np.ndarray:
+    def by_query(self, arrays: "Arrays") -> "np.ndarray":
         """Return 1 / rank ``[Q]``."""
-        return np.divide(1, arrays["best_rank"])
+        reciprocal: np.ndarray = 1 / arrays["best_rank"]
+        return reciprocal
 
 
 class MeanAveragePrecision(Metric):
@@ -87,7 +92,7 @@ class MeanAveragePrecision(Metric):
     alias = "map"
     needs = frozenset({"whole_average_precision"})
 
-    def by_query(self, arrays: Arrays) -> np.ndarray:
+    def by_query(self, arrays: "Arrays") -> "np.ndarray":
         """Return the average precision of the whole ranking ``[Q]``."""
         return arrays["whole_average_precision"]
 
@@ -100,7 +105,7 @@ class KNNAccuracy(Metric):
     orders_rows = True
     floors_count = True
 
-    def by_query(self, arrays: Arrays) -> np.ndarray:
+    def by_query(self, arrays: "Arrays") -> "np.ndarray":
         """Return whether the vote is right ``[Q]``."""
         return arrays["correct"]
 
@@ -110,7 +115,7 @@ class NMI(SetMetric):
 
     title = "NMI"
 
-    def of_set(self, embeddings: np.ndarray, labels: np.ndarray) -> float:
+    def of_set(self, embeddings: "np.ndarray", labels: "np.ndarray") -> float:
         """Return the mean over three runs of k-means."""
         from dmlbench.retrieval.clustering import evaluate_clustering
 
@@ -122,7 +127,7 @@ class AMI(SetMetric):
 
     title = "AMI"
 
-    def of_set(self, embeddings: np.ndarray, labels: np.ndarray) -> float:
+    def of_set(self, embeddings: "np.ndarray", labels: "np.ndarray") -> float:
         """Return the mean over three runs of k-means."""
         from dmlbench.retrieval.clustering import evaluate_clustering
 
@@ -137,7 +142,7 @@ class Tied(Metric):
     higher_is_better = False
     is_diagnostic = True
 
-    def by_query(self, arrays: Arrays) -> np.ndarray:
+    def by_query(self, arrays: "Arrays") -> "np.ndarray":
         """Return whether there is a tie ``[Q]``."""
         return arrays["ties"] > 0
 

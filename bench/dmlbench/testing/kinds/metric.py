@@ -73,6 +73,7 @@ def it_leaves_the_arrays_alone(subject: Subject) -> None:
     """Arrays are shared with other metrics: none is written to."""
     metric = subject.make()
     embeddings, labels = _items(1.0)
+    _value(metric, embeddings, labels)
     before = embeddings.copy(), labels.copy()
     found = evaluate(embeddings, labels, metrics={_KEY: metric}).per_query.arrays()
     if isinstance(metric, SetMetric):
@@ -97,4 +98,6 @@ def _items(spread: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _value(metric: Metric, embeddings: np.ndarray, labels: np.ndarray) -> float:
+    if "correct" in metric.needs:
+        raise NotApplicableError("It reads votes of cross-validation, which no ranking gives.")
     return evaluate(embeddings, labels, metrics={_KEY: metric}).metrics[_KEY]
