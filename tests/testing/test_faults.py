@@ -9,6 +9,7 @@ from testing import (
     faulty_loss_facts,
     faulty_loss_state,
     faulty_losses,
+    faulty_metrics,
     faulty_miners,
     faulty_samplers,
     sound_losses,
@@ -25,6 +26,7 @@ FAULTS = [
     *faulty_backbones.FAULTS,
     *faulty_datasets.FAULTS,
     *faulty_baselines.FAULTS,
+    *faulty_metrics.FAULTS,
     *faulty_executors.FAULTS,
 ]
 SOUND = [
@@ -34,6 +36,7 @@ SOUND = [
     *(("backbone", each) for each in faulty_backbones.SOUND),
     *(("dataset", each) for each in faulty_datasets.SOUND),
     *(("baseline", each) for each in faulty_baselines.SOUND),
+    *(("metric", each) for each in faulty_metrics.SOUND),
     *(("executor", each) for each in faulty_executors.SOUND),
 ]
 

@@ -36,7 +36,9 @@ def it_is_a_finite_number(subject: Subject) -> None:
                 embeddings[:] = 1
             value = _value(metric, embeddings, labels)
             if not np.isfinite(value):
-                raise PluginError(f"Its value is {value}.")
+                raise PluginError(
+                    f"Its value is {value}. Return a finite number whatever the embeddings are."
+                )
             is_share = metric.is_share and not isinstance(metric, SetMetric)
             if is_share and not 0 <= value <= 1:
                 raise PluginError(
