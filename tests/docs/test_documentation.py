@@ -187,7 +187,7 @@ def test_the_readme_shows_the_published_table():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_the_main_job_of_the_readme(tmp_path):
     """In a checkout: install, run everything, and find that losses beat the untrained network."""
     folder = copy_of_the_checkout(tmp_path)

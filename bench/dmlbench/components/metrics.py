@@ -30,15 +30,15 @@ def choose_metrics(names: Iterable[str], catalogue: Catalogue) -> ChosenMetrics:
     """
     metrics: dict[str, Metric] = {}
     facts: dict[str, MetricFacts] = {}
-    for name in names:
+    for name in (name.removeprefix("dmlbench:") for name in names):
         ours = find_metric(name)
         if ours is not None:
             if "correct" in ours.needs:
                 raise ConfigError(f"{name} is of cross-validated datasets, which always have it.")
             metrics[metric_key(name)] = ours
             continue
-        theirs, told = _of_a_package(name, catalogue)
-        metrics[told.name], facts[told.name] = theirs, told.facts
+        key, theirs, told = _of_a_package(name, catalogue)
+        metrics[key], facts[key] = theirs, told
     return ChosenMetrics(metrics, facts)
 
 
@@ -49,21 +49,18 @@ def metric_key(name: str) -> str:
         >>> [metric_key(name) for name in ("mrr", "their-package:ndcg", "./mine.py:MeanRank")]
         ['mean_reciprocal_rank', 'ndcg', 'mean_rank']
     """
+    name = name.removeprefix("dmlbench:")
     if find_metric(name) is not None:
         return key_of(name)
     last = name.rpartition(":")[2].replace("/", "@")
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", last).lower()
 
 
-@dataclass(frozen=True)
-class _Told:
-    name: str
-    facts: MetricFacts
-
-
-def _of_a_package(name: str, catalogue: Catalogue) -> tuple[Metric, _Told]:
+def _of_a_package(name: str, catalogue: Catalogue) -> tuple[str, Metric, MetricFacts]:
+    """Return the key, the metric, and what records say of it."""
     try:
-        composition = compose(catalogue, "metric", name.replace("@", "/", 1))  # theirs@5
+        reference = name if ":" in name else name.replace("@", "/", 1)  # theirs@5
+        composition = compose(catalogue, "metric", reference)
     except ConfigError as error:
         if name.partition("@")[0] in ("recall", "precision"):
             raise ConfigError(f"{name}: say at which rank, as recall@10.") from error
@@ -82,15 +79,13 @@ def _of_a_package(name: str, catalogue: Catalogue) -> tuple[Metric, _Told]:
             f"The metric {key!r} of {composition.distribution} is called as one of dmlbench's. Its "
             "author must choose another name."
         )
-    return metric, _Told(
-        key,
-        MetricFacts(
-            title=metric.title,
-            higher_is_better=metric.higher_is_better,
-            is_share=metric.is_share,
-            needs=sorted(metric.needs),
-            distribution=composition.distribution,
-            version=composition.version,
-            source=composition.source(),
-        ),
+    told = MetricFacts(
+        title=metric.title,
+        higher_is_better=metric.higher_is_better,
+        is_share=metric.is_share,
+        needs=sorted(metric.needs),
+        distribution=composition.distribution,
+        version=composition.version,
+        source=composition.source(),
     )
+    return key, metric, told
