@@ -30,7 +30,7 @@ class InnerProduct(Distance):
 
 @contextmanager
 def forced_engine(
-    name: str, *, edge: int = 2040, listed: int = 32, columns: int = 16384
+    name: str, *, edge: int = 2040, listed: int = 40, columns: int = 16384
 ) -> Iterator[None]:
     """Use one engine whatever the data; `edge`, `listed` and `columns` make its parts tiny."""
     with pytest.MonkeyPatch.context() as patch:

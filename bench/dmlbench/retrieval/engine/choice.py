@@ -1,6 +1,6 @@
 """Which engine ranks.
 
-- A GPU, or float64: `torch_blocks`, everything on the device.
+- A GPU: `torch_blocks`, the products and the choice of candidates on the device.
 - `tiles` for small classes: the work besides the products grows with R times the gallery.
 - `similarity_rows` for large classes: that work hardly depends on R. The rank of every positive,
   for the average precision of the whole ranking, also needs whole rows.
@@ -27,19 +27,19 @@ _BYTES_PER_TILE_ENTRY = 5
 _BYTES_PER_LISTED_NEGATIVE = 64
 
 
-def rank(task: Task, device: "str | torch.device", precision: str) -> Figures:
+def rank(task: Task, device: "str | torch.device") -> Figures:
     """Return the figures of every query of the layout, by the engine that suits task and device."""
-    if str(device) != "cpu" or precision == "float64":
+    if str(device) != "cpu":
         import torch
 
         from dmlbench.retrieval.engine.torch_blocks import rank_on_device
 
-        return rank_on_device(task, torch.device(device), getattr(torch, precision))
+        return rank_on_device(task, torch.device(device))
     edge = min(
         LARGEST_WIDTH,
         int((task.memory / (4 * _BYTES_PER_TILE_ENTRY)) ** 0.5),
-        task.queries.rows_in(task.memory // 8),
-        task.gallery.rows_in(task.memory // 8),
+        task.comparison.queries.rows_in(task.memory // 8),
+        task.comparison.gallery.rows_in(task.memory // 8),
     )
     depth = task.depth
     if (
@@ -54,6 +54,6 @@ def rank(task: Task, device: "str | torch.device", precision: str) -> Figures:
 
 def _deepest_for_tiles(task: Task) -> float:
     """Return the largest mean depth at which tiles are faster."""
-    if not task.symmetric:
+    if not task.comparison.symmetric:
         return _DEEPEST_FOR_TILES
     return _DEEPEST_IF_BOTH_HALVE if halves_products(task) else _DEEPEST_IF_TILES_ALONE_HALVE

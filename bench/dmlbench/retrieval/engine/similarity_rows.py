@@ -34,12 +34,12 @@ def rank_by_rows(task: Task) -> Figures:
 def halves_products(task: Task) -> bool:
     """Return whether each pair of blocks is multiplied once: all queries must fit into memory."""
     kept = negatives_kept(task, slice(None))
-    bytes_per_query = 4 * int(task.layout.class_size.max()) + 8 * kept
+    bytes_per_query = 8 * int(task.layout.class_size.max()) + 40 * kept
     return (
-        task.symmetric
-        and task.gallery.kept
+        task.comparison.symmetric
+        and task.comparison.gallery.kept
         and _EDGE_OVER_KEPT * kept <= _edge(task)
-        and bytes_per_query * len(task.gallery) <= task.memory // 2
+        and bytes_per_query * task.items <= task.memory // 2
     )
 
 
@@ -50,11 +50,11 @@ def _edge(task: Task) -> int:
 
 def _rank_blocks(task: Task, figures: Figures) -> None:
     """Show the gallery to each block of queries."""
-    items, columns = len(task.gallery), min(_COLUMNS, len(task.gallery))
+    items, columns = task.items, min(_COLUMNS, task.items)
     kept = negatives_kept(task, slice(None))
-    bytes_per_row = 4 * columns + 12 * kept + 8 * int(task.layout.class_size.max())
-    most = _MOST_ROWS if task.gallery.kept else _MOST_ROWS_IF_GALLERY_IS_MADE
-    most = min(most, task.queries.rows_in(task.memory // 8))
+    bytes_per_row = 9 * columns + 24 * kept + 16 * int(task.layout.class_size.max())
+    most = _MOST_ROWS if task.comparison.gallery.kept else _MOST_ROWS_IF_GALLERY_IS_MADE
+    most = min(most, task.comparison.queries.rows_in(task.memory // 8))
     rows = int(np.clip(task.memory // (2 * bytes_per_row), 1, most))
     scored = np.flatnonzero(task.layout.relevant > 0)
     own = threading.local()
@@ -63,10 +63,8 @@ def _rank_blocks(task: Task, figures: Figures) -> None:
         if not hasattr(own, "buffer"):
             own.buffer = np.empty((rows, columns), np.float32)
         block = QueryBlock(task, scored[start : start + rows])
-        similarity = block.multiply(0, columns, own.buffer)
-        block.start(similarity if columns == items else None)
-        block.see(0, similarity)
-        for left in range(columns, items, columns):
+        block.start()
+        for left in range(0, items, columns):
             block.see(left, block.multiply(left, min(left + columns, items), own.buffer))
         block.write(figures)
 
@@ -76,7 +74,7 @@ def _rank_blocks(task: Task, figures: Figures) -> None:
 
 def _rank_pairs(task: Task, figures: Figures) -> None:
     """Show all blocks of queries to each other."""
-    items, edge = len(task.gallery), _edge(task)
+    items, edge = task.items, _edge(task)
     bounds = np.linspace(0, items, -(-items // edge) + 1).astype(int).tolist()
     own = threading.local()
 

@@ -1,28 +1,8 @@
-"""The tie rule, and float32 numbers as integers that sort alike.
-
-A negative n ranks above a positive p if s_n >= s_p - tolerance, decided as in exact arithmetic:
-the difference is taken in float64 and rounded up to the next number of the similarities' own type.
-"""
+"""Float32 numbers as integers that sort alike, and those with a query as 64-bit keys."""
 
 import numpy as np
 
 _SIGN = np.uint32(0x80000000)
-
-
-def at_least(similarity: np.ndarray, tolerance: float) -> np.ndarray:
-    """Return the smallest number of the same type that is `similarity` - `tolerance` or more."""
-    exact = similarity.astype(np.float64) - tolerance
-    rounded = exact.astype(similarity.dtype)
-    up = np.nextafter(rounded, similarity.dtype.type(np.inf))
-    return np.where(rounded < exact, up, rounded)
-
-
-def above(similarity: np.ndarray, tolerance: float) -> np.ndarray:
-    """Return the smallest number of the same type that is more than `similarity` + `tolerance`."""
-    exact = similarity.astype(np.float64) + tolerance
-    rounded = exact.astype(similarity.dtype)
-    up = np.nextafter(rounded, similarity.dtype.type(np.inf))
-    return np.where(rounded <= exact, up, rounded)
 
 
 def sortable(similarity: np.ndarray) -> np.ndarray:
