@@ -48,6 +48,6 @@ def forced_engine(
 
             patch.setattr(
                 "dmlbench.retrieval.evaluation.rank",
-                lambda task, *_: rank_on_device(task, torch.device("cpu"), torch.float32),
+                lambda task, _: rank_on_device(task, torch.device("cpu")),
             )
         yield

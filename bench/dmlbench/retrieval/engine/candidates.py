@@ -7,7 +7,7 @@ only those that may or may not be.
 
 import numpy as np
 
-from dmlbench.retrieval.engine.packing import pack, packed_query, packed_similarity
+from dmlbench.retrieval.engine.packing import pack, packed_query, packed_value
 from dmlbench.retrieval.engine.positives import Positives
 from dmlbench.retrieval.engine.query_block import Bounds, settle_listed
 from dmlbench.retrieval.engine.task import Figures, Task
@@ -69,7 +69,7 @@ class Candidates:
         """Return the figures of all queries."""
         figures = Figures.zeros(self._task)
         keys, items = self._shortened()
-        query, value = packed_query(keys), packed_similarity(keys)
+        query, value = packed_query(keys), packed_value(keys)
         order = _stable_order(query)
         query, items, value = query[order], items[order].astype(np.int64), value[order]
         for queries, positives, bounds in self._groups:
@@ -104,19 +104,19 @@ class Candidates:
         for queries, _, bounds in self._groups:
             rows = np.flatnonzero(full[queries])
             chosen = queries[rows]
-            limit = packed_similarity(ordered[end[chosen] - self._depth[chosen]])
+            limit = packed_value(ordered[end[chosen] - self._depth[chosen]])
             bounds.tighten(rows, limit)
             self.lower[queries], self.upper[queries] = bounds.lower, bounds.upper
         changed = np.flatnonzero(full & np.isfinite(self.upper))
         above = np.searchsorted(ordered, pack(changed, self.upper[changed]))
         self._ahead[changed] += end[changed] - above
-        query, value = packed_query(keys), packed_similarity(keys)
+        query, value = packed_query(keys), packed_value(keys)
         kept = (value >= self.lower[query]) & (value < self.upper[query])
         return keys[kept], items[kept]
 
 
 def _stable_order(numbers: np.ndarray) -> np.ndarray:
-    """Return the order of non-negative integers, by their digits of 16 bits, which NumPy sorts fast."""
+    """Return the stable order of integers, by digits of 16 bits, which NumPy sorts fast."""
     order = np.arange(len(numbers))
     largest, shift = int(numbers.max(initial=0)), 0
     while shift == 0 or largest >> shift:

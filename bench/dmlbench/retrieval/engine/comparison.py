@@ -44,6 +44,11 @@ class Comparison:
         """What a float32 product is above the value."""
         return 1.0 if self.frame.rule == "angle" and not self.frame.with_norms else 0.0
 
+    def similarity(self, value: np.ndarray) -> np.ndarray:
+        """Return the similarities of exact values, in the units of the distance."""
+        unscaled: np.ndarray = value / (self.queries.scale * self.gallery.scale)
+        return unscaled + 1 if self.frame.rule == "angle" else unscaled
+
     def fast(self, top: int, bottom: int, left: int, right: int, out: np.ndarray) -> None:
         """Write values plus `shift`, in float32, of queries and gallery items to `out`."""
         self.multiply(self.queries.part(top, bottom), self.gallery.part(left, right), out)
@@ -73,9 +78,13 @@ class Comparison:
             lengths = self.queries.length[queries] * self.gallery.length[items]
             scale = self.queries.scale * self.gallery.scale
             return np.einsum("ij,ij->i", x, y) * scale, rounding.of_products(lengths, width)
-        x = x - y
-        if self.queries.scale != 1:
-            x *= self.queries.scale
+        scale = self.queries.scale
+        if scale < 1:  # differences of huge numbers overflow
+            x *= scale
+            y *= scale
+        x -= y
+        if scale > 1:  # squares of tiny ones underflow
+            x *= scale
         if frame.linear is not None:
             x = x @ frame.linear
         squared = np.einsum("ij,ij->i", x, x)
@@ -89,13 +98,13 @@ class Comparison:
 
         Args:
             queries: which ``[n]``.
-            value: values ``[n, m]``.
-            error: bounds on their errors ``[n, m]``.
+            value: one value each ``[n]``; nearer items tie within less.
+            error: bounds on the errors of these ``[n]``.
         """
         width = self.queries.width
         if self.frame.rule == "product":
             lengths = self.queries.length[queries] * self.gallery.length.max()
-            return np.broadcast_to(2 * rounding.of_products(lengths, width)[:, None], value.shape)
+            return 2 * rounding.of_products(lengths, width)
         unit = self.frame.rule == "angle"
         squared = 2 * (np.maximum(-value, 0) + error)
         off = rounding.of_differences(squared, width, self.frame.condition, unit)
@@ -140,9 +149,7 @@ def compare(
         if gallery.scale != scale:
             gallery = Side(inputs.gallery, orders[1], maps.gallery, frame, share, scale)
     else:
-        gallery = (
-            queries if one else Side(inputs.gallery, orders[1], maps.gallery, frame, share)
-        )
+        gallery = queries if one else Side(inputs.gallery, orders[1], maps.gallery, frame, share)
     return Comparison(
         frame=frame,
         queries=queries,

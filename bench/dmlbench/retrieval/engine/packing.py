@@ -5,9 +5,9 @@ import numpy as np
 _SIGN = np.uint32(0x80000000)
 
 
-def sortable(similarity: np.ndarray) -> np.ndarray:
+def sortable(value: np.ndarray) -> np.ndarray:
     """Return float32 numbers as uint32 that compare as the numbers do (-0 and 0 are equal)."""
-    bits = (similarity + np.float32(0)).view(np.uint32)
+    bits = (value + np.float32(0)).view(np.uint32)
     return np.where(bits & _SIGN, ~bits, bits | _SIGN)
 
 
@@ -17,10 +17,10 @@ def unsortable(integers: np.ndarray) -> np.ndarray:
     return bits.astype(np.uint32).view(np.float32)
 
 
-def pack(query: np.ndarray, similarity: np.ndarray) -> np.ndarray:
-    """Return uint64 keys that sort by query (below 2^32), then by similarity (float32)."""
+def pack(query: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Return uint64 keys that sort by query (below 2^32), then by value (float32)."""
     high: np.ndarray = query.astype(np.uint64) << np.uint64(32)
-    keys: np.ndarray = high | sortable(similarity)
+    keys: np.ndarray = high | sortable(value)
     return keys
 
 
@@ -29,6 +29,6 @@ def packed_query(keys: np.ndarray) -> np.ndarray:
     return (keys >> np.uint64(32)).astype(np.int64)
 
 
-def packed_similarity(keys: np.ndarray) -> np.ndarray:
-    """Return the similarities of keys (float32)."""
+def packed_value(keys: np.ndarray) -> np.ndarray:
+    """Return the values of keys (float32)."""
     return unsortable((keys & np.uint64(0xFFFFFFFF)).astype(np.uint32))

@@ -1,4 +1,4 @@
-"""The positives of queries: their values, and the bounds below and above which negatives matter."""
+"""The positives of queries: their values, and how near to them a negative is hard to tell."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -6,15 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 from dmlbench.retrieval.engine import rounding
-from dmlbench.retrieval.engine.comparison import Comparison
-from dmlbench.retrieval.engine.layout import ClassLayout
 from dmlbench.retrieval.engine.task import Task
+
 
 class Positives(NamedTuple):
     """Positives of some queries, the nearest last."""
 
     value: np.ndarray
-    """Values ``[b, P]``, tagged by place in the class, padded with `PADDING`."""
+    """Values plus `shift` ``[b, P]``, tagged by place in the class, padded with `PADDING`."""
     bits: int
     """Of the tags."""
 
@@ -45,14 +44,14 @@ def positives_of(task: Task, queries: np.ndarray) -> Positives:
         start = int(layout.class_start[number[top]])
         end = int(layout.class_end[number[top]])
         of_class = (
-            comparison.gallery.precise_part(start, end) if y is None else y[start - left : end - left]
+            comparison.gallery.precise_part(start, end)
+            if y is None
+            else y[start - left : end - left]
         )
         products = x[top:bottom] @ of_class.T
         if comparison.frame.with_norms:
             products -= comparison.gallery.half[start:end]
             products -= half[top:bottom, None]
-        else:
-            products -= comparison.shift
         value[top:bottom, : end - start] = products
     own = layout.own_position[queries]
     here = np.flatnonzero(own >= 0)
@@ -63,29 +62,28 @@ def positives_of(task: Task, queries: np.ndarray) -> Positives:
     return Positives(value, bits)
 
 
-class Band(NamedTuple):
-    """Where fast values of negatives leave open whether they rank above a positive."""
+def reach(task: Task, queries: np.ndarray, positives: Positives) -> np.ndarray:
+    """Return how far from a positive a fast value leaves open which of the two is nearer ``[b]``.
 
-    lower: np.ndarray
-    """A negative below this ranks behind."""
-    upper: np.ndarray
-    """A negative at or above this ranks ahead, by more than a tie."""
-
-
-def bands(task: Task, queries: np.ndarray, value: np.ndarray, bits: int) -> Band:
-    """Return the band of each positive.
-
-    Args:
-        task: what to measure.
-        queries: which queries ``[b]``.
-        value: tagged values of their positives ``[b, m]``.
-        bits: of the tags.
+    A negative further below than this ranks behind, one further above ranks ahead, by more than a
+    tie.
     """
     comparison, layout = task.comparison, task.layout
-    slack = comparison.queries.precise_slack[queries]
-    slack = slack + task.class_precise_slack[layout.query_class[queries]]
-    error = slack[:, None] + np.abs(value) * rounding.tag_error(bits)
-    open_ = error + comparison.tie(queries, value, error) + comparison.tolerance
-    open_ += (comparison.queries.slack[queries] + task.gallery_slack)[:, None]
-    fast = value + comparison.shift
-    return Band(rounding.wider(fast - open_, -1), rounding.wider(fast + open_, 1))
+    best, worst = ends(task, queries, positives)
+    largest = np.maximum(np.abs(best), np.abs(worst))
+    error = largest * rounding.tag_error(positives.bits)
+    error += comparison.queries.precise_slack[queries]
+    error += task.class_precise_slack[layout.query_class[queries]]
+    ties = comparison.tie(queries, worst - comparison.shift, error)
+    slack = comparison.queries.slack[queries] + task.gallery_slack
+    near: np.ndarray = error + ties + comparison.tolerance + slack + largest * rounding.STEP
+    return near
+
+
+def ends(task: Task, queries: np.ndarray, positives: Positives) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of each query's best and worst positive ``[b]``; 0 if it is lone."""
+    relevant = task.layout.relevant[queries]
+    width = positives.value.shape[1]
+    last = positives.value[np.arange(len(queries)), np.minimum(width - relevant, width - 1)]
+    lone = relevant == 0
+    return np.where(lone, 0, positives.value[:, -1]), np.where(lone, 0, last)

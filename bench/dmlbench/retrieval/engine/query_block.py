@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from dmlbench.retrieval.engine.layout import ClassLayout
-from dmlbench.retrieval.engine.positives import Positives, bands, positives_of
+from dmlbench.retrieval.engine.positives import Positives, ends, positives_of, reach
 from dmlbench.retrieval.engine.rounding import single_at_least, tag
 from dmlbench.retrieval.engine.settle import ITEM_BITS, Negatives, settle
 from dmlbench.retrieval.engine.task import Figures, Task
@@ -110,19 +110,15 @@ class Bounds:
     """
 
     def __init__(self, task: Task, queries: np.ndarray, positives: Positives) -> None:
-        relevant = task.layout.relevant[queries]
-        width = positives.value.shape[1]
-        rows = np.arange(len(queries))
-        ends = np.stack([np.full(len(rows), width - 1), np.minimum(width - relevant, width - 1)], 1)
-        of_ends = np.take_along_axis(positives.value, ends, axis=1)
-        band = bands(task, queries, of_ends, positives.bits)
-        lone = relevant == 0
-        self._best_lower = np.where(lone, np.inf, band.lower[:, 0])
-        self._best_upper = np.where(lone, np.inf, band.upper[:, 0])
-        self._worst_lower = np.where(lone, np.inf, band.lower[:, 1])
-        self._width = (band.upper - band.lower).max(axis=1)
+        lone = task.layout.relevant[queries] == 0
+        best, worst = ends(task, queries, positives)
+        near = reach(task, queries, positives)
+        self._best_lower = np.where(lone, np.inf, best - near)
+        self._best_upper = np.where(lone, np.inf, best + near)
+        self._worst_lower = np.where(lone, np.inf, worst - near)
+        self._width = 2 * near
         self.lower = single_at_least(self._worst_lower)
-        self.upper = np.full(len(rows), np.inf, np.float32)
+        self.upper = np.full(len(queries), np.inf, np.float32)
 
     def tighten(self, rows: slice | np.ndarray, limit: np.ndarray) -> None:
         """Set the bounds of some queries, which have `depth` negatives at or above `limit`."""

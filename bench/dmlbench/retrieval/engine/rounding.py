@@ -12,7 +12,8 @@ UNIT_SINGLE = 2.0**-24
 MULTIPLE = 16
 _FURTHER_STEPS = 8  # of a product: reading its factors, half norms, and subtracting them
 _BITS_OF_A_DOUBLE = 52
-_WIDER = 2.0**-22  # of a threshold, for the tags of float32 numbers and its own rounding
+STEP = 2.0**-22
+"""Of a float32 number: more than a tag and its own rounding can hide."""
 
 
 def product_error(width: int, unit: float) -> float:
@@ -46,11 +47,6 @@ def of_differences(squared: np.ndarray, width: int, condition: float, unit: bool
 def of_products(lengths: np.ndarray, width: int) -> np.ndarray:
     """Return `MULTIPLE` times the rounding of inner products of rows of these lengths' product."""
     return MULTIPLE * UNIT_DOUBLE * (width + 2) * lengths
-
-
-def wider(threshold: np.ndarray, direction: int) -> np.ndarray:
-    """Return thresholds moved up (1) or down (-1) by more than float32 and tags can hide."""
-    return threshold + direction * _WIDER * np.abs(threshold)
 
 
 def single_at_least(threshold: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dmlbench.retrieval.engine.positives import Band, Positives, bands
+from dmlbench.retrieval.engine.positives import Positives, reach
 from dmlbench.retrieval.engine.rounding import number_in
 from dmlbench.retrieval.engine.task import Figures, Task
 
@@ -54,17 +54,18 @@ def settle(
     relevant = task.layout.relevant[queries]
     scored = relevant > 0
     depth = task.items if task.whole_ranking else task.depth[queries]
-    band = bands(task, queries, positives.value, positives.bits)
-    asked = _asked(band.upper, negatives.value, np.minimum(depth, task.items), relevant)
+    near = reach(task, queries, positives)
+    upper = positives.value + near[:, None]
+    asked = _asked(upper, negatives.value, np.minimum(depth, task.items), relevant)
     asked = np.where(counted, np.minimum(asked, 1), asked)
     row = np.repeat(np.arange(len(queries)), asked)
     place = np.arange(len(row)) - np.repeat(np.cumsum(asked) - asked, asked) + 1
     column = positives.value.shape[1] - place
-    first = _below(negatives.value, row, band.lower[row, column])
+    upper = upper[row, column]
+    first = _below(negatives.value, row, upper - 2 * near[row])
     total = negatives.value.shape[1]
     before = total - first
     tied = np.zeros(len(queries), np.int64)
-    upper = band.upper[row, column]
     within = np.flatnonzero(first < total)
     nearest = negatives.value[row[within], first[within]]
     unsettled = within[nearest < upper[within]]
@@ -105,7 +106,8 @@ def _asked(
     value = np.take_along_axis(negative, np.clip(rival, 0, kept - 1), axis=1) if kept else -np.inf
     value = np.where((rival >= 0) & (rival < kept), value, np.where(rival < 0, -np.inf, np.inf))
     may = (value < upper[:, ::-1]) & (place <= relevant[:, None])
-    return np.maximum(may.sum(axis=1), relevant > 0)
+    asked: np.ndarray = np.maximum(may.sum(axis=1), relevant > 0)
+    return asked
 
 
 def _below(sorted_rows: np.ndarray, row: np.ndarray, value: np.ndarray) -> np.ndarray:

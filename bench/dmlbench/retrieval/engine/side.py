@@ -1,4 +1,4 @@
-"""The queries, or the gallery, in class order, in float32 for speed and in float64 for certainty."""
+"""The queries, or the gallery, in class order: in float32 for speed, in float64 for certainty."""
 
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from dmlbench.errors import DataError
 from dmlbench.retrieval.distances import Map, Maps, Rule
 from dmlbench.retrieval.engine.rounding import UNIT_DOUBLE, UNIT_SINGLE, product_error
 
-_BYTES_MAPPED_AT_ONCE = 4 * 2**20
+_BYTES_MAPPED_AT_ONCE = 2**20
 _ROWS_TO_CENTRE_ON = 1024
 _CENTRED_IF_NEARER = 0.25
 """Unit vectors are centred if their centre's squared length exceeds this."""
@@ -36,11 +36,12 @@ class Frame:
 
 
 def frame_of(maps: Maps, gallery: np.ndarray) -> Frame:
-    """Return the frame for a gallery ``[G, D]``: its centre is the median, which no outlier moves."""
+    """Return the frame for a gallery ``[G, D]``, centred on the median: no outlier moves it."""
     condition, centre = 1.0, None
     if maps.rule != "product":
         step = -(-len(gallery) // _ROWS_TO_CENTRE_ON)
-        centre = np.median(maps.gallery(gallery[::step]), axis=0)
+        sample = np.sort(maps.gallery(gallery[::step]), axis=0)
+        centre = sample[len(sample) // 2]
         if maps.rule == "angle" and float(centre @ centre) <= _CENTRED_IF_NEARER:
             centre = None
     if maps.linear is not None:
@@ -80,7 +81,7 @@ class Side:
         scale: float | None = None,
     ) -> None:
         self._vectors, self._order, self._mapping, self._frame = vectors, order, mapping, frame
-        self._kept: np.ndarray | None = None
+        self._kept: np.ndarray | None = None  # framed, in float32
         self._mapped: np.ndarray | None = None
         self.scale = 1.0
         self.width = self._framed(slice(0, 1)).shape[1]
@@ -92,8 +93,9 @@ class Side:
         self.length, self.half = np.zeros(total), np.zeros(total)
         if total * self.width * 4 <= keep_below:
             self._kept = np.empty((total, self.width), np.float32)
-        if total * (self.width * 4 + vectors.shape[1] * 8) <= keep_below:
-            self._mapped = np.empty((total, vectors.shape[1]))
+        mapped_width = mapping(vectors[order[:1]]).shape[1]
+        if total * (self.width * 4 + mapped_width * 8) <= keep_below:
+            self._mapped = np.empty((total, mapped_width))
         for rows in self._steps(0, total):
             mapped = mapping(vectors[order[rows]])
             if self._mapped is not None:

@@ -35,7 +35,7 @@ class Task:
 
     @cached_property
     def class_precise_slack(self) -> np.ndarray:
-        """Return the largest share of each class's items in the error of a precise value ``[C]``."""
+        """Return the largest share of a class's items in the error of a precise value ``[C]``."""
         slack = self.comparison.gallery.precise_slack
         largest: np.ndarray = np.maximum.reduceat(slack, self.layout.class_start)
         return largest
