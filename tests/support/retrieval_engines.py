@@ -42,7 +42,7 @@ def forced_engine(
         patch.setattr(similarity_rows, "_LARGEST_EDGE", edge)
         patch.setattr(query_block, "_COLUMNS_PER_PRODUCT", min(columns, 7))
         patch.setattr(similarity_rows, "_MOST_ROWS", columns)
-        patch.setattr("dmlbench.retrieval.engine.candidates._BYTES_PER_LISTED_NEGATIVE", listed)
+        patch.setattr("dmlbench.retrieval.engine.candidates.BYTES_PER_LISTED_NEGATIVE", listed)
         if name == "torch":
             from dmlbench.retrieval.engine.torch_blocks import rank_on_device
 

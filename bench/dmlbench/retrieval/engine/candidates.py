@@ -10,9 +10,13 @@ import numpy as np
 from dmlbench.retrieval.engine.packing import pack, packed_query, packed_value
 from dmlbench.retrieval.engine.positives import Positives
 from dmlbench.retrieval.engine.query_block import Bounds, settle_listed
-from dmlbench.retrieval.engine.task import Figures, Task
+from dmlbench.retrieval.engine.task import (
+    BYTES_PER_LISTED_NEGATIVE,
+    CandidatesOverflowError,
+    Figures,
+    Task,
+)
 
-_BYTES_PER_LISTED_NEGATIVE = 40  # its key, twice while sorting, its item, and as much to build them
 _BITS_OF_A_RADIX = 16
 
 
@@ -33,7 +37,7 @@ class Candidates:
         self._ahead = np.zeros(total, np.int64)
         self._listed: list[tuple[np.ndarray, np.ndarray]] = []
         self._listed_total = 0
-        self._most_listed = task.memory // _BYTES_PER_LISTED_NEGATIVE
+        self._most_listed = task.memory // BYTES_PER_LISTED_NEGATIVE
         self.lower, self.upper = np.full((2, total), np.inf, np.float32)
 
     def start(self, queries: np.ndarray, positives: Positives, nearest: np.ndarray) -> None:
@@ -86,10 +90,16 @@ class Candidates:
         return figures
 
     def shorten(self) -> None:
-        """Drop what can't matter any more."""
+        """Drop what can't matter any more.
+
+        Raises:
+            CandidatesOverflowError: that is not enough.
+        """
         keys, items = self._shortened()
         self._listed = [(keys, items)]
         self._listed_total = len(keys)
+        if self._listed_total > self._most_listed // 2:
+            raise CandidatesOverflowError
 
     def _shortened(self) -> tuple[np.ndarray, np.ndarray]:
         """Tighten the bounds, and return the listed keys and items that still lie within them."""

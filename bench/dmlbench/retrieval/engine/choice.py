@@ -12,9 +12,10 @@ into memory. So the mean R above which rows are faster differs (measured at 6,00
 
 from typing import TYPE_CHECKING
 
+from dmlbench.retrieval.engine.settle import rank_all_alike
 from dmlbench.retrieval.engine.similarity_rows import halves_products, rank_by_rows
 from dmlbench.retrieval.engine.sweep import LARGEST_WIDTH
-from dmlbench.retrieval.engine.task import Figures, Task
+from dmlbench.retrieval.engine.task import CandidatesOverflowError, Figures, Task
 from dmlbench.retrieval.engine.tiles import rank_by_tiles
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ _BYTES_PER_LISTED_NEGATIVE = 64
 
 def rank(task: Task, device: "str | torch.device") -> Figures:
     """Return the figures of every query of the layout, by the engine that suits task and device."""
+    if task.comparison.all_alike:
+        return rank_all_alike(task)
     if str(device) != "cpu":
         import torch
 
@@ -49,7 +52,10 @@ def rank(task: Task, device: "str | torch.device") -> Figures:
         or depth.sum() * _BYTES_PER_LISTED_NEGATIVE > task.memory
     ):
         return rank_by_rows(task)
-    return rank_by_tiles(task, edge)
+    try:
+        return rank_by_tiles(task, edge)
+    except CandidatesOverflowError:
+        return rank_by_rows(task)
 
 
 def _deepest_for_tiles(task: Task) -> float:

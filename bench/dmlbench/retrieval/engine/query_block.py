@@ -10,7 +10,7 @@ from dmlbench.retrieval.engine.layout import ClassLayout
 from dmlbench.retrieval.engine.positives import Positives, ends, positives_of, reach
 from dmlbench.retrieval.engine.rounding import single_at_least, tag
 from dmlbench.retrieval.engine.settle import ITEM_BITS, Negatives, settle
-from dmlbench.retrieval.engine.task import Figures, Task
+from dmlbench.retrieval.engine.task import CandidatesOverflowError, Figures, Task
 
 _COLUMNS_PER_PRODUCT = 2048
 _ENTRIES_RANKED_AT_ONCE = 2**18
@@ -22,16 +22,18 @@ class QueryBlock:
 
     Start it, then show it every part of the gallery once, in any order and from any thread.
 
-    Attributes:
-        bounds: what it lists and what it counts.
-
     Args:
         task: what to measure.
         queries: which of its queries, ascending.
+        most_listed: negatives that it may list.
+
+    Attributes:
+        bounds: what it lists and what it counts.
     """
 
-    def __init__(self, task: Task, queries: np.ndarray) -> None:
+    def __init__(self, task: Task, queries: np.ndarray, most_listed: int) -> None:
         self._task, self._queries = task, queries
+        self._most_listed, self._listed_total = most_listed, 0
         side = task.comparison.queries
         self._vectors = side.part(queries[0], queries[-1] + 1)
         if len(self._vectors) > len(queries):
@@ -62,7 +64,11 @@ class QueryBlock:
         return value
 
     def see(self, left: int, value: np.ndarray) -> None:
-        """Take in the values ``[b, m]`` of gallery items from `left` on; overwrites some."""
+        """Take in the values ``[b, m]`` of gallery items from `left` on; overwrites some.
+
+        Raises:
+            CandidatesOverflowError: there are, and this block is more than one query.
+        """
         for rows, start, end in self._classes:
             value[rows, max(start - left, 0) : max(end - left, 0)] = -np.inf
         if not self._task.whole_ranking:
@@ -79,6 +85,10 @@ class QueryBlock:
             beyond = value[counting] >= upper[counting]
             ahead[counting] = beyond.sum(axis=1)
             found[counting] &= ~beyond
+        total = int(np.count_nonzero(found))
+        if total + self._listed_total > self._most_listed and len(found) > 1:
+            raise CandidatesOverflowError
+        self._listed_total += total
         place = np.flatnonzero(found)
         row, item = np.divmod(place.astype(np.int32), np.int32(value.shape[1]))
         item += np.int32(left)

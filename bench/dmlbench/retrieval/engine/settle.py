@@ -94,6 +94,23 @@ def settle(
     _write(task, queries, row, place, np.where(counted[row], task.items + 1, rank), figures)
 
 
+def rank_all_alike(task: Task) -> Figures:
+    """Return the figures where everything ties: every negative ranks ahead of every positive."""
+    figures, layout = Figures.zeros(task), task.layout
+    scored = np.flatnonzero(layout.relevant > 0)
+    step = max(1, _MOST_COMPARED // int(layout.relevant.max()))
+    for first in range(0, len(scored), step):
+        queries = scored[first : first + step]
+        relevant = layout.relevant[queries]
+        negatives = task.items - (layout.own_position[queries] >= 0) - relevant
+        row = np.repeat(np.arange(len(queries)), relevant)
+        place = np.arange(len(row)) - np.repeat(np.cumsum(relevant) - relevant, relevant) + 1
+        _write(task, queries, row, place, place + negatives[row], figures)
+        figures.best_rank[queries] = negatives + 1
+        figures.ties[queries] = negatives
+    return figures
+
+
 def _asked(
     upper: np.ndarray, negative: np.ndarray, depth: np.ndarray | int, relevant: np.ndarray
 ) -> np.ndarray:

@@ -1,8 +1,10 @@
 """The queries, or the gallery, in class order: in float32 for speed, in float64 for certainty."""
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -145,6 +147,17 @@ class Side:
         for rows in self._steps(start, end):
             made[rows.start - start : rows.stop - start] = self._framed(rows)
         return made
+
+    @cached_property
+    def group(self) -> np.ndarray:
+        """Return a number for each row, the same for rows of the same bits ``[M]``."""
+        numbers: dict[bytes, int] = {}
+        group = np.empty(len(self), np.int64)
+        for rows in self._steps(0, len(self)):
+            for place, row in enumerate(self._vectors[self._order[rows]], start=rows.start):
+                digest = hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+                group[place] = numbers.setdefault(digest, len(numbers))
+        return group
 
     def mapped(self, positions: np.ndarray) -> np.ndarray:
         """Return some rows as the distance maps them, neither centred nor scaled ``[n, D]``."""

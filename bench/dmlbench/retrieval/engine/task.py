@@ -8,6 +8,13 @@ import numpy as np
 from dmlbench.retrieval.engine.comparison import Comparison
 from dmlbench.retrieval.engine.layout import ClassLayout
 
+BYTES_PER_LISTED_NEGATIVE = 40
+"""Its query, its item and its value, and as much again to sort it and to see what it is."""
+
+
+class CandidatesOverflowError(Exception):
+    """So many negatives may or may not precede a positive that their list does not fit."""
+
 
 @dataclass(frozen=True)
 class Task:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dmlbench.retrieval.engine.positives import positives_of
 from dmlbench.retrieval.engine.query_block import Bounds, negatives_kept, settle_listed
-from dmlbench.retrieval.engine.task import Figures, Task
+from dmlbench.retrieval.engine.task import BYTES_PER_LISTED_NEGATIVE, Figures, Task
 
 _MOST_ROWS = 1024
 _COLUMNS = 65536
@@ -41,8 +41,9 @@ def rank_on_device(task: Task, device: torch.device) -> Figures:
             for start in range(0, task.items, _COLUMNS)
         )
         gallery, norms = torch.cat(list(parts)), put(comparison.gallery.half_single)
-        for first in range(0, len(scored), rows):
-            block = scored[first : first + rows]
+        blocks = [scored[first : first + rows] for first in range(0, len(scored), rows)]
+        while blocks:
+            block = blocks.pop()
             positives = positives_of(task, block)
             bounds = Bounds(task, block, positives)
             vectors = comparison.queries.part(block[0], block[-1] + 1)[block - block[0]]
@@ -56,6 +57,9 @@ def rank_on_device(task: Task, device: torch.device) -> Figures:
                 bounds.tighten(slice(None), value.topk(kept, dim=1).values[:, -1].cpu().numpy())
             beyond = value >= put(bounds.upper)[:, None]
             found = (value >= put(bounds.lower)[:, None]) & ~beyond
+            if len(block) > 1 and int(found.sum()) > task.memory // BYTES_PER_LISTED_NEGATIVE:
+                blocks += np.array_split(block, 2)
+                continue
             row, item = found.nonzero(as_tuple=True)
             settle_listed(
                 task,
