@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dmlbench.contracts.components import Loss as Loss
     from dmlbench.contracts.components import Miner as Miner
     from dmlbench.contracts.components import Sampler as Sampler
+    from dmlbench.contracts.draws import draw_below as draw_below
     from dmlbench.contracts.executor import Event as Event
     from dmlbench.contracts.executor import Executor as Executor
     from dmlbench.contracts.executor import WorkerSettings as WorkerSettings
@@ -76,6 +77,7 @@ _PUBLIC = {
         "Miner",
         "Sampler",
     ),
+    "contracts.draws": ("draw_below",),
     "contracts.executor": ("Event", "Executor", "WorkerSettings"),
     "contracts.hooks": ("hookimpl",),
     "contracts.pairs": (

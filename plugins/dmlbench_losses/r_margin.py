@@ -27,15 +27,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmlbench import Loss, PairMask, Pairs, Selection, Uniform
+from dmlbench import Loss, PairMask, Pairs, Selection, Uniform, draw_below
 from dmlbench_losses.dense import as_numbers, is_above, is_below, weighted_distance
 
 
 class RMargin(Loss):
     """Margin loss with rho regularisation: a share of the negatives is of the anchor's own class.
 
-    The draw comes from torch's global generator of the embeddings' device. In evaluation mode
-    nothing is switched: it is margin loss then.
+    The draw comes from torch's global generator of the CPU, the same on every device. In evaluation
+    mode nothing is switched: it is margin loss then.
 
     Args:
         margin: by how much nearer or farther, in Euclidean distance of unit vectors.
@@ -103,7 +103,7 @@ class RMargin(Loss):
 
     def _draw(self, like: Tensor) -> Tensor:
         probability = self.switched if self.training else 0.0
-        return torch.rand(like.shape, device=like.device) < probability
+        return torch.rand(like.shape, device="cpu").to(like.device) < probability
 
 
 def _one_of_each(anchor: Tensor, classmates: Tensor, number: Tensor) -> Tensor:
@@ -115,7 +115,4 @@ def _one_of_each(anchor: Tensor, classmates: Tensor, number: Tensor) -> Tensor:
         number: how many of them each anchor has ``[B]``.
     """
     first = number.cumsum(0) - number
-    # An integer draw can't round up to the count, and its modulo bias is below 1e-11.
-    draw = torch.randint(2**62, anchor.shape, device=anchor.device)
-    place = first[anchor] + draw % number[anchor].clamp_min(1)
-    return F.pad(classmates, (0, 1))[place]
+    return F.pad(classmates, (0, 1))[first[anchor] + draw_below(number[anchor])]
