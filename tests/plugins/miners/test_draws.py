@@ -1,4 +1,4 @@
-"""Draws by weight: as probable as the weights say, and steady where these move by their rounding."""
+"""Draws by weight: as probable as the weights say, and steady where these move by rounding."""
 
 import pytest
 import torch
