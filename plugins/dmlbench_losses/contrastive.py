@@ -24,7 +24,13 @@ import torch
 from torch import Tensor
 
 from dmlbench import Loss, Pairs, Selection, Uniform, as_pair_mask
-from dmlbench_losses.dense import as_numbers, is_above, is_below, weighted_distance
+from dmlbench_losses.dense import (
+    as_numbers,
+    duplicates,
+    is_above,
+    is_below,
+    weighted_distance,
+)
 
 
 class Contrastive(Loss):
@@ -65,6 +71,8 @@ class Contrastive(Loss):
             positive = as_numbers(chosen.positive, distance)
             negative = as_numbers(chosen.negative, distance)
             positive.mul_(is_above(distance, self.pos_margin))
+            if self.pos_margin == 0:  # `Pairs` has no distance below 1e-6
+                positive.masked_fill_(duplicates(pairs, chosen.positive), 0)
             negative.mul_(is_below(distance, self.neg_margin))
             positives, negatives = positive.sum(), negative.sum()
             weight = positive.div_(positives.clamp_min(1))

@@ -22,6 +22,18 @@ def is_below(values: Tensor, bound: Tensor | float) -> Tensor:
     return torch.lt(values, bound, out=torch.empty_like(values))
 
 
+def duplicates(pairs: Pairs, among: Tensor) -> Tensor:
+    """Return which pairs of the mask `among` ``[B, M]`` are of two equal embeddings.
+
+    A distance that comes from a product can't tell: rounding puts it on either side of 0.
+    """
+    found = among & (pairs.anchors[:, :1] == pairs.references[:, 0])
+    rows, columns = found.nonzero(as_tuple=True)
+    parts = zip(rows.split(len(pairs)), columns.split(len(pairs)), strict=True)
+    equal = [(pairs.anchors[row] == pairs.references[column]).all(1) for row, column in parts]
+    return found.index_put_((rows, columns), torch.cat(equal))
+
+
 def weighted_distance(pairs: Pairs, weight: Tensor) -> Tensor:
     """Return the sum of all distances times their weights ``[B, M]``, a scalar.
 
