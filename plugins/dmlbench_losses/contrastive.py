@@ -26,10 +26,10 @@ from torch import Tensor
 from dmlbench import Loss, Pairs, Selection, Uniform, as_pair_mask
 from dmlbench_losses.dense import (
     as_numbers,
-    duplicates,
     is_above,
     is_below,
     weighted_distance,
+    without_duplicates,
 )
 
 
@@ -68,11 +68,12 @@ class Contrastive(Loss):
         chosen = as_pair_mask(selection, pairs)
         with torch.no_grad():  # The loss is linear in the distances, once its terms are known.
             distance = pairs.distance
-            positive = as_numbers(chosen.positive, distance)
+            pulled = chosen.positive
+            if self.pos_margin == 0:
+                pulled = without_duplicates(pulled, pairs)
+            positive = as_numbers(pulled, distance)
             negative = as_numbers(chosen.negative, distance)
             positive.mul_(is_above(distance, self.pos_margin))
-            if self.pos_margin == 0:  # `Pairs` has no distance below 1e-6
-                positive.masked_fill_(duplicates(pairs, chosen.positive), 0)
             negative.mul_(is_below(distance, self.neg_margin))
             positives, negatives = positive.sum(), negative.sum()
             weight = positive.div_(positives.clamp_min(1))

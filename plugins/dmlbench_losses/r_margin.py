@@ -14,7 +14,8 @@ Strategies and Generalization Performance in Deep Metric Learning, ICML 2020, ar
 item of its class, so that its first term is 0 and no positive is pulled; there is one triplet an
 anchor. :math:`q` is 0.2 by default and in their runs 0.4 (CUB-200-2011), 0.35 (Cars196) or 0.15
 (SOP), :math:`\beta` starts at 0.6, one for each class, with 50 times the network's learning rate;
-:math:`m` 0.2; negatives are drawn by distance, 2 items a class.
+:math:`m` 0.2; negatives are drawn by distance, 2 items a class. Its divisor is that of their margin
+loss, the triplets with a term above 0.
 
 Our choice: the authors', but one learned :math:`\beta` for all classes as in our margin loss, no
 weight decay on it, :math:`q` 0.2, and one draw for each triplet. A pair mask stands for all
@@ -49,7 +50,10 @@ class RMargin(Loss):
         "Roth, Milbich, Sinha, Gupta, Ommer, Cohen. Revisiting Training Strategies and "
         "Generalization Performance in Deep Metric Learning. ICML 2020. arXiv 2002.08473"
     )
-    differences = "One learned boundary for all classes, where the authors learn one for each."
+    differences = (
+        "One learned boundary for all classes, where the authors learn one for each. They divide "
+        "by the triplets with a term above 0 instead of by these terms: up to twice ours."
+    )
     reducer = "mean over non-zero"
     own_lr_multiple = 50.0
     own_weight_decay = 0.0

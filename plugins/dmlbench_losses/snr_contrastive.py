@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from dmlbench import Loss, Pairs, Selection, Uniform, active_mean, as_pair_mask, masked_mean
-from dmlbench_losses.dense import duplicates
+from dmlbench_losses.dense import without_duplicates
 
 # Of a unit vector times its dimension; keeps the ratio finite for a constant vector, of variance 0.
 _SMALLEST_VARIANCE = 1e-6
@@ -74,7 +74,7 @@ class SNRContrastive(Loss):
         ratio = _noise_to_signal(pairs)
         pulled = chosen.positive
         if self.pos_margin == 0:
-            pulled = pulled ^ duplicates(pairs, pulled)
+            pulled = without_duplicates(pulled, pairs)
         positive = active_mean(ratio - self.pos_margin, pulled)
         negative = active_mean(self.neg_margin - ratio, chosen.negative)
         used = (chosen.positive | chosen.negative).any(1)
