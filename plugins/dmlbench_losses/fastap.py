@@ -13,11 +13,11 @@ Paper: F. Cakir, K. He, X. Xia, B. Kulis, S. Sclaroff, Deep Metric Learning to R
 arXiv id). The authors' code has 10 bins and batches of 256, and needs the paper's sampler of
 batches, from two super-classes at a time, for the published results.
 
-In the wild: the same in pytorch-metric-learning. The authors' code has the same value, but writes
-its backward pass by hand: that is the gradient of the sum over the anchors by half of each squared
-distance, so B / 2 times the gradient of the value for B anchors with a positive, whatever the loss
-is multiplied by. Adam hardly notices, a sum of losses does. Tuned for retrieval it came out at 16
-to 27 bins (Musgrave et al., ECCV 2020, arXiv 2003.08505).
+In the wild: the same in pytorch-metric-learning. The authors' code has the same value, but a
+backward pass written by hand: it returns B / 2 times the gradient of the value, for B anchors with
+a positive, whatever the loss is multiplied by. Adam does not see the factor, other optimisers and
+weighted sums do. Tuned for retrieval it came out at 16 to 27 bins (Musgrave et al., ECCV 2020,
+arXiv 2003.08505).
 
 Our choice: 10 bins, the gradient of the value.
 
