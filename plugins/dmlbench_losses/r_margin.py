@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmlbench import Loss, PairMask, Pairs, Selection, Uniform, draw_below
+from dmlbench import Loss, PairMask, Pairs, Selection, Uniform, draw_below, random_shares
 from dmlbench_losses.dense import as_numbers, is_above, is_below, weighted_distance
 
 
@@ -94,12 +94,14 @@ class RMargin(Loss):
             positives = pull.sum(1, keepdim=True)
             pull.mul_(kept.sum(1, keepdim=True))
             push = kept.mul_(positives)
-            anchor = switched.flatten().nonzero().squeeze(1) // switched.shape[1]
-            pushed = _one_of_each(anchor, classmates, number)
+            anchor, _ = switched.nonzero(as_tuple=True)
+            drawn = draw_below(number[:, None].expand_as(switched))[switched]
+            pushed = _classmate(anchor, drawn, classmates, number)
             return pull, push.index_put_((anchor, pushed), positives[anchor, 0], accumulate=True)
         anchor = selection.anchor
         switched = self._draw(anchor) & (number > 0)[anchor]
-        pushed = torch.where(switched, _one_of_each(anchor, classmates, number), selection.negative)
+        classmate = _classmate(anchor, draw_below(number[anchor]), classmates, number)
+        pushed = torch.where(switched, classmate, selection.negative)
         once = pairs.distance.new_ones(len(anchor))
         pull, push = torch.zeros_like(pairs.distance), torch.zeros_like(pairs.distance)
         pull.index_put_((anchor, selection.positive), once * ~switched, accumulate=True)
@@ -107,16 +109,17 @@ class RMargin(Loss):
 
     def _draw(self, like: Tensor) -> Tensor:
         probability = self.switched if self.training else 0.0
-        return torch.rand(like.shape, device="cpu").to(like.device) < probability
+        return random_shares(like.shape, like.device) < probability
 
 
-def _one_of_each(anchor: Tensor, classmates: Tensor, number: Tensor) -> Tensor:
-    """Return for each anchor ``[T]`` a random classmate, any reference where there is none.
+def _classmate(anchor: Tensor, drawn: Tensor, classmates: Tensor, number: Tensor) -> Tensor:
+    """Return the classmate drawn for each anchor ``[T]``, any reference where there is none.
 
     Args:
         anchor: indices ``[T]``.
+        drawn: which of its classmates ``[T]``.
         classmates: the references of each anchor's class but itself, one anchor after the other.
         number: how many of them each anchor has ``[B]``.
     """
     first = number.cumsum(0) - number
-    return F.pad(classmates, (0, 1))[first[anchor] + draw_below(number[anchor])]
+    return F.pad(classmates, (0, 1))[first[anchor] + drawn]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from dmlbench import draw_below
+from dmlbench import draw_below, random_shares
 from dmlbench.contracts.draws import floor_of_share
 
 LARGEST_SHARE = 1 - 2**-53
@@ -70,6 +70,27 @@ def test_draws_follow_torchs_global_generator():
     torch.manual_seed(0)
     assert torch.equal(draw_below(totals), first)
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("longer", [(0,), (7, 3), (100_000,)])
+def test_a_list_of_another_length_leaves_later_draws_as_they_are(longer):
+    cpu, totals = torch.device("cpu"), torch.full((50,), 1000)
+    later = []
+    for shape in ((5,), longer):
+        torch.manual_seed(0)
+        random_shares(shape, cpu)
+        draw_below(torch.ones(shape, dtype=torch.int64))
+        later.append(draw_below(totals))
+    assert torch.equal(*later)
+
+
+def test_shares_are_below_one_and_calls_are_independent():
+    torch.manual_seed(0)
+    shares = torch.stack([random_shares((5_000,), torch.device("cpu")) for _ in range(4)])
+    assert 0 <= shares.min() < 1e-3
+    assert 1 - 1e-3 < shares.max() < 1
+    apart = torch.corrcoef(shares) - torch.eye(4)
+    assert apart.abs().max() < 0.06
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU on this machine")

@@ -1,4 +1,4 @@
-"""Random whole numbers that move no further than their bounds do."""
+"""Random choices that hardly move when what is chosen from hardly moves."""
 
 import torch
 from torch import Tensor
@@ -9,18 +9,32 @@ def draw_below(totals: Tensor) -> Tensor:
 
     If a total moves by 1, its draw moves by at most 1. A remainder such as ``randint(2**62) %
     total`` would be an unrelated number, and two machines that sum to other last digits would draw
-    unrelated items. The random numbers come from torch's global generator of the CPU: they are the
-    same wherever the totals are.
+    unrelated items.
 
         >>> _ = torch.manual_seed(0)
         >>> draw_below(torch.tensor([1, 6, 1000])).tolist()
-        [0, 4, 459]
+        [0, 5, 193]
 
     Args:
         totals: whole numbers (int64) of any shape, below 2^53; the draw below 0 or less is 0.
     """
-    shares = torch.rand(totals.shape, dtype=torch.float64, device="cpu")
-    return floor_of_share(shares.to(totals.device), totals)
+    return floor_of_share(random_shares(totals.shape, totals.device), totals)
+
+
+def random_shares(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return random numbers in [0, 1), float64 of that shape, the same on every device.
+
+    Whatever the shape, a call takes one number from torch's global generator of the CPU. So a list
+    that is an item longer on another machine leaves all later draws of the trial as they are.
+
+        >>> _ = torch.manual_seed(0)
+        >>> random_shares((2,), torch.device("cpu"))
+        tensor([0.2571, 0.9103], dtype=torch.float64)
+    """
+    seed = int(torch.randint(2**62, (), device="cpu"))
+    generator = torch.Generator("cpu").manual_seed(seed)
+    shares = torch.rand(shape, dtype=torch.float64, device="cpu", generator=generator)
+    return shares.to(device)
 
 
 def floor_of_share(shares: Tensor, totals: Tensor) -> Tensor:
