@@ -1,4 +1,4 @@
-"""Makes the records that tests hold against today's code, in a minute or two.
+"""Makes the records that tests hold against today's code, in a minute.
 
 python tests/records/make.py
 """
@@ -17,6 +17,7 @@ if __name__ == "__main__":
         losses=["contrastive", "margin"],  # one without chance, one that draws its negatives
         baselines="untrained",
         seeds=2,
+        settings={"protocol.length.epochs": 3},
         device="cpu",
         output=FOLDER,
     )
