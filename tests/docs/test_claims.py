@@ -65,12 +65,13 @@ def assert_same_but_for_last_digits(held: str, made: str, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # it trains a whole trial
-@pytest.mark.parametrize("table", ["glyphs/small", "digits/small", "digits-closed/small"])
-def test_a_published_record_is_reproduced(table, tmp_path):
-    (record,) = (ROOT / "leaderboards" / "runs" / table).glob("contrastive-+-all-pairs-seed0-*")
-    done = dmlbench("reproduce", str(record), folder=tmp_path)
+@pytest.mark.timeout(900)  # it trains whole trials
+def test_records_of_this_code_are_reproduced(tmp_path):
+    """Not the published ones, which are older than the code: their losses have changed since."""
+    records = sorted((ROOT / "tests" / "records" / "runs").rglob("*.json"))
+    done = dmlbench("reproduce", *map(str, records), folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("eproduced") >= len(records) == 6
 
 
 def test_on_iris_the_published_accuracies_are_those_of_scikit_learn():
