@@ -28,12 +28,19 @@ def ranks_by_counting(positive, negative, tolerance) -> list[int]:
     ]
 
 
-def rank_by_loops(similarity, labels, gallery_labels, own, tolerance) -> list[Expected]:
-    """Return what the definitions say of given similarities ``[Q, G]``, in float64."""
+def rank_by_loops(
+    similarity, labels, gallery_labels, own, tolerance, left_out=None
+) -> list[Expected]:
+    """Return what the definitions say of given similarities ``[Q, G]``, in float64.
+
+    `left_out` says which items no ranking of a query has ``[Q, G]``.
+    """
     result = []
     for query, row in enumerate(np.asarray(similarity, np.float64)):
         positive, negative = [], []
         for item, value in enumerate(row):
+            if left_out is not None and left_out[query, item]:
+                continue
             if gallery_labels[item] != labels[query]:
                 negative.append(value)
             elif item != own[query]:

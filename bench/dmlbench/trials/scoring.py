@@ -164,7 +164,8 @@ def _score(
     if len(tested) == 1:
         return measure(embeddings[0], tested[0].labels, **asked)
     (queries, gallery), labels = embeddings, [items.labels for items in tested]
-    return measure(queries, labels[0], gallery, labels[1], **asked)
+    no_query_is_there = np.full(len(queries), -1)  # the dataset says so, even of equal images
+    return measure(queries, labels[0], gallery, labels[1], self_index=no_query_is_there, **asked)
 
 
 def _sample(items: Items) -> Items:
