@@ -101,7 +101,7 @@ def evaluate(
         Two cameras; a query's own is left out:
 
         >>> evaluate(embeddings, [0, 0, 1, 1], leave_out=["a", "b", "a", "b"]).recall_at[1]
-        0.5
+        0.75
     """
     for name, ranks in (("recall_at", recall_at), ("precision_at", precision_at)):
         if not all(1 <= k <= _LAST_RANK for k in ranks):
