@@ -93,19 +93,26 @@ GROUPS = RNG.integers(0, 5, 150)
 POINTS = (RNG.normal(size=(12, 6))[LABELS] + RNG.normal(size=(150, 6))).astype(np.float32)
 
 
-def same(first, second) -> bool:
-    return first.metrics == pytest.approx(second.metrics, abs=1e-12)
-
-
 @pytest.mark.parametrize("distance", ["cosine", "euclidean", "kullback-leibler"])
-def test_a_group_for_each_item_leaves_out_nothing_more_for_any_distance(distance):
+def test_an_item_that_no_query_may_find_is_as_good_as_absent(distance):
     points = np.abs(POINTS) + 0.1
-    asked = {"distance": distance, "metrics": ("map", "ami"), "precision_at": (3,)}
-    plain = evaluate(points, LABELS, **asked)
-    assert same(evaluate(points, LABELS, leave_out=np.arange(150), **asked), plain)
-    halves = (points[:70], LABELS[:70], points[70:], LABELS[70:])
-    apart = (np.arange(70), np.arange(70, 150))
-    assert same(evaluate(*halves, leave_out=apart, **asked), evaluate(*halves, **asked))
+    asked = {"distance": distance, "mean_average_precision": True, "precision_at": (3,)}
+    sets = (points[:70], LABELS[:70], points[70:], LABELS[70:])
+    mask = np.zeros((70, 80), bool)
+    mask[:, 20:30] = True
+    absent = [np.delete(some, np.arange(20, 30), axis=0) for some in sets[2:]]
+    plain = evaluate(*sets[:2], *absent, **asked)
+    found = evaluate(*sets, leave_out=mask, **asked)
+    assert found.metrics == pytest.approx(plain.metrics, abs=3e-3)  # float32 there, float64 here
+
+
+def test_queries_that_nothing_is_left_out_of_keep_their_figures():
+    groups = np.where(np.arange(150) < 30, GROUPS, 10 + np.arange(150))
+    plain, found = evaluate(POINTS, LABELS), evaluate(POINTS, LABELS, leave_out=groups)
+    for name in ("best_rank", "hits", "average_precision", "ties", "relevant", "negatives"):
+        before, after = getattr(plain.per_query, name), getattr(found.per_query, name)
+        np.testing.assert_array_equal(after[30:], before[30:])
+    assert found.per_query.negatives[:30].sum() < plain.per_query.negatives[:30].sum()
 
 
 def test_groups_of_any_kind_and_a_mask_say_the_same():
@@ -204,17 +211,19 @@ def test_distractors_are_found_but_never_looked_for(engine, gallery, names):
     labels = np.where(LABELS < 3, -LABELS, LABELS)  # 0, -1 and -2 are distractors
     query, item = (slice(0, 60), slice(60, 150)) if gallery else (slice(None), slice(None))
     unique = np.where(labels <= 0, 100 + np.arange(150), labels)  # never of the class of another
-    unit = POINTS / np.linalg.norm(POINTS.astype(float), axis=1, keepdims=True)
+    points = RNG.integers(-64, 65, (150, 6)) / 64  # their inner products are exact
     own = np.full(60, -1) if gallery else np.arange(150)
-    expected = rank_by_loops(unit[query] @ unit[item].T, unique[query], unique[item], own, 1e-6)
+    mask = RNG.random((len(own), len(labels[item]))) < 0.3 if engine == "leaving out" else None
+    similarity = points[query] @ points[item].T
+    expected = rank_by_loops(similarity, unique[query], unique[item], own, 1e-6, mask)
     given, ignored = (labels.astype(str), ["0", "-1", "-2"]) if names else (labels, (0, -1, -2))
-    sets = (POINTS[query], given[query], *((POINTS[item], given[item]) if gallery else ()))
-    mask = np.zeros((len(own), len(labels[item])), bool) if engine == "leaving out" else None
+    sets = (points[query], given[query], *((points[item], given[item]) if gallery else ()))
     with forced_engine(engine, edge=24, columns=16):
         found = evaluate(
             *sets,
             ignore_labels=ignored,
             leave_out=mask,
+            distance=InnerProduct(),
             recall_at=(1,),
             metrics={"items": WholeSet()},
         )

@@ -98,7 +98,7 @@ def score(
     ignored = _as_given(ignore_labels, queries, file)
     notes: tuple[str, ...] = ()
     if items is not None and queries.equals(items):
-        notes = (f"{file} and {gallery} hold the same items: each searches all the others.",)
+        notes = (f"The gallery {gallery} is the queries again: each item searches all others.",)
         items = None
     sets: dict[str, Any] = {}
     if items is not None:

@@ -15,7 +15,7 @@ from dmlbench.retrieval.engine.mapped_vectors import MappedVectors
 from dmlbench.retrieval.engine.products import Products, multiplier
 from dmlbench.retrieval.engine.task import Figures, Task
 from dmlbench.retrieval.inputs import Inputs, read_inputs
-from dmlbench.retrieval.leaving_out import Asked, rank_leaving_out
+from dmlbench.retrieval.leaving_out import without_left_out
 from dmlbench.retrieval.metrics import METRICS, find_metric, key_of
 from dmlbench.retrieval.overlap import in_gallery
 from dmlbench.retrieval.results import PerQuery, RetrievalResult, summarise
@@ -69,7 +69,7 @@ def evaluate(
         leave_out: items that a query must not find. The group of each item ``[Q]``, or with a
             gallery a pair, groups of queries ``[Q]`` and of the gallery ``[G]``: those of the
             query's own group are left out, whatever their class. Or a boolean mask ``[Q, G]``.
-            Such rankings are computed in float64 on the CPU, which takes many times longer.
+            Queries that this concerns are ranked in float64 on the CPU, many times slower.
         recall_at: values of k for Recall@k.
         precision_at: values of k for precision@k.
         mean_average_precision: also rank every positive, which takes several times longer.
@@ -122,9 +122,6 @@ def evaluate(
     wanted = _wanted(recall_at, precision_at, mean_average_precision, metrics)
     needs = frozenset[str]().union(*(metric.needs for metric in wanted.values()))
     depths = {int(name.removeprefix("hits@")) for name in needs if name.startswith("hits@")}
-    precision_at = tuple(sorted(depths))
-    keep_ranks = "positive_ranks" in needs
-    whole_ranking = keep_ranks or "whole_average_precision" in needs
 
     inputs = read_inputs(
         embeddings,
@@ -135,9 +132,6 @@ def evaluate(
         ignore_labels=ignore_labels,
         leave_out=leave_out,
     )
-    if inputs.exclusion is not None:
-        asked = Asked(tolerance, precision_at, whole_ranking, keep_ranks, memory_budget // 2)
-        return summarise(rank_leaving_out(inputs, as_distance(distance), asked), inputs, wanted)
     layout = lay_out(inputs)
     vectors = _map(inputs, layout, as_distance(distance), memory_budget // 2, np.dtype(precision))
     task = Task(
@@ -146,16 +140,20 @@ def evaluate(
         gallery=vectors[1],
         symmetric=vectors[2],
         tolerance=tolerance,
-        precision_at=precision_at,
-        whole_ranking=whole_ranking,
-        keep_ranks=keep_ranks,
+        precision_at=tuple(sorted(depths)),
+        whole_ranking=bool(needs & {"whole_average_precision", "positive_ranks"}),
+        keep_ranks="positive_ranks" in needs,
         multiply=multiplier(products),
         memory=memory_budget // 2,
     )
     where = getattr(embeddings, "device", "cpu") if device is None else device
     figures = rank(task, where, precision)
     per_query = _in_order(inputs, layout, figures)
-    if gallery is not None and self_index is None:
+    if inputs.exclusion is not None:
+        per_query = without_left_out(
+            per_query, inputs, inputs.exclusion, as_distance(distance), task
+        )
+    elif gallery is not None and self_index is None:
         _warn_of_overlap(inputs)
     return summarise(per_query, inputs, wanted)
 

@@ -17,8 +17,12 @@ class Exclusion(ABC):
     """What is left out of each query's ranking."""
 
     @abstractmethod
-    def of(self, queries: slice) -> np.ndarray:
-        """Return whether each gallery item is left out for some queries ``[b, G]``, a new array."""
+    def of(self, queries: np.ndarray) -> np.ndarray:
+        """Return whether each gallery item is left out for some queries ``[b, G]``."""
+
+    @abstractmethod
+    def affected(self, self_index: np.ndarray) -> np.ndarray:
+        """Return the queries that an item is left out of, besides their own row in the gallery."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,19 @@ class OwnGroup(Exclusion):
     gallery_groups: np.ndarray
     """``[G]`` (int64)."""
 
-    def of(self, queries: slice) -> np.ndarray:
+    def of(self, queries: np.ndarray) -> np.ndarray:
         """Return whether the groups are equal ``[b, G]``."""
         equal: np.ndarray = self.query_groups[queries, None] == self.gallery_groups
         return equal
+
+    def affected(self, self_index: np.ndarray) -> np.ndarray:
+        """Return the queries with another gallery item in their group."""
+        groups, size = np.unique(self.gallery_groups, return_counts=True)
+        place = np.searchsorted(groups, self.query_groups).clip(max=len(groups) - 1)
+        found = np.where(groups[place] == self.query_groups, size[place], 0)
+        own = (self_index >= 0) & (self.gallery_groups[self_index] == self.query_groups)
+        more: np.ndarray = np.flatnonzero(found > own)
+        return more
 
 
 @dataclass(frozen=True)
@@ -43,9 +56,15 @@ class Masked(Exclusion):
     mask: np.ndarray
     """``[Q, G]`` (bool)."""
 
-    def of(self, queries: slice) -> np.ndarray:
-        """Return a copy of these rows of the mask ``[b, G]``."""
-        return self.mask[queries].copy()
+    def of(self, queries: np.ndarray) -> np.ndarray:
+        """Return these rows of the mask ``[b, G]``."""
+        rows: np.ndarray = self.mask[queries]
+        return rows
+
+    def affected(self, self_index: np.ndarray) -> np.ndarray:
+        """Return the queries with another marked item in their row."""
+        own = (self_index >= 0) & self.mask[np.arange(len(self.mask)), self_index]
+        return np.flatnonzero(np.count_nonzero(self.mask, axis=1) > own)
 
 
 def read_exclusion(leave_out: "LeaveOut", queries: int, items: int | None) -> Exclusion:
@@ -61,7 +80,7 @@ def read_exclusion(leave_out: "LeaveOut", queries: int, items: int | None) -> Ex
         DataError: it is none of these, or groups are no labels, see `read_classes`.
 
     Example:
-        >>> read_exclusion((["a", "b"], ["b", "a", "a"]), queries=2, items=3).of(slice(0, 1))
+        >>> read_exclusion((["a", "b"], ["b", "a", "a"]), queries=2, items=3).of(np.array([0]))
         array([[False,  True,  True]])
     """
     mask = _as_mask(leave_out)

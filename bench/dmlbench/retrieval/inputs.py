@@ -45,7 +45,7 @@ class Inputs:
     is_distractor: np.ndarray
     """Whether each gallery item is a distractor ``[G]`` (bool)."""
     exclusion: Exclusion | None = None
-    """What else is left out of the rankings; `leaving_out` ranks then, not the engines."""
+    """What else is left out of the rankings: the engines know nothing of it, see `leaving_out`."""
 
     @property
     def symmetric(self) -> bool:

@@ -1,7 +1,7 @@
-"""Ranking where some queries must not find some items: plain, in float64, in bounded memory.
+"""Ranking for queries that must not find some items: plain, in float64, in bounded memory.
 
-Every query's similarities are computed by themselves and its negatives sorted, so any exclusion is
-possible; where there is none, the engines do the same several times faster.
+The engines rank as if nothing were left out; here the queries that something is left out of are
+ranked again, each by itself, which allows any exclusion and takes many times longer.
 
 Similarities are taken to the difference from one gallery item, q . (g - g0): this moves those of a
 query by the same number, and keeps the digits that tell near items apart. They are summed pair by
@@ -9,12 +9,15 @@ pair, without a matrix product, so that equal items are equally similar to the b
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 
 from dmlbench.errors import DataError
 from dmlbench.retrieval.distances import Distance
+from dmlbench.retrieval.engine.task import Task
+from dmlbench.retrieval.exclusion import Exclusion
 from dmlbench.retrieval.inputs import Inputs
 from dmlbench.retrieval.results import PerQuery
 
@@ -22,74 +25,62 @@ _MOST_ROWS = 256
 _BYTES_MAPPED_AT_ONCE = 2**20
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Which figures, and what counts as a tie; the fields are those of the engines' `Task`."""
+def without_left_out(
+    per_query: PerQuery, inputs: Inputs, exclusion: Exclusion, distance: Distance, task: Task
+) -> PerQuery:
+    """Return the figures with what `exclusion` says left out.
 
-    tolerance: float
-    precision_at: tuple[int, ...]
-    whole_ranking: bool
-    keep_ranks: bool
-    memory: int
-    """Bytes of working memory."""
-
-
-def rank_leaving_out(inputs: Inputs, distance: Distance, asked: Asked) -> PerQuery:
-    """Return the figures of every query, what `inputs` exclude being left out of its ranking.
+    Args:
+        per_query: the figures with nothing left out.
+        inputs: what they are of.
+        exclusion: what to leave out.
+        distance: how to compare embeddings.
+        task: which figures there are, what counts as a tie, and the working memory.
 
     Raises:
         DataError: no query has a positive that is not left out.
     """
-    total = len(inputs.queries)
-    relevant, negatives, best_rank, hits, ties = np.zeros((5, total), np.int64)
-    average_precision, whole_average_precision = np.zeros((2, total))
-    hits_at = {k: np.zeros(total, np.int64) for k in asked.precision_at}
-    ranks: list[np.ndarray] = []
-    for query, positive, negative in _candidates(inputs, distance, asked.memory):
-        if not len(positive):
-            continue
-        rank = _ranks(positive, negative, asked.tolerance)
-        precision = np.arange(1, len(rank) + 1) / rank
-        hit = rank <= len(rank)
-        relevant[query], negatives[query] = len(positive), len(negative)
-        best_rank[query], hits[query] = rank[0], hit.sum()
-        ties[query] = _ties(positive.max(), negative, asked.tolerance)
-        average_precision[query] = precision[hit].sum() / len(rank)
-        whole_average_precision[query] = precision.mean()
-        for k, found in hits_at.items():
-            found[query] = (rank <= k).sum()
-        if asked.keep_ranks:
-            ranks.append(rank.astype(np.int32))
-    if not relevant.any():
+    found = deepcopy(per_query)
+    ranks = None
+    if found.positive_ranks is not None:
+        ranks = np.split(found.positive_ranks, np.cumsum(found.relevant)[:-1])
+    again = exclusion.affected(inputs.self_index)
+    for query, positive, negative in _candidates(inputs, exclusion, again, distance, task.memory):
+        rank = _ranks(positive, negative, task.tolerance)
+        relevant = len(rank)
+        precision = np.arange(1, relevant + 1) / rank
+        hit = rank <= relevant
+        found.relevant[query] = relevant
+        found.negatives[query] = len(negative) if relevant else 0
+        found.best_rank[query] = rank[0] if relevant else 0
+        found.hits[query] = hit.sum()
+        found.average_precision[query] = precision[hit].sum() / max(1, relevant)
+        found.ties[query] = _ties(positive.max(), negative, task.tolerance) if relevant else 0
+        for k, hits in found.hits_at.items():
+            hits[query] = (rank <= k).sum()
+        if found.whole_average_precision is not None:
+            found.whole_average_precision[query] = precision.sum() / max(1, relevant)
+        if ranks is not None:
+            ranks[query] = rank.astype(np.int32)
+    if not found.relevant.any():
         raise DataError(
-            f"None of the {total} queries has another item of its class in the gallery that is not "
-            "left out: there is nothing to retrieve."
+            f"None of the {len(inputs.queries)} queries has another item of its class in the "
+            "gallery that is not left out: there is nothing to retrieve."
         )
-    return PerQuery(
-        relevant=relevant,
-        negatives=negatives,
-        best_rank=best_rank,
-        hits=hits,
-        average_precision=average_precision,
-        ties=ties,
-        hits_at=hits_at,
-        whole_average_precision=whole_average_precision if asked.whole_ranking else None,
-        positive_ranks=np.concatenate(ranks) if asked.keep_ranks else None,
-    )
+    return found if ranks is None else replace(found, positive_ranks=np.concatenate(ranks))
 
 
 def _candidates(
-    inputs: Inputs, distance: Distance, memory: int
+    inputs: Inputs, exclusion: Exclusion, queries: np.ndarray, distance: Distance, memory: int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield each query with the similarities of its positives and, sorted, of its negatives."""
-    assert inputs.exclusion is not None
-    for rows, block in _similarities(inputs, distance, memory):
-        kept = ~inputs.exclusion.of(rows)
-        own = inputs.self_index[rows]
+    for some, block in _similarities(inputs, queries, distance, memory):
+        kept = ~exclusion.of(some)
+        own = inputs.self_index[some]
         here = np.flatnonzero(own >= 0)
         kept[here, own[here]] = False
-        same = inputs.gallery_labels == inputs.labels[rows, None]
-        for row, query in enumerate(range(rows.start, rows.stop)):
+        same = inputs.gallery_labels == inputs.labels[some, None]
+        for row, query in enumerate(some.tolist()):
             positive = block[row, kept[row] & same[row]]
             negative = block[row, kept[row] & ~same[row]]
             negative.sort()
@@ -97,8 +88,8 @@ def _candidates(
 
 
 def _similarities(
-    inputs: Inputs, distance: Distance, memory: int
-) -> Iterator[tuple[slice, np.ndarray]]:
+    inputs: Inputs, queries: np.ndarray, distance: Distance, memory: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield some queries and their similarities ``[b, G]``, each query's less a number of its own.
 
     The next block overwrites the array.
@@ -107,15 +98,15 @@ def _similarities(
     origin = maps.gallery(inputs.gallery[:1])
     items, step = len(inputs.gallery), max(1, _BYTES_MAPPED_AT_ONCE // origin.nbytes)
     buffer = np.empty((int(np.clip(memory // (16 * items), 1, _MOST_ROWS)), items))
-    for start in range(0, len(inputs.queries), len(buffer)):
-        rows = slice(start, min(start + len(buffer), len(inputs.queries)))
-        vectors = maps.query(inputs.queries[rows])
-        block = buffer[: len(vectors)]
+    for start in range(0, len(queries), len(buffer)):
+        some = queries[start : start + len(buffer)]
+        vectors = maps.query(inputs.queries[some])
+        block = buffer[: len(some)]
         for first in range(0, items, step):
             part = slice(first, first + step)
             near = maps.gallery(inputs.gallery[part]) - origin
             np.einsum("qd,gd->qg", vectors, near, out=block[:, part])
-        yield rows, block
+        yield some, block
 
 
 def _ranks(positive: np.ndarray, negative: np.ndarray, tolerance: float) -> np.ndarray:
