@@ -236,6 +236,14 @@ def test_distractors_are_found_but_never_looked_for(engine, gallery, names):
     assert found.metrics["items"] == 9000 + (labels > 0).sum()
 
 
+def test_no_distractor_is_taken_for_a_class_that_only_queries_have():
+    queries, labels = POINTS[:5], np.array([1, 1, 50, 51, 52])
+    gallery_labels = np.where(np.arange(145) < 100, -1, 1)
+    found = evaluate(queries, labels, POINTS[5:], gallery_labels, ignore_labels=[-1])
+    assert found.per_query.relevant.tolist() == [45, 45, 0, 0, 0]
+    assert (found.lone_queries, found.distractors) == (3, 100)
+
+
 def test_labels_to_ignore_are_of_the_kind_of_the_labels():
     with pytest.raises(DataError, match="ignore_labels are texts"):
         evaluate(POINTS, LABELS, ignore_labels=["junk"])

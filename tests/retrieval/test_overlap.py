@@ -51,3 +51,10 @@ def test_vectors_that_many_items_share_are_no_sign_of_one_item(levels):
 
 def test_unlike_sets_are_not_warned_of():
     assert not told(ITEMS[::2], LABELS[::2], ITEMS[1::2], LABELS[1::2])
+
+
+def test_two_vectors_with_one_key_are_not_taken_for_one(monkeypatch):
+    monkeypatch.setattr("dmlbench.retrieval.overlap._keys", lambda rows: np.arange(len(rows)))
+    moved = ITEMS.copy()
+    moved[:30, 0] += 1
+    assert "10 of 40 queries" in told(ITEMS, LABELS, moved, LABELS)

@@ -12,6 +12,7 @@ class Expected:
     """What the definitions say of one query."""
 
     relevant: int = 0
+    negatives: int = 0
     best_rank: int = 0
     hits: int = 0
     average_precision: float = 0.0
@@ -56,6 +57,7 @@ def rank_by_loops(
         result.append(
             Expected(
                 relevant=relevant,
+                negatives=len(negative),
                 best_rank=ranks[0],
                 hits=sum(hits),
                 average_precision=sum(p for p, hit in zip(precisions, hits, strict=True) if hit)
@@ -74,7 +76,7 @@ def require_equal(per_query: PerQuery, expected: list[Expected]) -> None:
     def of_all(name):
         return [getattr(query, name) for query in expected]
 
-    for name in ("relevant", "best_rank", "hits", "ties"):
+    for name in ("relevant", "negatives", "best_rank", "hits", "ties"):
         np.testing.assert_array_equal(getattr(per_query, name), of_all(name), err_msg=name)
     for k, hits in per_query.hits_at.items():
         np.testing.assert_array_equal(hits, [sum(r <= k for r in q.ranks) for q in expected])

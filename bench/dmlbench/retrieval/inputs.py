@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     LeaveOut = Labels | tuple[Labels, Labels]
 
 _ROWS_CHECKED_AT_ONCE = 4096
-_NO_CLASS = -1
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def read_inputs(
         _check_classes(own, numbers, query_classes, item_classes)
     return Inputs(
         queries,
-        np.where(ignored[0], _NO_CLASS, numbers[0]) if ignored[0].any() else numbers[0],
+        numbers[0],
         items,
         _alone(numbers[1], ignored[1]),
         own,
@@ -155,11 +154,8 @@ def _without_classes(
 
 def _alone(numbers: np.ndarray, ignored: np.ndarray) -> np.ndarray:
     """Return class numbers ``[G]`` that make each ignored item the only one of its class."""
-    if not ignored.any():
-        return numbers
-    others = numbers.max() + 1 + np.arange(np.count_nonzero(ignored))
     apart: np.ndarray = numbers.copy()
-    apart[ignored] = others
+    apart[ignored] = -1 - np.arange(np.count_nonzero(ignored))  # those of classes count from 0
     return apart
 
 
