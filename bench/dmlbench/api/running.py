@@ -124,7 +124,7 @@ def run(
         jobs: worker processes; 0 runs the trials in this process. None: one a CPU core, or one on
             a GPU.
         allow_partial: take datasets that are here in part; tables say so.
-        keep_embeddings: write the test embeddings beside each record.
+        keep_embeddings: write the test embeddings beside each record, as `score` reads them.
         metrics: further metrics by name: keys, aliases such as "mrr", or those of plugins.
         progress: whether to show progress, on standard error or in the notebook.
 

@@ -121,7 +121,8 @@ def _settings(
 @click.option(
     "--keep-embeddings",
     is_flag=True,
-    help="Write the test embeddings beside each record, for pictures of what is retrieved.",
+    help="Write the test embeddings beside each record, for pictures of what is retrieved and for "
+    "score.",
 )
 @metrics_option
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")

@@ -1,5 +1,6 @@
 """`evaluate`: exact Recall@k, R-Precision, MAP@R and other retrieval metrics of embeddings."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, get_args
 
@@ -14,13 +15,15 @@ from dmlbench.retrieval.engine.layout import ClassLayout, lay_out
 from dmlbench.retrieval.engine.products import Products
 from dmlbench.retrieval.engine.task import Figures, Task
 from dmlbench.retrieval.inputs import Inputs, read_inputs
+from dmlbench.retrieval.leaving_out import without_left_out
 from dmlbench.retrieval.metrics import METRICS, find_metric, key_of
+from dmlbench.retrieval.overlap import in_gallery
 from dmlbench.retrieval.results import PerQuery, RetrievalResult, summarise
 
 if TYPE_CHECKING:
     import torch
 
-    from dmlbench.retrieval.inputs import Embeddings, Labels
+    from dmlbench.retrieval.inputs import Embeddings, Labels, LeaveOut
 
 _SMALLEST_BUDGET = 2**16
 _LAST_RANK = 2**31 - 1
@@ -34,6 +37,8 @@ def evaluate(
     gallery_labels: "Labels | None" = None,
     *,
     self_index: "Labels | None" = None,
+    ignore_labels: "Iterable[int | str]" = (),
+    leave_out: "LeaveOut | None" = None,
     recall_at: Sequence[int] = (1, 10),
     precision_at: Sequence[int] = (),
     mean_average_precision: bool = False,
@@ -49,12 +54,20 @@ def evaluate(
     The same inputs, `memory_budget` and machine give the same result to the bit, with any number of
     threads.
 
+    It warns if queries seem to be gallery items, and neither `self_index` nor `leave_out` is given.
+
     Args:
         embeddings: queries ``[Q, D]``; without a gallery, each searches all the others.
-        labels: their classes ``[Q]``.
+        labels: their classes ``[Q]``: integers or texts. (Floats if they are exact integers.)
         gallery: the items to search ``[G, D]``, if not the queries themselves.
-        gallery_labels: their classes ``[G]``.
+        gallery_labels: their classes ``[G]``, integers or texts as `labels` are.
         self_index: each query's own row in the gallery ``[Q]``, -1 if it is not there.
+        ignore_labels: labels of distractors: they are found, but are no queries and of no class,
+            so never right.
+        leave_out: items that a query must not find. The group of each item ``[Q]``, or with a
+            gallery a pair, groups of queries ``[Q]`` and of the gallery ``[G]``: those of the
+            query's own group are left out, whatever their class. Or a boolean mask ``[Q, G]``.
+            Queries that this concerns are ranked in float64 on the CPU, many times slower.
         recall_at: values of k for Recall@k.
         precision_at: values of k for precision@k.
         mean_average_precision: also rank every positive, which takes several times longer.
@@ -82,6 +95,11 @@ def evaluate(
         {1: 0.75, 3: 1.0}
         >>> result.map_at_r
         0.75
+
+        Two cameras; a query's own is left out:
+
+        >>> evaluate(embeddings, [0, 0, 1, 1], leave_out=["a", "b", "a", "b"]).recall_at[1]
+        0.75
     """
     for name, ranks in (("recall_at", recall_at), ("precision_at", precision_at)):
         if not all(1 <= k <= _LAST_RANK for k in ranks):
@@ -99,7 +117,15 @@ def evaluate(
     needs = frozenset[str]().union(*(metric.needs for metric in wanted.values()))
     depths = {int(name.removeprefix("hits@")) for name in needs if name.startswith("hits@")}
 
-    inputs = read_inputs(embeddings, labels, gallery, gallery_labels, self_index)
+    inputs = read_inputs(
+        embeddings,
+        labels,
+        gallery,
+        gallery_labels,
+        self_index,
+        ignore_labels=ignore_labels,
+        leave_out=leave_out,
+    )
     layout = lay_out(inputs)
     task = Task(
         layout=layout,
@@ -119,7 +145,25 @@ def evaluate(
     where = getattr(embeddings, "device", "cpu") if device is None else device
     figures = rank(task, where)
     per_query = _in_order(inputs, layout, figures)
-    return summarise(per_query, inputs.labels, wanted, inputs.all_items)
+    if inputs.exclusion is not None:
+        per_query = without_left_out(
+            per_query, inputs, inputs.exclusion, as_distance(distance), task
+        )
+    elif gallery is not None and self_index is None:
+        _warn_of_overlap(inputs)
+    return summarise(per_query, inputs, wanted)
+
+
+def _warn_of_overlap(inputs: Inputs) -> None:
+    overlap = int(in_gallery(inputs).sum())
+    if overlap:
+        warnings.warn(
+            f"{overlap} of {len(inputs.queries)} queries are in the gallery too: the same vector "
+            "of the same class. If they are the same items, they find themselves: give each "
+            "query's own row as self_index, or no gallery if both are one set. If they are other "
+            "items, say so with self_index=np.full(len(queries), -1).",
+            stacklevel=3,
+        )
 
 
 def _wanted(

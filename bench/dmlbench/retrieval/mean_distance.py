@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dmlbench.retrieval.distances import unit_length
-from dmlbench.retrieval.inputs import read_embeddings, read_labels
+from dmlbench.retrieval.inputs import read_embeddings
+from dmlbench.retrieval.labels import read_labels
 
 if TYPE_CHECKING:
     from dmlbench.retrieval.inputs import Embeddings, Labels

@@ -11,6 +11,7 @@ from dmlbench.compute.determinism import SPLIT_STREAM
 from dmlbench.data.items import Data, Items
 from dmlbench.data.splits import hold_out_classes
 from dmlbench.retrieval import Metric, RetrievalResult, evaluate, mean_distances
+from dmlbench.retrieval.kept_embeddings import KeptSplit
 from dmlbench.retrieval.metrics import in_order
 from dmlbench.schemas.record import Array, Distances, Epoch
 from dmlbench.schemas.trial import Trial
@@ -28,7 +29,7 @@ NEIGHBOURS = 5
 Learn = Callable[[Items], Iterator[State]]
 OnEpoch = Callable[[Epoch], None]
 Evaluate = Callable[..., RetrievalResult]
-KeepEmbeddings = Callable[[dict[str, np.ndarray]], None]
+KeepEmbeddings = Callable[[dict[str, KeptSplit]], None]
 
 
 def score_retrieval(
@@ -46,7 +47,7 @@ def score_retrieval(
     The epoch is selected by MAP@R on held-out training classes where the protocol holds some out
     and there are enough; else the last one counts. Test items never have a say. Where there is a
     gallery, "test" in the curves is the queries. `keep` gets the selected epoch's embeddings
-    ``[N, E]`` of the test items, or of queries and gallery, by split. Metrics are computed on
+    of the test items, or of queries and gallery, by split. Metrics are computed on
     `device` if it is a GPU; `metrics` are more of them, by key.
 
     Returns:
@@ -91,7 +92,8 @@ def score_retrieval(
         embeddings = [best[2](some) for some in tested]
         selected = _score(measure, tested, embeddings, recall_at, more)
     if keep:
-        keep(dict(zip(names, embeddings, strict=True)))
+        kept = zip(names, tested, embeddings, strict=True)
+        keep({name: _labelled(name, items, rows) for name, items, rows in kept})
     return {
         "metrics": _metrics(selected, more),
         "last_epoch_metrics": _metrics(last, more),
@@ -164,7 +166,15 @@ def _score(
     if len(tested) == 1:
         return measure(embeddings[0], tested[0].labels, **asked)
     (queries, gallery), labels = embeddings, [items.labels for items in tested]
-    return measure(queries, labels[0], gallery, labels[1], **asked)
+    no_query_is_there = np.full(len(queries), -1)  # the dataset says so, even of equal images
+    return measure(queries, labels[0], gallery, labels[1], self_index=no_query_is_there, **asked)
+
+
+def _labelled(split: str, items: Items, embeddings: np.ndarray) -> KeptSplit:
+    names = items.names
+    if names is None:
+        names = np.array([f"{split}/{row}" for row in range(len(items))])
+    return KeptSplit(embeddings, items.labels, names)
 
 
 def _sample(items: Items) -> Items:

@@ -26,7 +26,10 @@ def way_of(items, classes, gallery=False, **arguments):
                 return real(task, *rest)
 
             patch.setattr(module, name, spy)
-        evaluate(embeddings, labels, *((embeddings.copy(), labels) if gallery else ()), **arguments)
+        if gallery:
+            arguments |= {"gallery": embeddings.copy(), "gallery_labels": labels}
+            arguments["self_index"] = np.full(len(labels), -1)
+        evaluate(embeddings, labels, **arguments)
     (name,) = taken
     return name
 
