@@ -129,6 +129,7 @@ def check(case: Case, engine: str) -> None:
             queries,
             labels,
             *given_gallery,
+            self_index=None if not case.gallery else own,
             distance=case.distance,
             products=case.products,
             mean_average_precision=engine != "tiles",

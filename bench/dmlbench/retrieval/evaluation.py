@@ -147,7 +147,7 @@ def evaluate(
     per_query = _in_order(inputs, layout, figures)
     if inputs.exclusion is not None:
         per_query = without_left_out(
-            per_query, inputs, inputs.exclusion, as_distance(distance), task
+            per_query, inputs, inputs.exclusion, as_distance(distance), tolerance, task
         )
     elif gallery is not None and self_index is None:
         _warn_of_overlap(inputs)

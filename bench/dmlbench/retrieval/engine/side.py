@@ -159,6 +159,10 @@ class Side:
                 group[place] = numbers.setdefault(digest, len(numbers))
         return group
 
+    def precise_rows(self, positions: np.ndarray) -> np.ndarray:
+        """Return some rows in float64 ``[n, E]``."""
+        return self._frame_rows(self.mapped(positions))
+
     def mapped(self, positions: np.ndarray) -> np.ndarray:
         """Return some rows as the distance maps them, neither centred nor scaled ``[n, D]``."""
         if self._mapped is not None:
