@@ -111,5 +111,5 @@ def test_a_class_that_is_no_whole_number_is_not_rounded_to_one(number, tmp_path)
         assert Cars(partial=True).missing(tmp_path) is None
     content["annotations"]["class"][0] = number
     savemat(path, {key: content[key] for key in ("annotations", "class_names")})
-    with pytest.raises(DataError, match="annotation 1: .* is no whole number of 1 or more"):
+    with pytest.raises(DataError, match=r"annotation 1: .* is no whole number of 1 or more"):
         Cars(partial=True).load(tmp_path)

@@ -209,7 +209,7 @@ def test_what_is_listed_twice_is_an_error_that_names_it(name, files, line, probl
         with (tmp_path / tiny.root / file).open("a") as labels:
             labels.write(f"{line}\n")
     assert problem in str(tiny.plugin(partial=True).missing(tmp_path))
-    with pytest.raises(DataError, match="twice|second time"):
+    with pytest.raises(DataError, match=r"twice|second time"):
         tiny.plugin(partial=True).load(tmp_path)
 
 

@@ -62,7 +62,7 @@ def test_a_real_part_is_prepared_verified_and_loaded(name, prepared):
     found = verify(dataset, data_dir, silent)
     assert found.counts == counts
     assert found.damaged == ()
-    assert unverified(data_dir, name) == [archive]
+    assert unverified(data_dir / name) == [archive]
     splits = dataset.load(data_dir)
     assert {split: len(table) for split, table in splits.items()} == {
         split: items for split, (items, _) in counts.items()
