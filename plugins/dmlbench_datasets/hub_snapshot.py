@@ -50,11 +50,20 @@ def cached(repository: str, revision: str, patterns: Mapping[str, str] = PATTERN
 
 
 def read(
-    repository: str, revision: str, patterns: Mapping[str, str] = PATTERNS
+    repository: str,
+    revision: str,
+    patterns: Mapping[str, str] = PATTERNS,
+    otherwise: str = "use the official files",
 ) -> dict[str, "datasets.Dataset"]:
     """Return the official halves, ``train`` and ``test``, with the repository's columns.
 
     The network is asked only if the hub's cache has not all of the files.
+
+    Args:
+        repository: its name, ``OWNER/NAME``.
+        revision: all 40 digits.
+        patterns: of the names of each half's files.
+        otherwise: what else an error advises to do.
 
     Raises:
         DataError: the hub can't be reached, or has no such revision or files.
@@ -66,7 +75,7 @@ def read(
 
     here = cached(repository, revision, patterns)
     if not here:
-        _check_reachable(repository, revision)
+        _check_reachable(repository, revision, otherwise)
     try:
         folder = snapshot_download(
             repository,
@@ -81,10 +90,10 @@ def read(
         files = {half: str(Path(folder, pattern)) for half, pattern in patterns.items()}
         return dict(load_dataset("parquet", data_files=files))
     except (OSError, ValueError, DatasetsError, HFValidationError, HfHubHTTPError) as error:
-        raise _failed(repository, revision, error) from error
+        raise _failed(repository, revision, error, otherwise) from error
 
 
-def _check_reachable(repository: str, revision: str) -> None:
+def _check_reachable(repository: str, revision: str, otherwise: str) -> None:
     """Ask the hub for the revision, once: a download would try again for half a minute.
 
     Raises:
@@ -95,15 +104,15 @@ def _check_reachable(repository: str, revision: str) -> None:
     try:
         HfApi().dataset_info(repository, revision=revision, timeout=SECONDS)
     except Exception as error:  # each version of the client has errors of its own
-        raise _failed(repository, revision, error) from error
+        raise _failed(repository, revision, error, otherwise) from error
 
 
-def _failed(repository: str, revision: str, error: Exception) -> DataError:
+def _failed(repository: str, revision: str, error: Exception, otherwise: str) -> DataError:
     sentence = str(error).strip().partition("\n")[0].partition(". ")[0]
     reason = sentence.rstrip(".") or type(error).__name__
     return DataError(
         f"Can't get {repository} at {revision} from the Hugging Face hub ({reason}): go online, "
-        "or use the official files."
+        f"or {otherwise}."
     )
 
 

@@ -57,10 +57,8 @@ def read(data_dir: Path | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """
     if files := SOURCE.files(data_dir):
         return SOURCE.read(files)
-    try:
-        tables = _prepared() or hub_snapshot.read(HUB_ID, HUB_REVISION, PATTERNS)
-    except DataError as error:
-        raise DataError(f"{error} Or put {FOUR_FILES} into the data folder.") from error
+    otherwise = f"put {FOUR_FILES} into the data folder"
+    tables = _prepared() or hub_snapshot.read(HUB_ID, HUB_REVISION, PATTERNS, otherwise)
     return {half: _arrays(half, tables[half]) for half in FILES}
 
 
