@@ -26,7 +26,7 @@ class DataError(DmlbenchError):
 
         >>> DataError.raise_all([DataError("a.png is empty."), DataError("b.png is empty.")])
         Traceback (most recent call last):
-        dmlbench.errors.DataError: 2 files can't be used:
+        dmlbench.errors.DataError: 2 problems:
           a.png is empty.
           b.png is empty.
         """
@@ -34,7 +34,7 @@ class DataError(DmlbenchError):
             raise errors[0]
         if errors:
             lines = "".join(f"\n  {error}" for error in errors)
-            raise cls(f"{len(errors):,} files can't be used:{lines}") from errors[0]
+            raise cls(f"{len(errors):,} problems:{lines}") from errors[0]
 
 
 class TrialError(DmlbenchError):

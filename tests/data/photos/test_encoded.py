@@ -88,7 +88,7 @@ def test_the_same_path_in_other_words_is_the_same_file(tmp_path, monkeypatch):
 def test_all_that_is_missing_is_named_at_once(tmp_path):
     gone = [str(tmp_path / f"{name}.png") for name in "abc"]
     train = table([gone[0], encoded(PHOTOS[0]), gone[1]])
-    with pytest.raises(DataError, match="4 files can't be used") as error:
+    with pytest.raises(DataError, match="4 problems") as error:
         sources({"train": train, "test": table([None, gone[2]])})
     for name in (*gone, "The image number 0 of the split test"):
         assert name in str(error.value)

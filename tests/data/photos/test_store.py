@@ -114,7 +114,7 @@ def test_grey_photos_take_one_channel_and_colour_shows_in_the_whole(tmp_path):
 
 def test_all_damaged_photos_are_named_and_nothing_is_left(tmp_path):
     rows = [*ROWS, *[{"bytes": b"no " + name.encode(), "path": f"{name}.jpg"} for name in "ab"]]
-    with pytest.raises(DataError, match=r"2 files can't be used:") as error:
+    with pytest.raises(DataError, match=r"2 problems:") as error:
         made([*rows, *ROWS], tmp_path)
     for name in "ab":
         assert f"The image {name}.jpg can't be used: it is not an image" in str(error.value)

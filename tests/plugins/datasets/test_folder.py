@@ -213,7 +213,7 @@ def test_all_files_that_can_t_be_used_are_named_at_once(root: Path) -> None:
     (root / "ant" / "notes.txt").write_text("not an image")
     (root / "dog" / "9.png").touch()
     (root / "fox" / "gone.png").symlink_to(root / "nowhere.png")
-    with pytest.raises(DataError, match="3 files can't be used") as error:
+    with pytest.raises(DataError, match="3 problems") as error:
         Folder(str(root)).load(None)
     for name in ("ant/notes.txt", "dog/9.png", "fox/gone.png"):
         assert name in str(error.value)

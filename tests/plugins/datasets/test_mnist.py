@@ -223,7 +223,7 @@ def test_all_wrong_files_are_named_at_once(small: dict[str, bytes], tmp_path: Pa
         small[name] = small[name][:-1] + b"\x07"
     small[LABELS["train"]] = small[LABELS["train"]][:-1]
     write(small, tmp_path, packed=False)
-    with pytest.raises(DataError, match="3 files can't be used") as error:
+    with pytest.raises(DataError, match="3 problems") as error:
         MNIST().load(tmp_path)
     for name in (*IMAGES.values(), LABELS["train"]):
         assert str(tmp_path / name) in str(error.value)
