@@ -12,7 +12,7 @@ import numpy as np
 
 from dmlbench import Archive, Choice, DataError, Dataset
 from dmlbench_datasets.arrays import image_dataset
-from dmlbench_datasets.idx_set import IdxSet
+from dmlbench_datasets.idx_set import IdxSet, rotated_classes
 
 if TYPE_CHECKING:
     import datasets
@@ -85,8 +85,7 @@ class FashionMNIST(Dataset):
             raise DataError(absent)
         halves = SOURCE.read(SOURCE.files(data_dir))
         splits = {}
-        for place, (half, (images, labels)) in enumerate(halves.items()):
-            classes = [(self.split - 1 + 5 * place + number) % 10 for number in range(5)]
-            chosen = np.isin(labels, classes)
+        for half, (images, labels) in halves.items():
+            chosen = np.isin(labels, rotated_classes(self.split, half))
             splits[half] = image_dataset(images[chosen], labels[chosen], NAMES)
         return splits

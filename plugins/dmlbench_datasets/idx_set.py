@@ -103,6 +103,16 @@ class IdxSet:
         return False
 
 
+def rotated_classes(split: int, half: str) -> list[int]:
+    """Return the five of the ten classes that are learnt (``train``) or retrieved (``test``).
+
+    >>> rotated_classes(1, "train"), rotated_classes(4, "test")
+    ([0, 1, 2, 3, 4], [8, 9, 0, 1, 2])
+    """
+    first = split - 1 if half == "train" else split + 4
+    return [number % 10 for number in range(first, first + 5)]
+
+
 def _idx_files(folder: Path) -> dict[str, Path]:
     return {
         name: path
