@@ -217,6 +217,8 @@ def _show(plan: "Plan", done: int, where: str) -> None:
         click.echo(_wrapped(rows))
     for reason in plan.left_out:
         click.echo(f"Left out: {reason}")
+    for remark in plan.remarks:
+        click.echo(f"Note: {remark}", err=True)
     rest = f"{len(plan.trials) - done} trials to run, {done} finished before"
     click.echo(f"{rest}; {where}.\n")
 

@@ -17,6 +17,7 @@ from dmlbench.data.items import Data, load_data
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.store import OnProgress
 from dmlbench.data.prepare.availability import how_to_get
+from dmlbench.data.remarks import remarks
 from dmlbench.errors import ConfigError, DataError, PluginError, guarded, nearest
 from dmlbench.planning.combinations import HOME, Combinations, Settings
 from dmlbench.schemas.plan import Plan
@@ -54,12 +55,14 @@ class Planner:
         if references == ("all",):
             references, left_out = self.datasets()
         trials: dict[str, Trial] = {}
+        odd: dict[str, None] = {}
         for reference in references:
             try:
                 part, dataset = self._dataset(reference, settings)
                 for sampler in suite.samplers or (None,):
                     protocol = self._protocol(suite.protocol or dataset.protocol, sampler, settings)
                     data = self._data(dataset, protocol)
+                    odd |= dict.fromkeys(f"{part}: {remark}" for remark in remarks(data))
                     for trial in self._trials(suite, part, protocol, data, settings):
                         trials[trial.id] = trial
             except (DataError, PluginError) as error:
@@ -67,7 +70,7 @@ class Planner:
                     raise
                 left_out.append(f"{reference}: {error}")
         _check_used(settings, trials.values())
-        return Plan(tuple(trials.values()), tuple(left_out))
+        return Plan(tuple(trials.values()), tuple(left_out), tuple(odd))
 
     def _trials(
         self, suite: Suite, dataset: Part, protocol: Protocol, data: Data, settings: Settings
