@@ -9,6 +9,7 @@ from pydantic import Field
 
 from dmlbench import Added, DataError, PluginError
 from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.source_hash import Source
 from dmlbench.planning.planner import Planner
 from dmlbench.schemas.base import Schema
 from dmlbench.schemas.protocol import Augmentation, Optimiser, Protocol, load_protocol
@@ -178,8 +179,8 @@ def planned(monkeypatch, tmp_path):
         (trial,) = Planner(Catalogue.discover()).unfold(suite).trials
         return trial, path
 
-    same = "dmlbench.components.composition.source_hash"
-    monkeypatch.setattr(same, lambda component: "the same source")
+    same = "dmlbench.components.composition.source_of"
+    monkeypatch.setattr(same, lambda component: Source("the same source", {}))
     return plan
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dmlbench.audit.record_differences import Difference, changed, differences
-from dmlbench.components.composition import compose
+from dmlbench.components.composition import Composition, compose
 from dmlbench.components.workplace import Workplace
 from dmlbench.data.items import load_data
 from dmlbench.data.photos.decoding import PhotoFormat
@@ -144,24 +144,34 @@ def _changes(kind: str, part: Part, workplace: Workplace) -> list[str]:
         return [f"the {kind} {part.name!r} could not be loaded even when the record was made"]
     try:
         composition = compose(workplace.catalogue, kind, part.reference)
-        mismatch, source = composition.mismatch(part), composition.source()
+        mismatch = composition.mismatch(part)
     except (ConfigError, PluginError) as error:
         return [str(error).removesuffix(".")]
-    if mismatch == "package":
-        ours, theirs = (each.distribution or "no package" for each in (composition, part))
-        return [f"the {kind} {part.name!r} is from {ours}, the record's from {theirs}"]
-    if mismatch == "source":
-        return [
-            f"the {kind} {part.name!r} has a different source from the record's ({source[:7]}, not "
-            f"{part.source[:7]} of {part.distribution or 'a file'} {part.version}".rstrip()
-            + ")"
-        ]
+    if mismatch:
+        return [_mismatch(mismatch, kind, part, composition)]
     if part.files:
         try:
             workplace.make(kind, part)
         except (TrialError, DataError) as error:
             return [str(error).removesuffix(".")]
     return []
+
+
+def _mismatch(mismatch: str, kind: str, part: Part, composition: Composition) -> str:
+    ours = composition.distribution or "no package"
+    theirs = part.distribution or "no package"
+    if mismatch == "package":
+        return f"the {kind} {part.name!r} is from {ours}, the record's from {theirs}"
+    code = composition.code()
+    if mismatch == "libraries":
+        pairs = changed(part.libraries, code.libraries).items()
+        told = [f"{name} {before} there, {here} here" for name, (before, here) in pairs]
+        return f"the {kind} {part.name!r} imports a library in another version: {', '.join(told)}"
+    told_of = f"{part.distribution or 'a file'} {part.version}".rstrip()
+    return (
+        f"the {kind} {part.name!r} has a different source from the record's ({code.hash[:7]}, not "
+        f"{part.source[:7]} of {told_of})"
+    )
 
 
 def _platform(record: Record) -> dict[str, str]:

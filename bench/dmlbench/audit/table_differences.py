@@ -192,6 +192,7 @@ def _part_changes(kind: str, first: Part, second: Part) -> Iterator[str]:
     yield from _pairs_of_values(f"{kind}.", first.settings, second.settings)
     for name, (one, other) in changed(first.files, second.files).items():
         yield f"{kind}.{plain(name)}, the file's content: {one[:7]} -> {other[:7]}"
+    yield from _pairs_of_values(f"{kind} {plain(second.name)}, ", first.libraries, second.libraries)
     if first.source != second.source:
         sources = (part.source[:7] or "not loaded" for part in (first, second))
         yield f"{kind} {plain(second.name)}, source: {' -> '.join(map(plain, sources))}"

@@ -24,7 +24,7 @@ from dmlbench.components.hyperparameters import (
     injections,
     resolve,
 )
-from dmlbench.components.source_hash import source_hash
+from dmlbench.components.source_hash import Source, source_of
 from dmlbench.errors import ConfigError, guarded, nearest
 from dmlbench.schemas.trial import Part
 
@@ -198,10 +198,18 @@ class Composition:
         """Return the versions of these packages."""
         return ", ".join({e.entry.distribution: e.entry.version for e in self._all()}.values())
 
+    def code(self) -> Source:
+        """Return the source code of all components, and the libraries that they import."""
+        found = [source_of(each.component) for each in self._all()]
+        if len(found) == 1:
+            return found[0]
+        hashed = sha256("\n".join(one.hash for one in found).encode()).hexdigest()
+        libraries = {name: version for one in found for name, version in one.libraries.items()}
+        return Source(hashed, dict(sorted(libraries.items())))
+
     def source(self) -> str:
         """Return a hash of the source code of all components."""
-        hashes = [source_hash(each.component) for each in self._all()]
-        return hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest()
+        return self.code().hash
 
     def resolve(self, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return all hyper-parameters, in a sum as ``triplet.margin``.
@@ -249,11 +257,14 @@ class Composition:
         _, of_term = self._by_term(settings)
         return [each.make(kind, of_term[each.key], **available) for each in self.ingredients]
 
-    def mismatch(self, part: Part) -> Literal["", "package", "source"]:
+    def mismatch(self, part: Part) -> Literal["", "package", "source", "libraries"]:
         """Return how this differs from the component `part` of a trial, or "" if it does not."""
         if self.distribution != part.distribution:
             return "package"
-        return "" if self.source() == part.source else "source"
+        code = self.code()
+        if code.hash != part.source:
+            return "source"
+        return "" if code.libraries == part.libraries else "libraries"
 
     def _by_term(
         self, settings: Mapping[str, Any]

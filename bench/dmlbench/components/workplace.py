@@ -8,7 +8,7 @@ import torch
 
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.composition import compose
-from dmlbench.components.source_hash import file_hashes
+from dmlbench.components.file_hashes import file_hashes
 from dmlbench.errors import TrialError
 from dmlbench.schemas.trial import Part
 
@@ -41,7 +41,9 @@ class Workplace:
         composition = compose(self.catalogue, kind, part.reference)
         mismatch = composition.mismatch(part)  # a file that can't be read fails the trial
         if part.source and mismatch:
-            raise TrialError(f"The source of the {kind} {part} changed after the run was planned.")
+            what = "A library that" if mismatch == "libraries" else "The source of"
+            uses = " imports" if mismatch == "libraries" else ""
+            raise TrialError(f"{what} the {kind} {part}{uses} changed after the run was planned.")
         weights = [ingredient.weight for ingredient in composition.ingredients]
         components = composition.make(kind, part.settings, **available)
         if part.files and part.files != file_hashes(components[0].files()):

@@ -10,8 +10,8 @@ import numpy as np
 
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.composition import compose, make, terms
+from dmlbench.components.file_hashes import file_hashes
 from dmlbench.components.hyperparameters import family_argument, hyperparameters
-from dmlbench.components.source_hash import file_hashes
 from dmlbench.contracts.components import Dataset, Sampler
 from dmlbench.data.items import Data, load_data
 from dmlbench.data.photos.decoding import PhotoFormat
@@ -179,7 +179,7 @@ class Planner:
         try:
             composition = compose(self.catalogue, kind, reference)
             values, defaults = (composition.resolve(kind, some) for some in (given, {}))
-            files, source = self._files(kind, reference, values), composition.source()
+            files, code = self._files(kind, reference, values), composition.code()
         except PluginError:
             found = self.catalogue.find(kind, terms(kind, reference)[0].reference)
             entry = found.entry
@@ -198,7 +198,8 @@ class Planner:
             name=composition.name,
             distribution=composition.distribution,
             version=composition.version,
-            source=source,
+            source=code.hash,
+            libraries=code.libraries,
             settings=composition.to_record(values),
             changed={key: value for key, value in values.items() if value != defaults[key]},
             files=files,

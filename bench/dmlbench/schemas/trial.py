@@ -3,8 +3,9 @@
 import json
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any
 
+from dmlbench.schemas.added import Added
 from dmlbench.schemas.base import Schema
 from dmlbench.schemas.protocol import Protocol
 
@@ -27,6 +28,8 @@ class Part(Schema):
     version: str = ""
     source: str = ""
     """Hash of its source code; empty if it could not be loaded."""
+    libraries: Annotated[dict[str, str], Added(before={})] = {}
+    """Versions of the distributions that its modules import and dmlbench does not require."""
     settings: dict[str, Any] = {}
     """All hyper-parameters, except those marked `Added` that have the value of older trials."""
     changed: dict[str, Any] = {}

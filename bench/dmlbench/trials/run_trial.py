@@ -65,9 +65,7 @@ def run_trial(
         id=trial.id,
         trial=trial,
         settings=settings,
-        versions=versions(
-            {p.distribution: p.version for p in (trial.dataset, *trial.parts.values())}
-        ),
+        versions=versions(_versions(trial)),
         measurements=_measurements(time.perf_counter() - started) | most,
         **outcome,
     )
@@ -147,6 +145,13 @@ def _measure(
     if data.initial_weights:
         outcome["details"]["initial_weights"] = data.initial_weights[:16]
     return outcome
+
+
+def _versions(trial: Trial) -> dict[str, str]:
+    """Return the versions of the packages of all parts, and of the libraries that these import."""
+    parts = (trial.dataset, *trial.parts.values())
+    libraries = {name: version for part in parts for name, version in part.libraries.items()}
+    return libraries | {part.distribution: part.version for part in parts}
 
 
 def _reason(error: Exception | SystemExit) -> str:
