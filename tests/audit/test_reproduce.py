@@ -9,8 +9,10 @@ from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
 from dmlbench.errors import ConfigError, DataError
 from dmlbench.schemas.record import Array, Record
-from dmlbench.schemas.trial import Part
+from dmlbench.schemas.trial import Part, Trial
 from dmlbench.trials.run_trial import run_trial
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -185,3 +187,29 @@ def test_files_that_a_setting_names_must_have_the_same_content(record, workplace
 
 def test_the_same_trial_twice_runs_once(record, workplace):
     assert len(plan_again([record, record], workplace).trials) == 1
+
+
+def test_another_version_of_a_library_makes_another_trial_and_is_named(install, trial_of):
+    source = (
+        "import some_helper\nfrom dmlbench import Loss\nclass Some(Loss):\n takes = 'labels'\n"
+        " def forward(self, pairs, selection): return pairs.anchors.sum()\n"
+    )
+    install("helped", source, {"dmlbench.losses": {"helped": "helped:Some"}})
+    folder = install("some-helper", "x = 1", {})
+    information = folder / "some_helper-1.0.dist-info"
+    (information / "RECORD").write_text("some_helper.py,,\n")
+
+    def planned(version: str) -> Trial:
+        (information / "METADATA").write_text(f"Name: some-helper\nVersion: {version}\n")
+        return trial_of(losses=("helped",))
+
+    record = run_trial(planned("1.0"), workplace := Workplace(Catalogue.discover(), None, CPU))
+    assert record.versions["some-helper"] == "1.0"
+    assert planned("1.0").id == record.id
+    assert planned("2.0").id != record.id
+    with pytest.raises(
+        ConfigError, match=r"'helped' imports .*: some-helper 1\.0 there, 2\.0 here"
+    ):
+        plan_again([record], workplace)
+    changed_since = run_trial(record.trial, workplace)
+    assert "A library that the loss helped imports changed after" in changed_since.reason

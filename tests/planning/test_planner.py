@@ -157,7 +157,9 @@ def test_an_edited_file_makes_another_trial(trial_of, tmp_path):
     path = tmp_path / "own.py"
     path.write_text(LOSS.format(annotation="float"))
     before = trial_of(losses=(f"{path}:Some",))
-    path.write_text(LOSS.format(annotation="float") + "# edited")
+    path.write_text(LOSS.format(annotation="float") + "\n# a comment\n")
+    assert trial_of(losses=(f"{path}:Some",)).id == before.id
+    path.write_text(LOSS.format(annotation="float") + "\nedited = True\n")
     assert trial_of(losses=(f"{path}:Some",)).id != before.id
 
 

@@ -12,6 +12,7 @@ from dmlbench.schemas.record import Record
 if TYPE_CHECKING:
     from dmlbench.audit.merge import CheckedFile
     from dmlbench.audit.reproduce import Reproduction
+    from dmlbench.audit.source_proof import NewAlias
     from dmlbench.audit.table_differences import Changes
 
 
@@ -89,6 +90,50 @@ def reproduce_all(
             record.id: record for record in run_plan(plan, settings, executor, progress=progress)
         }
     return [compare_records(record, again[record.id]) for record in given]
+
+
+def add_source_aliases(
+    record: Record | str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    device: str = DEVICE,
+    progress: bool = True,
+) -> "list[NewAlias]":
+    """Prove that edited code gives the figures of `record`, and add aliases for it.
+
+    As ``dmlbench plugin alias``. The trial runs again; if it is equal to the bit, an entry goes
+    into a file of the package that was edited, and rows made with the code before go on.
+
+    Args:
+        record: a finished one made with the code before, or the path of its file.
+        data_dir, cache_dir, device, progress: as for `run`.
+
+    Raises:
+        ConfigError: nothing was edited, something else differs, or the figures do.
+        DataError: the file can't be read, or the data are missing or others.
+        PluginError: a component can't be imported.
+    """
+    from dmlbench.audit.source_proof import add_alias, prove_aliases
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.storage.record_store import read_record
+
+    def again(edited: Record) -> Record:
+        (found,) = reproduce_all(
+            [edited],
+            data_dir=data_dir,
+            cache_dir=cache_dir,
+            device=device,
+            jobs=1,
+            progress=progress,
+        )
+        return found.again
+
+    given = record if isinstance(record, Record) else read_record(Path(record))
+    found = prove_aliases(given, Catalogue.discover(), again)
+    for new in found:
+        add_alias(new)
+    return found
 
 
 def diff(first: Iterable[Record] | str | Path, second: Iterable[Record] | str | Path) -> "Changes":

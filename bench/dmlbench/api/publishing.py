@@ -44,9 +44,13 @@ def tables(records: Iterable[Record] | str | Path = RUNS) -> "list[Table]":
     """
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.hook_plugins import plugin_manager
+    from dmlbench.components.source_aliases import installed_aliases, with_first_sources
     from dmlbench.leaderboard.tables import make_tables
 
-    return make_tables(as_records(records), columns=plugin_manager(Catalogue.discover()))
+    catalogue = Catalogue.discover()
+    aliases = installed_aliases(catalogue)
+    found = [with_first_sources(record, aliases) for record in as_records(records)]
+    return make_tables(found, columns=plugin_manager(catalogue))
 
 
 def publish(

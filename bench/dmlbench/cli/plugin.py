@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from dmlbench.cli.options import data_dir_option
+from dmlbench.cli.options import cache_dir_option, data_dir_option, device_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,6 +68,26 @@ def check(
         _print(reports, long)
     if any(report.count("failed") for report in reports):
         raise SystemExit(1)
+
+
+@command.command("alias")
+@click.argument("path", metavar="RECORD", type=click.Path(path_type=Path))
+@data_dir_option
+@cache_dir_option
+@device_option
+def alias(path: Path, data_dir: Path | None, cache_dir: Path | None, device: str) -> None:
+    """Keep the rows of code that was edited without a change to any figure.
+
+    Runs the trial of RECORD, which was made with the code before. If it is equal to the bit, an
+    alias goes into source_aliases.toml of the package: commit it with the edit.
+    """
+    from dmlbench.api.auditing import add_source_aliases
+
+    for new in add_source_aliases(path, data_dir=data_dir, cache_dir=cache_dir, device=device):
+        click.echo(
+            f"Equal to the bit: the {new.alias.kind} {new.alias.name} ({new.alias.new[:7]}) goes "
+            f"on with the rows of {new.alias.old[:7]}. Added to {new.path}."
+        )
 
 
 def _pairs(settings: tuple[str, ...]) -> dict[str, str]:

@@ -10,7 +10,8 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +25,7 @@ from dmlbench.components.hyperparameters import (
     injections,
     resolve,
 )
+from dmlbench.components.source_aliases import aliases_of, first_source
 from dmlbench.components.source_hash import Source, source_of
 from dmlbench.errors import ConfigError, guarded, nearest
 from dmlbench.schemas.trial import Part
@@ -199,8 +201,12 @@ class Composition:
         return ", ".join({e.entry.distribution: e.entry.version for e in self._all()}.values())
 
     def code(self) -> Source:
-        """Return the source code of all components, and the libraries that they import."""
-        found = [source_of(each.component) for each in self._all()]
+        """Return the source code of all components, and the libraries that they import.
+
+        Code that an alias says is equal to older code has the hash of that.
+        """
+        raw = [source_of(each.component) for each in self._all()]
+        found = [replace(one, hash=first_source(one.hash, self._aliases)) for one in raw]
         if len(found) == 1:
             return found[0]
         hashed = sha256("\n".join(one.hash for one in found).encode()).hexdigest()
@@ -262,7 +268,7 @@ class Composition:
         if self.distribution != part.distribution:
             return "package"
         code = self.code()
-        if code.hash != part.source:
+        if code.hash != first_source(part.source, self._aliases):
             return "source"
         return "" if code.libraries == part.libraries else "libraries"
 
@@ -273,6 +279,10 @@ class Composition:
         for key in dict.fromkeys(each.key for each in self.ingredients):
             rest, of_term[key] = _apart(rest, [key])
         return rest, of_term
+
+    @cached_property
+    def _aliases(self) -> dict[str, str]:
+        return aliases_of(each.component.__module__ for each in self._all())
 
     def _all(self) -> list[Ingredient]:
         return [one for each in self.ingredients for one in each.all()]

@@ -51,7 +51,10 @@ def read_source(path: Path) -> tuple[str | Import, ...]:
     """
     try:
         return _pieces(path.read_bytes())
-    except (SyntaxError, ValueError, tokenize.TokenError) as error:
+    except SyntaxError as error:
+        error.filename = str(path)
+        raise PluginError(f"{path} can't be read as Python: {error}.") from error
+    except (ValueError, tokenize.TokenError) as error:
         raise PluginError(f"{path} can't be read as Python: {error}.") from error
 
 
