@@ -242,6 +242,18 @@ def test_a_trial_without_loss_or_baseline_is_shown_as_unnamed(record):
     assert table.rows[0].origin == ""
 
 
+def test_seeds_that_were_not_run_alike_are_told(record):
+    cpu, gpu = {"device": "cpu", "threads": 1}, {"device": "NVIDIA H200", "threads": 1, "new": 1}
+    ran = [record(seed=seed, settings=gpu if seed == 2 else cpu) for seed in range(3)]
+    alike = [record("margin", seed=seed, settings=cpu) for seed in range(3)]
+    note = (
+        "Not all seeds were run alike: device NVIDIA H200 (seeds 2), cpu (seeds 0, 1) "
+        "(triplet + random)."
+    )
+    assert [one for one in only([*ran, *alike]).notes if "alike" in one] == [note]
+    assert not any("alike" in one for one in only(alike).notes)
+
+
 def test_no_records_make_no_tables():
     with pytest.raises(ConfigError, match="no records to make tables from"):
         make_tables([])

@@ -17,6 +17,7 @@ from dmlbench.leaderboard.metric_names import (
     headline,
     shown,
 )
+from dmlbench.leaderboard.mixed_settings import mixed_settings
 from dmlbench.leaderboard.new_classes import NewClasses, for_new_classes
 from dmlbench.leaderboard.plugin_columns import (
     Columns,
@@ -228,7 +229,12 @@ def _make_table(records: Sequence[Record], sources: Mapping[str, ColumnSource]) 
     ordered = tuple(sorted(marked, key=lambda row: _rank(row, table.headline)))
     wider, failures = add_columns(ordered, sources)
     table = Table(tuple(wider))
-    notes += [*_missing_floors(table), *_uneven_seeds(table), *failures]
+    notes += [
+        *_missing_floors(table),
+        *_uneven_seeds(table),
+        *mixed_settings(table.rows),
+        *failures,
+    ]
     return replace(table, notes=tuple(notes))
 
 
