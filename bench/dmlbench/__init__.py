@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dmlbench.contracts.executor import Executor as Executor
     from dmlbench.contracts.executor import WorkerSettings as WorkerSettings
     from dmlbench.contracts.hooks import hookimpl as hookimpl
+    from dmlbench.contracts.hub import hub_revision as hub_revision
     from dmlbench.contracts.pairs import PairMask as PairMask
     from dmlbench.contracts.pairs import Pairs as Pairs
     from dmlbench.contracts.pairs import Selection as Selection
@@ -81,6 +82,7 @@ _PUBLIC = {
     "contracts.draws": ("draw_below", "random_shares"),
     "contracts.executor": ("Event", "Executor", "WorkerSettings"),
     "contracts.hooks": ("hookimpl",),
+    "contracts.hub": ("hub_revision",),
     "contracts.pairs": (
         "PairMask",
         "Pairs",

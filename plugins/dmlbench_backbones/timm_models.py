@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from safetensors import SafetensorError
 from torch import nn
 
-from dmlbench import Backbone, Choice, ConfigError, DataError, ImageFormat
+from dmlbench import Backbone, Choice, ConfigError, DataError, ImageFormat, hub_revision
 from dmlbench_backbones.features import Features, pool_by
 
 if TYPE_CHECKING:
@@ -106,6 +106,15 @@ class TimmModel(Backbone):
             )
         return {"weights": path}
 
+    def repositories(self) -> dict[str, str]:
+        """Return the hub's repository that the weights are taken from, if they are.
+
+        Raises:
+            ConfigError: timm has no such name.
+        """
+        hub = self._config().hf_hub_id if self.weights == "default" else None
+        return {"weights": hub} if hub else {}
+
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         """Return the network for images of `shape`, without its classifier.
 
@@ -169,8 +178,10 @@ class TimmModel(Backbone):
         import timm
 
         try:
-            return timm.create_model(self.name, pretrained=True)
-        except (OSError, RuntimeError) as error:
+            hub = self.repositories().get("weights")
+            overlay = {"hf_hub_id": f"{hub}@{hub_revision(hub)}"} if hub else {}
+            return timm.create_model(self.name, pretrained=True, pretrained_cfg_overlay=overlay)
+        except (DataError, OSError, RuntimeError) as error:
             hub = self._config().hf_hub_id
             cache = f"fill Hugging Face's cache where there is a network (hf download {hub}), "
             raise DataError(

@@ -149,7 +149,7 @@ def _changes(kind: str, part: Part, workplace: Workplace) -> list[str]:
         return [str(error).removesuffix(".")]
     if mismatch:
         return [_mismatch(mismatch, kind, part, composition)]
-    if part.files:
+    if part.files or part.revisions:
         try:
             workplace.make(kind, part)
         except (TrialError, DataError) as error:

@@ -9,6 +9,7 @@ import torch
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.composition import compose
 from dmlbench.components.file_hashes import file_hashes
+from dmlbench.contracts.hub import hub_revision
 from dmlbench.errors import TrialError
 from dmlbench.schemas.trial import Part
 
@@ -48,4 +49,23 @@ class Workplace:
         components = composition.make(kind, part.settings, **available)
         if part.files and part.files != file_hashes(components[0].files()):
             raise TrialError(f"A file of the {kind} {part} changed after the run was planned.")
+        _check_revisions(kind, part, components[0])
         return components, weights
+
+
+def _check_revisions(kind: str, part: Part, component: Any) -> None:
+    """Check that what a setting takes from the hub is what the trial was planned with.
+
+    Raises:
+        DataError: the hub is to be asked, and is out of reach.
+        TrialError: it is another revision.
+    """
+    if not part.revisions:
+        return  # they are not of the hub, or could not be told
+    for setting, repository in component.repositories().items():
+        here, there = f"{repository}@{hub_revision(repository)}", part.revisions.get(setting)
+        if here != there:
+            raise TrialError(
+                f"The {setting} of the {kind} {part} are of another revision: {there} there, "
+                f"{here} here."
+            )

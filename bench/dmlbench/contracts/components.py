@@ -160,6 +160,14 @@ class Backbone(ABC):
         """
         return {}
 
+    def repositories(self) -> dict[str, str]:
+        """Return the models of the Hugging Face hub that weights are taken from, by setting.
+
+        Such as ``{"weights": "timm/resnet18.a1_in1k"}``. Their revisions (`dmlbench.hub_revision`)
+        are part of a trial's identity; `build` is to load that revision.
+        """
+        return {}
+
     @abstractmethod
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         """Return a new network with an int attribute ``num_features`` (F).

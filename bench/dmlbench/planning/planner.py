@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from dmlbench.components.composition import compose, make, terms
 from dmlbench.components.file_hashes import file_hashes
 from dmlbench.components.hyperparameters import family_argument, hyperparameters
 from dmlbench.contracts.components import Dataset, Sampler
+from dmlbench.contracts.hub import cached_revision, hub_revision
 from dmlbench.data.items import Data, load_data
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.store import OnProgress
@@ -39,6 +40,8 @@ class Planner:
     """Called with the number of photos decoded so far, and of all in a dataset."""
     allow_partial: bool = False
     """Whether datasets that have a setting ``partial`` may be incomplete."""
+
+    _asked_hub: dict[str, None] = field(default_factory=dict, init=False, compare=False)
 
     def unfold(self, suite: Suite) -> Plan:
         """Return the trials of `suite`, each once.
@@ -70,7 +73,7 @@ class Planner:
                     raise
                 left_out.append(f"{reference}: {error}")
         _check_used(settings, trials.values())
-        return Plan(tuple(trials.values()), tuple(left_out), tuple(odd))
+        return Plan(tuple(trials.values()), tuple(left_out), (*odd, *self._asked_hub))
 
     def _trials(
         self, suite: Suite, dataset: Part, protocol: Protocol, data: Data, settings: Settings
@@ -180,6 +183,7 @@ class Planner:
             composition = compose(self.catalogue, kind, reference)
             values, defaults = (composition.resolve(kind, some) for some in (given, {}))
             files, code = self._files(kind, reference, values), composition.code()
+            revisions = self._revisions(kind, reference, values)
         except PluginError:
             found = self.catalogue.find(kind, terms(kind, reference)[0].reference)
             entry = found.entry
@@ -203,6 +207,7 @@ class Planner:
             settings=composition.to_record(values),
             changed={key: value for key, value in values.items() if value != defaults[key]},
             files=files,
+            revisions=revisions,
         )
 
     def _files(self, kind: str, reference: str, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -213,6 +218,31 @@ class Planner:
         with guarded(f"The backbone {reference!r}"):
             files = backbone.files()
         return file_hashes(files)
+
+    def _revisions(self, kind: str, reference: str, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Return the revision of each model of the hub that a backbone's settings name.
+
+        One that can't be told is left out: its trials go on to say how to get the weights.
+        """
+        if kind != "backbone":
+            return {}
+        backbone = make(self.catalogue, kind, reference, settings)
+        with guarded(f"The backbone {reference!r}"):
+            repositories = backbone.repositories()
+        found = {}
+        for setting, repository in repositories.items():
+            was_cached = bool(cached_revision(repository))
+            try:
+                found[setting] = f"{repository}@{hub_revision(repository)}"
+            except DataError as error:
+                self._asked_hub[str(error)] = None
+            else:
+                if not was_cached:
+                    self._asked_hub[
+                        f"{repository} is not in the hub's local cache: the hub was asked for its "
+                        "revision, and trials will fetch it."
+                    ] = None
+        return found
 
 
 def _shown(kind: str, part: Part, protocol: Protocol) -> Part:

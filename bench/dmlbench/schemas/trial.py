@@ -37,6 +37,9 @@ class Part(Schema):
     files: dict[str, str] = {}
     """Hash of the content of each file that a setting names, by setting."""
 
+    revisions: Annotated[dict[str, str], Added(before={})] = {}
+    """Repository and revision of what a setting takes from the hub, ``OWNER/NAME@REVISION``."""
+
     decides_nothing = frozenset({"reference", "version", "changed", "files"})
 
     def identity(self) -> dict[str, Any]:
