@@ -167,6 +167,13 @@ def test_a_component_that_is_not_here_is_named(record, workplace):
         plan_again([moved_away], workplace)
 
 
+def test_versions_that_differ_are_named_where_a_trial_is_refused(record, workplace):
+    other = with_part(record, "loss", source="0" * 64)
+    other = changed(other, versions={**record.versions, "torch": "2.1"})
+    with pytest.raises(ConfigError, match=r"Versions differ, too: torch 2\.1 there, \S+ here\.$"):
+        plan_again([other], workplace)
+
+
 def test_a_component_that_never_loaded_has_nothing_to_reproduce(record, workplace):
     with pytest.raises(ConfigError, match="could not be loaded even when the record was made"):
         plan_again([with_part(record, "loss", source="")], workplace)

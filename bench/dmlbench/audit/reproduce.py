@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from dmlbench.audit.record_differences import Difference, changed, differences
 from dmlbench.components.composition import Composition, compose
 from dmlbench.components.workplace import Workplace
+from dmlbench.compute.versions import versions
 from dmlbench.data.items import load_data
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.store import OnProgress
@@ -95,13 +96,14 @@ def plan_again(
         PluginError: a component can't be imported.
     """
     trials = {record.id: record.trial for record in records}
-    for trial in trials.values():
+    for record in {record.id: record for record in records}.values():
+        trial = record.trial
         reasons = _obstacles(trial, workplace)
         if reasons:
             raise ConfigError(
                 f"{trial} can't be run again here: {'; '.join(reasons)}. What could be run is "
                 "another trial: make its record with `dmlbench run`, and compare the two with "
-                "`dmlbench diff`."
+                "`dmlbench diff`." + _other_versions(record)
             )
     fingerprints: dict[str, str] = {}
     for trial in trials.values():
@@ -137,6 +139,17 @@ def _obstacles(trial: Trial, workplace: Workplace) -> list[str]:
     for kind, part in {"dataset": trial.dataset, **trial.parts}.items():
         found += _changes(kind, part, workplace)
     return found
+
+
+def _other_versions(record: Record) -> str:
+    """Return a sentence on the versions that differ here, which are no part of a trial's id."""
+    here = versions({})
+    pairs = [
+        f"{name} {there} there, {here[name]} here"
+        for name, there in record.versions.items()
+        if here.get(name, there) != there
+    ]
+    return f" Versions differ, too: {'; '.join(pairs)}." if pairs else ""
 
 
 def _changes(kind: str, part: Part, workplace: Workplace) -> list[str]:
