@@ -321,7 +321,7 @@ def test_a_source_that_changed_since_the_plan_fails_the_trial(trial_of, workplac
     path = tmp_path / "edited.py"
     path.write_text(OWN.format(stated="", arguments="", body="", value="pairs.similarity.mean()"))
     trial = trial_of(losses=(f"{path}:Own",))
-    path.write_text(path.read_text() + "# edited")
+    path.write_text(path.read_text() + "\nedited = True\n")
     record = run_trial(trial, workplace)
     assert record.status == "failed"
     assert "changed after the run was planned" in record.reason
