@@ -22,6 +22,8 @@ class Score:
     """The result of `dmlbench.retrieval.evaluate`, with what it has by query."""
     plain: frozenset[str] = frozenset()
     """Metrics that are no shares, so that a percentage would make no sense."""
+    collapsed: bool = False
+    """Whether the embeddings differ by a network's rounding only, see `has_collapsed`."""
 
 
 def score(
@@ -65,7 +67,7 @@ def score(
         >>> dmlbench.score(file, recall_at=[1]).metrics["recall@1"]
         1.0
     """
-    from dmlbench.retrieval import evaluate
+    from dmlbench.retrieval import evaluate, has_collapsed
     from dmlbench.retrieval.embedding_files import read_embeddings
 
     if gallery is None and gallery_labels is not None:
@@ -93,7 +95,9 @@ def score(
         device=device,
     )
     plain = frozenset(key for key, metric in chosen.items() if not metric.is_share)
-    return Score(_figures(result), result, plain)
+    sets = [embeddings] if others[0] is None else [embeddings, others[0]]
+    collapsed = has_collapsed(*sets, cosine=distance == "cosine")
+    return Score(_figures(result), result, plain, collapsed)
 
 
 def _chosen(names: Iterable[str]) -> "dict[str, Metric]":

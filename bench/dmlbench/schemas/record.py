@@ -110,7 +110,8 @@ class Record(Schema):
     """By test item or query: ``class``, its place among the sorted classes; ``relevant``,
     ``best_rank``, ``hits``, ``average_precision``, or ``correct``."""
     collapsed: bool = False
-    """All test embeddings of the selected or of the last epoch are as good as equal."""
+    """The test embeddings of the selected or of the last epoch, or of a fold, differ by no more
+    than the network's rounding; they score as if they were equal."""
     details: dict[str, Any] = {}
     """Facts of the row: parameters, reducer, items a baseline was fitted on."""
     settings: dict[str, Any] = {}
