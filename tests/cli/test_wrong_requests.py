@@ -24,6 +24,8 @@ def photos(folder: Path, classes: dict[str, int]) -> Path:
     ("arguments", "words"),
     [
         (("run",), ("--all", "--dataset")),
+        (("run", "--dataset", "glyphs"), ("--all", "--loss", "glyphs")),
+        (("run", "--dataset", "iris,digits", "--seeds", "1", "--jobs", "0"), ("--all", "--loss")),
         (("rum",), ("'rum'", "'run'")),
         (("run", "--al"), ("--all",)),
         (("run", "--all", "--loss", "triplet"), ("--all", "--loss")),

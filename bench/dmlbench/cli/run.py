@@ -143,7 +143,8 @@ def command(
 ) -> None:
     """Train, evaluate, and write leaderboards to the current directory.
 
-    Finished trials are not run again: after a stop, the same command continues.
+    Say what to run: losses, miners or baselines by name, or --all, which takes long. Finished
+    trials are not run again: after a stop, the same command continues.
     """
     options = _executor_options(asked["settings"])
     request = _request(suite, asked)
