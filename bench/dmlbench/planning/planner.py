@@ -19,6 +19,7 @@ from dmlbench.data.photos.store import OnProgress
 from dmlbench.data.prepare.availability import how_to_get
 from dmlbench.errors import ConfigError, DataError, PluginError, guarded, nearest
 from dmlbench.planning.combinations import HOME, Combinations, Settings
+from dmlbench.planning.idle_settings import IdleSettings
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.protocol import Protocol, load_protocol
 from dmlbench.schemas.suite import Suite
@@ -49,6 +50,8 @@ class Planner:
             DataError, PluginError: a dataset asked for by name is missing, damaged or broken.
         """
         settings = _by_kind(suite.settings)
+        _check_said_once(suite, settings)
+        idle = IdleSettings(settings.get("protocol", {}))
         references: tuple[str, ...] = suite.datasets
         left_out: list[str] = []
         if references == ("all",):
@@ -58,14 +61,17 @@ class Planner:
             try:
                 part, dataset = self._dataset(reference, settings)
                 for sampler in suite.samplers or (None,):
-                    protocol = self._protocol(suite.protocol or dataset.protocol, sampler, settings)
+                    name = suite.protocol or dataset.protocol
+                    protocol = self._protocol(name, sampler, settings)
                     data = self._data(dataset, protocol)
+                    idle.look_at(load_protocol(name), protocol, data)
                     for trial in self._trials(suite, part, protocol, data, settings):
                         trials[trial.id] = trial
             except (DataError, PluginError) as error:
                 if suite.datasets != ("all",):
                     raise
                 left_out.append(f"{reference}: {error}")
+        idle.refuse()
         _check_used(settings, trials.values())
         return Plan(tuple(trials.values()), tuple(left_out))
 
@@ -234,6 +240,20 @@ def _by_kind(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             )
         sorted_out.setdefault(kind, {})[name] = value
     return sorted_out
+
+
+def _check_said_once(suite: Suite, settings: Settings) -> None:
+    """Check that no backbone or sampler is named in two ways, of which one would do nothing.
+
+    Raises:
+        ConfigError: one is.
+    """
+    named = {"backbone": suite.backbone, "sampler": suite.samplers}
+    for kind in settings.get("protocol", {}).keys() & named.keys():
+        if named[kind]:
+            raise ConfigError(
+                f"--set protocol.{kind} would change nothing beside --{kind}. Leave one out."
+            )
 
 
 def _check_used(settings: Settings, trials: Collection[Trial]) -> None:
