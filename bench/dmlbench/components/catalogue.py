@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dmlbench.components.entry_points import Entry, read_entries
+from dmlbench.components.families import in_a_family
 from dmlbench.components.importing import load_entry
 from dmlbench.errors import ConfigError, PluginError, nearest
 from dmlbench.retrieval.metrics import METRICS
@@ -70,7 +71,7 @@ class Catalogue:
             return Match(Entry(kind, reference, "", "", reference))
         raise ConfigError(
             f"There is no {kind} named {reference!r}."
-            + nearest(reference, [e.name for e in entries])
+            + (in_a_family(self, kind, reference) or nearest(reference, [e.name for e in entries]))
             + " A class of your own is named as 'module:Class' or './file.py:Class'."
         )
 
