@@ -15,9 +15,9 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
-from dmlbench import Backbone, Choice, ConfigError, DataError, ImageFormat
+from dmlbench import Added, Backbone, Choice, ConfigError, DataError, ImageFormat
 from dmlbench_backbones.features import Features, pool_by
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class TimmModel(Backbone):
         weights: "default" for the weights of that name, from the Hugging Face hub or its local
             cache; "none" for a random start; else the path of a safetensors or PyTorch file with
             weights of this architecture, for any number of classes or without a classifier.
+        weights_prefix: what the names of its layers begin with in the file of `weights`, such as
+            "backbone." in that of a larger network; layers without it are left out.
         pooling: how a convolutional network's map becomes one vector: "avg" (GAP), "max" (GMP) or
             "avg+max", their sum; "own" as timm has it, which is the only choice for vision
             transformers.
@@ -59,6 +61,7 @@ class TimmModel(Backbone):
         name: str,
         *,
         weights: str = "default",
+        weights_prefix: Annotated[str, Added(before="")] = "",
         pooling: Annotated[
             Literal["own", "avg", "max", "avg+max"], Choice("own", "avg", "max", "avg+max")
         ] = "own",
@@ -70,6 +73,7 @@ class TimmModel(Backbone):
     ) -> None:
         self.name = name
         self.weights = weights
+        self.weights_prefix = weights_prefix
         self.pooling = pooling
         self.layer_norm = layer_norm
         self.batch_norm = batch_norm
@@ -95,8 +99,14 @@ class TimmModel(Backbone):
 
         Raises:
             DataError: there is no such file.
+            ConfigError: there is a prefix, and no file.
         """
         if self.weights in ("default", "none"):
+            if self.weights_prefix:
+                raise ConfigError(
+                    f"weights_prefix={self.weights_prefix} would change nothing: it is read only "
+                    f"with a file of weights, not weights={self.weights}. Leave it out."
+                )
             return {}
         path = Path(self.weights).expanduser()
         if not path.is_file():
@@ -182,29 +192,61 @@ class TimmModel(Backbone):
     def _from_file(self, path: Path) -> nn.Module:
         import timm
 
+        names: list[str] = []
         try:
-            classes = self._classes_in(path)
-            return timm.create_model(
+            weights = self._read(path)
+            names += weights
+            source = {"state_dict": weights} if self.weights_prefix else {"file": str(path)}
+            network = timm.create_model(
                 self.name,
                 pretrained=True,
                 pretrained_cfg_overlay={
-                    "file": str(path),
-                    "num_classes": classes,
+                    **source,
+                    "num_classes": self._classes_in(weights),
                     "label_offset": None,
                 },
             )
         except _UNFIT_FILE as error:
             raise DataError(
                 f"The file {path} does not hold the weights of 'timm/{self.name}': "
-                f"{shorten(str(error), 300)} It must be a safetensors or PyTorch file with exactly "
-                "the layers of this architecture."
+                f"{self._prefix_in(names) or shorten(str(error), 300)} It must be a safetensors or "
+                "PyTorch file with exactly the layers of this architecture."
             ) from error
+        network.pretrained_cfg.pop("state_dict", None)  # a second copy of the weights
+        return network
 
-    def _classes_in(self, path: Path) -> int:
-        """Return how many classes the classifier in a file of weights has, 0 without one."""
+    def _read(self, path: Path) -> dict[str, Tensor]:
+        """Return the weights in a file by the network's own names for them.
+
+        Raises:
+            ValueError: no name begins with the prefix.
+        """
         from timm.models import load_state_dict
 
+        weights: dict[str, Tensor] = load_state_dict(str(path), weights_only=True)
+        prefix = self.weights_prefix
+        found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        if prefix and not found:
+            first = next(iter(weights), "")
+            raise ValueError(f"no layer in it begins with {prefix!r}; the first is {first!r}.")
+        return found
+
+    def _prefix_in(self, names: list[str]) -> str:
+        """Return which prefix hides the layers of the network among `names`, if one does."""
+        import timm
+
+        own = list(timm.create_model(self.name).state_dict())
+        for prefix in {name.removesuffix(own[0]) for name in names if name.endswith(own[0])}:
+            if prefix and sum(f"{prefix}{layer}" in names for layer in own) > len(own) / 2:
+                strip = f"{self.weights_prefix}{prefix}"
+                return (
+                    f"its layers are in it with {prefix!r} in front. To strip that, add "
+                    f"--set backbone.weights_prefix={strip}."
+                )
+        return ""
+
+    def _classes_in(self, weights: dict[str, Tensor]) -> int:
+        """Return how many classes the classifier in a file of weights has, 0 without one."""
         layers = self._config().classifier or ()
         names = [layers] if isinstance(layers, str) else list(layers)
-        weights = load_state_dict(str(path), weights_only=True)
         return next((len(weights[f"{n}.weight"]) for n in names if f"{n}.weight" in weights), 0)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from dmlbench.components.entry_points import Entry, read_entries
-from dmlbench.components.families import in_a_family
 from dmlbench.components.importing import load_entry
 from dmlbench.errors import ConfigError, PluginError, nearest
 from dmlbench.retrieval.metrics import METRICS
@@ -69,6 +68,8 @@ class Catalogue:
         module, colon, attribute = reference.rpartition(":")
         if colon and attribute.isidentifier() and _is_module(module):
             return Match(Entry(kind, reference, "", "", reference))
+        from dmlbench.components.families import in_a_family  # takes a while to load
+
         raise ConfigError(
             f"There is no {kind} named {reference!r}."
             + (in_a_family(self, kind, reference) or nearest(reference, [e.name for e in entries]))
