@@ -21,6 +21,7 @@ from dmlbench.errors import ConfigError, DataError, PluginError, guarded, neares
 from dmlbench.planning.combinations import HOME, Combinations, Settings
 from dmlbench.planning.idle_settings import IdleSettings
 from dmlbench.schemas.plan import Plan
+from dmlbench.schemas.private_paths import reference_without_folders
 from dmlbench.schemas.protocol import Protocol, load_protocol
 from dmlbench.schemas.suite import Suite
 from dmlbench.schemas.trial import ROW_KINDS, Part, Trial, canonical_json
@@ -123,7 +124,7 @@ class Planner:
         _, component = self.catalogue.load("dataset", reference)
         given = {**self._partial(component), **settings.get("dataset", {})}
         part = self._part("dataset", reference, given, must_load=True)
-        return part, make(self.catalogue, "dataset", reference, part.settings)
+        return part, make(self.catalogue, "dataset", reference, part.located().settings)
 
     def _data(self, dataset: Dataset, protocol: Protocol) -> Data:
         return load_data(
@@ -166,7 +167,8 @@ class Planner:
             return
         items = next(iter(data.splits.values()))
         with suppress(PluginError), guarded(f"The {kind} {part.reference!r}"):
-            component = make(self.catalogue, kind, part.reference, part.settings)
+            located = part.located()
+            component = make(self.catalogue, kind, located.reference, located.settings)
             if isinstance(component, Sampler):
                 stand_in = np.eye(len(items), protocol.embedding_dim, dtype=np.float32)
                 more = extras(component, items, lambda: stand_in)
@@ -191,14 +193,14 @@ class Planner:
             alone = len(terms(kind, reference)) == 1 and found.argument is None
             return Part(
                 reference=reference,
-                name=entry.name if alone else reference,
+                name=reference_without_folders(entry.name if alone else reference),
                 distribution=entry.distribution,
                 version=entry.version,
                 settings=dict(given),
             )
         return Part(
             reference=reference,
-            name=composition.name,
+            name=reference_without_folders(composition.name),
             distribution=composition.distribution,
             version=composition.version,
             source=source,
