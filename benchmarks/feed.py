@@ -98,7 +98,7 @@ def stored(paths: list[str], folder: Path) -> StoredPhotos:
     """Return the photos, decoded into a store in `folder`."""
     features = datasets.Features(image=datasets.Image())
     table = datasets.Dataset.from_dict({"image": paths}, features=features)
-    images, photos = list(sources("train", table)), PhotoFormat(SIDE, SHORT, "bilinear")
+    images, photos = sources({"train": table}), PhotoFormat(SIDE, SHORT, "bilinear")
     return StoredPhotos(*photo_store(images, photos, folder, lambda *_: None), SIDE)
 
 

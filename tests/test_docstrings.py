@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 import dmlbench
+import dmlbench_datasets
 
-ROOT = Path(dmlbench.__file__).parents[1]
+ROOTS = (Path(dmlbench.__file__).parents[1], Path(dmlbench_datasets.__file__).parents[1])
 WITH_EXAMPLES = [
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    for path in sorted(ROOT.glob("dmlbench/**/*.py"))
+    ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+    for root in dict.fromkeys(ROOTS)
+    for path in sorted(root.glob("dmlbench*/**/*.py"))
     if ">>> " in path.read_text(encoding="utf-8")
 ]
 

@@ -81,7 +81,7 @@ def test_metrics_are_those_of_the_cpu(gallery: bool):
 @pytest.fixture
 def pictures(tmp_path: Path) -> StoredPhotos:
     photos = [*some_photos(5, 0), *some_photos(3, 1, 1)]
-    images = list(sources("train", table([encoded(photo) for photo in photos])))
+    images = sources({"train": table([encoded(photo) for photo in photos])})
     store, places = photo_store(images, PhotoFormat(14, 20), tmp_path, lambda *_: None)
     return StoredPhotos(store, places, 14)
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dmlbench.contracts.components import Loss as Loss
     from dmlbench.contracts.components import Miner as Miner
     from dmlbench.contracts.components import Sampler as Sampler
+    from dmlbench.contracts.draws import draw_below as draw_below
+    from dmlbench.contracts.draws import random_shares as random_shares
     from dmlbench.contracts.executor import Event as Event
     from dmlbench.contracts.executor import Executor as Executor
     from dmlbench.contracts.executor import WorkerSettings as WorkerSettings
@@ -77,6 +79,7 @@ _PUBLIC = {
         "Miner",
         "Sampler",
     ),
+    "contracts.draws": ("draw_below", "random_shares"),
     "contracts.executor": ("Event", "Executor", "WorkerSettings"),
     "contracts.hooks": ("hookimpl",),
     "contracts.pairs": (

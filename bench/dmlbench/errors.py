@@ -1,6 +1,6 @@
 """The errors a user meets. The command line prints them as one paragraph, without a traceback."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -19,6 +19,22 @@ class PluginError(DmlbenchError):
 
 class DataError(DmlbenchError):
     """Data is missing, damaged or not what the dataset promises."""
+
+    @classmethod
+    def raise_all(cls, errors: Sequence["DataError"]) -> None:
+        """Raise one error that lists all of `errors`, a line each; none of them raises nothing.
+
+        >>> DataError.raise_all([DataError("a.png is empty."), DataError("b.png is empty.")])
+        Traceback (most recent call last):
+        dmlbench.errors.DataError: 2 problems:
+          a.png is empty.
+          b.png is empty.
+        """
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            lines = "".join(f"\n  {error}" for error in errors)
+            raise cls(f"{len(errors):,} problems:{lines}") from errors[0]
 
 
 class TrialError(DmlbenchError):

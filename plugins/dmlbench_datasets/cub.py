@@ -54,7 +54,7 @@ class CUB(MirroredSet):
     def read(self, folder: Path) -> Listing:
         """Return the images of ``images.txt``, labelled by ``image_class_labels.txt``."""
         names, paths, classes = (
-            dict(_numbered(folder / f"{file}.txt", columns))
+            _numbered(folder / f"{file}.txt", columns)
             for file, columns in (
                 ("classes", "class_id class_name"),
                 ("images", "image_id image_name"),
@@ -85,5 +85,16 @@ class CUB(MirroredSet):
         return Listing([], labels, splits, names)
 
 
-def _numbered(path: Path, columns: str) -> list[tuple[int, str]]:
-    return [(as_number(fields[0], where), fields[1]) for where, fields in read_rows(path, columns)]
+def _numbered(path: Path, columns: str) -> dict[int, str]:
+    """Return what a file says of each number.
+
+    Raises:
+        DataError: a number stands there twice.
+    """
+    rows: dict[int, str] = {}
+    for where, (text, value) in read_rows(path, columns):
+        number = as_number(text, where)
+        if number in rows:
+            raise DataError(f"{where}: {number} stands there a second time.")
+        rows[number] = value
+    return rows

@@ -1,12 +1,10 @@
 """Fashion-MNIST, class-disjoint: learn five kinds of clothes, retrieve the other five.
 
 As with MNIST, there is no standard class-disjoint split: ours rotates, see `split`. The four IDX
-files have the names of MNIST's, so a folder that holds MNIST is told by its checksums and refused.
-Of the hub's copies neither a revision nor a checksum of the pixels is known, so there is no path by
-the hub.
+files have the names of MNIST's, so they are known by their content. Of the hub's copies neither a
+revision nor a checksum of the pixels is known, so there is no path by the hub.
 """
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -14,7 +12,7 @@ import numpy as np
 
 from dmlbench import Archive, Choice, DataError, Dataset
 from dmlbench_datasets.arrays import image_dataset
-from dmlbench_datasets.idx import parse_idx, read_bytes
+from dmlbench_datasets.idx_set import IdxSet, rotated_classes
 
 if TYPE_CHECKING:
     import datasets
@@ -31,40 +29,16 @@ NAMES = (
     "Bag",
     "Ankle boot",
 )
-FILES = {
-    "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
-    "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
-}
 HOME = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
-ARCHIVES = (
-    Archive(
-        "train-images-idx3-ubyte.gz",
-        size=26_421_880,
-        md5="8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-        sha256="3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-        homes=(f"{HOME}/train-images-idx3-ubyte.gz",),
-    ),
-    Archive(
-        "train-labels-idx1-ubyte.gz",
-        size=29_515,
-        md5="25c81989df183df01b3e8a0aad5dffbe",
-        sha256="a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-        homes=(f"{HOME}/train-labels-idx1-ubyte.gz",),
-    ),
-    Archive(
-        "t10k-images-idx3-ubyte.gz",
-        size=4_422_102,
-        md5="bef4ecab320f06d8554ea6380940ec79",
-        sha256="346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-        homes=(f"{HOME}/t10k-images-idx3-ubyte.gz",),
-    ),
-    Archive(
-        "t10k-labels-idx1-ubyte.gz",
-        size=5_148,
-        md5="bb300cfdad3c16e7a12a480ee83cd310",
-        sha256="67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-        homes=(f"{HOME}/t10k-labels-idx1-ubyte.gz",),
-    ),
+SOURCE = IdxSet(
+    title="Fashion-MNIST",
+    folders=("fashion-mnist", "FashionMNIST/raw"),
+    md5={
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
 )
 
 
@@ -81,24 +55,25 @@ class FashionMNIST(Dataset):
     )
     licence = "MIT"
     expected: ClassVar = {"train": (30_000, 5), "test": (5_000, 5)}
-    archives = ARCHIVES
+    archives = tuple(
+        Archive(f"{name}.gz", unpacked_md5=md5, homes=(f"{HOME}/{name}.gz",))
+        for name, md5 in SOURCE.md5.items()
+    )
 
     def __init__(self, *, split: Annotated[int, Choice(1, 2, 3, 4, 5)] = 1) -> None:
         self.split = split
 
     def missing(self, data_dir: Path | None) -> str | None:
         """Return None if the four files are there, else how to get them."""
-        folder = _folder(data_dir)
-        if folder is None:
-            where = f"in {data_dir}" if data_dir else "here: name your data folder by --data-dir"
-            return (
-                f"Fashion-MNIST is not {where}. Put its four files ({', '.join(_names())}) into "
-                f"fashion-mnist/ within the data folder; they were to be had at {HOME}."
-            )
-        absent = [name for name in _names() if not (folder / name).is_file()]
-        if absent:
-            return f"Fashion-MNIST is incomplete in {folder}: {', '.join(absent)} must be there."
-        return None
+        if files := SOURCE.files(data_dir):
+            return SOURCE.incomplete(files)
+        where = f"in {data_dir}" if data_dir else "here: name your data folder by --data-dir"
+        return (
+            f"Fashion-MNIST is not {where}. Put its four files ({', '.join(SOURCE.md5)}; .gz or "
+            "unpacked) into fashion-mnist/ within the data folder; they were to be had at "
+            f"{HOME}, and are in Debian's package dataset-fashion-mnist, whose folder "
+            "/usr/share/datasets/fashion-mnist may also be the data folder."
+        )
 
     def load(self, data_dir: Path | None) -> dict[str, "datasets.Dataset"]:
         """Return splits ``train`` and ``test``, images ``[28, 28]``.
@@ -108,45 +83,9 @@ class FashionMNIST(Dataset):
         """
         if absent := self.missing(data_dir):
             raise DataError(absent)
-        folder = _folder(data_dir)
-        assert folder is not None
+        halves = SOURCE.read(SOURCE.files(data_dir))
         splits = {}
-        for place, (half, files) in enumerate(FILES.items()):
-            images, labels = (parse_idx(_official(folder / name), name) for name in files)
-            classes = [(self.split - 1 + 5 * place + number) % 10 for number in range(5)]
-            chosen = np.isin(labels, classes)
+        for half, (images, labels) in halves.items():
+            chosen = np.isin(labels, rotated_classes(self.split, half))
             splits[half] = image_dataset(images[chosen], labels[chosen], NAMES)
         return splits
-
-
-def _names() -> list[str]:
-    return [archive.name for archive in ARCHIVES]
-
-
-def _folder(data_dir: Path | None) -> Path | None:
-    """Return the first folder that holds the set; files beside others may be MNIST's."""
-    if data_dir is None:
-        return None
-    for folder in (data_dir / "fashion-mnist", data_dir / "FashionMNIST" / "raw"):
-        if any((folder / name).is_file() for name in _names()):
-            return folder
-    sizes = {path.name: path.stat().st_size for path in data_dir.glob("*-ubyte.gz")}
-    ours = [archive for archive in ARCHIVES if sizes.get(archive.name) == archive.size]
-    return data_dir if ours else None
-
-
-def _official(path: Path) -> bytes:
-    """Return a file's content, unpacked, after a look at its checksum.
-
-    Raises:
-        DataError: it is damaged, or another file, such as MNIST's of the same name.
-    """
-    (archive,) = (archive for archive in ARCHIVES if archive.name == path.name)
-    content = read_bytes(path)
-    md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    if md5 != archive.md5:
-        raise DataError(
-            f"{path} is not Fashion-MNIST's official file: md5 {md5}, not {archive.md5}. MNIST's "
-            "files have the same names; put Fashion-MNIST's into fashion-mnist/."
-        )
-    return content

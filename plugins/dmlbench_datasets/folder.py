@@ -1,6 +1,7 @@
 """The user's own images: ``folder:PATH``, one folder a class, split into disjoint classes."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -13,14 +14,23 @@ if TYPE_CHECKING:
     import datasets
 
 LAYOUT = "Expected one folder a class with its images in it: PATH/class/image.jpg."
+NO_SPLITS = (
+    "folder: reads no split yet, it divides the classes itself. Name the folder that holds the "
+    "classes (folder:PATH/train), or write a dataset class (docs/plugins.md)."
+)
+SPLIT_WORDS = re.compile(
+    "train(ing)?|trn|val(id|idation)?|dev|test(ing)?|tst|eval(uation)?|holdout|query|queries|probe|"
+    "gallery|unlabell?ed"
+)
 
 
 class Folder(Dataset):
     """Your own images, one folder a class; half of the classes to learn, half to retrieve.
 
-    Images may lie deeper than directly in their class's folder. Hidden files and ``Thumbs.db`` are
-    passed over; any other file must be an image. Which classes are learnt from depends on the
-    sorted names of the classes, `train_fraction` and `split_seed` alone.
+    Images may lie deeper than directly in their class's folder, as long as the folders in between
+    are named differently in each: otherwise these may be the classes. Hidden files and
+    ``Thumbs.db`` are passed over; any other file must be an image. Which classes are learnt from
+    depends on the sorted names of the classes, `train_fraction` and `split_seed` alone.
     """
 
     licence = "the user's own"
@@ -52,14 +62,20 @@ class Folder(Dataset):
 
         Raises:
             DataError: fewer than 4 classes (2 to learn, 2 to retrieve), a class of fewer than 2
-                images, a file outside the class folders, or one that is not a sound image.
+                images, folders that are splits rather than classes, files outside the class
+                folders, or files that are not sound images; all of them are named.
         """
         if absent := self.missing(data_dir):
             raise DataError(absent)
         classes = _classes(self.root)
+        bad = list[DataError]()
         for paths in classes.values():
             for path in paths:
-                _check_image(path)
+                try:
+                    _check_image(path)
+                except DataError as error:
+                    bad.append(error)
+        DataError.raise_all(bad)
         order = np.random.default_rng(self.split_seed).permutation(len(classes))
         learnt = min(max(round(self.train_fraction * len(classes)), 2), len(classes) - 2)
         return {
@@ -70,24 +86,65 @@ class Folder(Dataset):
 
 def _classes(root: Path) -> dict[str, list[Path]]:
     """Return the image paths of each class, both sorted."""
-    classes: dict[str, list[Path]] = {}
-    for entry in sorted(root.iterdir()):
-        if _is_passed_over(entry.name):
-            continue
-        if not entry.is_dir():
-            raise DataError(f"{entry} lies outside the class folders. {LAYOUT}")
-        paths = classes[entry.name] = sorted(_files_below(entry))
-        if len(paths) < 2:
-            raise DataError(
-                f"Class {entry.name!r} has {len(paths)} image(s) in {entry}, and retrieval needs 2 "
+    entries = sorted(entry for entry in root.iterdir() if not _is_passed_over(entry.name))
+    DataError.raise_all(
+        [
+            DataError(f"{entry} lies outside the class folders. {LAYOUT}")
+            for entry in entries
+            if not entry.is_dir()
+        ]
+    )
+    if splits := _splits([entry.name for entry in entries]):
+        raise DataError(f"{root} holds splits, not classes: {', '.join(splits)}. {NO_SPLITS}")
+    classes = {entry.name: sorted(_files_below(entry)) for entry in entries}
+    if shared := _shared_folders(root, classes):
+        raise DataError(
+            f"{root} has folders of the same name in several of its class folders: "
+            f"{', '.join(shared)}. So these may be the classes, or splits. {NO_SPLITS}"
+        )
+    DataError.raise_all(
+        [
+            DataError(
+                f"Class {name!r} has {len(paths)} image(s) in {root / name}, and retrieval needs 2 "
                 "of each class. Add images or take the folder away."
             )
+            for name, paths in classes.items()
+            if len(paths) < 2
+        ]
+    )
     if len(classes) < 4:
         raise DataError(
             f"{root} has {len(classes)} class folder(s), and 4 are needed: 2 to learn from, 2 to "
             f"retrieve in. {LAYOUT}"
         )
     return classes
+
+
+def _splits(names: list[str]) -> list[str]:
+    """Return those of the names that are splits: two or more that differ in such a word alone.
+
+    >>> _splits(["Train", "val", "zebra"]), _splits(["train2017", "test2017"])
+    (['Train', 'val'], ['train2017', 'test2017'])
+    >>> _splits(["test tube", "steam train", "query"])
+    []
+    """
+    named: dict[tuple[str, ...], list[str]] = {}
+    for name in names:
+        words = re.findall(r"[^\W\d_]+|\d+", name.lower())
+        for place, word in enumerate(words):
+            if SPLIT_WORDS.fullmatch(word):
+                named.setdefault((*words[:place], "", *words[place + 1 :]), []).append(name)
+    return next((alike for alike in named.values() if len(alike) > 1), [])
+
+
+def _shared_folders(root: Path, classes: dict[str, list[Path]]) -> list[str]:
+    """Return the names of folders with images that lie in two or more class folders."""
+    homes: dict[str, set[str]] = {}
+    for name, paths in classes.items():
+        for path in paths:
+            if inner := path.relative_to(root / name).parts[:-1]:
+                homes.setdefault(inner[0], set()).add(name)
+    return sorted(folder for folder, names in homes.items() if len(names) > 1)
 
 
 def _is_passed_over(name: str) -> bool:

@@ -5,6 +5,7 @@ repository's name falls back on whichever revision was used last when the hub ca
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import datasets
 
 PATTERNS = {half: f"data/{half}-*.parquet" for half in ("train", "test")}
+SECONDS = 5.0
+"""How long the hub may take to answer before it counts as out of reach."""
 
 
 def parse(text: str) -> tuple[str, str]:
@@ -31,17 +34,36 @@ def parse(text: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def cached(repository: str, revision: str) -> bool:
+def command(repository: str, revision: str, patterns: Mapping[str, str] = PATTERNS) -> str:
+    """Return the command that fetches the halves to the hub's cache."""
+    included = " ".join(f"--include '{pattern}'" for pattern in patterns.values())
+    return f"hf download {repository} --repo-type dataset --revision {revision} {included}"
+
+
+def cached(repository: str, revision: str, patterns: Mapping[str, str] = PATTERNS) -> bool:
     """Return whether all files of that revision lie on this machine; uses no network."""
     from huggingface_hub import constants
 
     owner, name = repository.split("/")
     folder = Path(constants.HF_HUB_CACHE) / f"datasets--{owner}--{name}" / "snapshots" / revision
-    return all(_is_complete(folder, half) for half in PATTERNS)
+    return all(_is_complete(folder, pattern) for pattern in patterns.values())
 
 
-def read(repository: str, revision: str) -> dict[str, "datasets.Dataset"]:
+def read(
+    repository: str,
+    revision: str,
+    patterns: Mapping[str, str] = PATTERNS,
+    otherwise: str = "use the official files",
+) -> dict[str, "datasets.Dataset"]:
     """Return the official halves, ``train`` and ``test``, with the repository's columns.
+
+    The network is asked only if the hub's cache has not all of the files.
+
+    Args:
+        repository: its name, ``OWNER/NAME``.
+        revision: all 40 digits.
+        patterns: of the names of each half's files.
+        otherwise: what else an error advises to do.
 
     Raises:
         DataError: the hub can't be reached, or has no such revision or files.
@@ -51,27 +73,50 @@ def read(repository: str, revision: str) -> dict[str, "datasets.Dataset"]:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    here = cached(repository, revision, patterns)
+    if not here:
+        _check_reachable(repository, revision, otherwise)
     try:
         folder = snapshot_download(
             repository,
             repo_type="dataset",
             revision=revision,
-            allow_patterns=list(PATTERNS.values()),
-            local_files_only=cached(repository, revision),
+            allow_patterns=list(patterns.values()),
+            local_files_only=here,
         )
-        for half, pattern in PATTERNS.items():
-            if not _is_complete(Path(folder), half):
+        for pattern in patterns.values():
+            if not _is_complete(Path(folder), pattern):
                 raise DataError(f"{repository} at {revision} has not all files {pattern}.")
-        files = {half: str(Path(folder, pattern)) for half, pattern in PATTERNS.items()}
+        files = {half: str(Path(folder, pattern)) for half, pattern in patterns.items()}
         return dict(load_dataset("parquet", data_files=files))
     except (OSError, ValueError, DatasetsError, HFValidationError, HfHubHTTPError) as error:
-        raise DataError(
-            f"Can't get {repository} at {revision} from the Hugging Face hub: {error}. Go online, "
-            "or use the official archive."
-        ) from error
+        raise _failed(repository, revision, error, otherwise) from error
 
 
-def _is_complete(folder: Path, half: str) -> bool:
-    """Return whether all of a half's files are there; each name tells how many there are."""
-    names = [path.name for path in folder.glob(PATTERNS[half])]
+def _check_reachable(repository: str, revision: str, otherwise: str) -> None:
+    """Ask the hub for the revision, once: a download would try again for half a minute.
+
+    Raises:
+        DataError: it does not answer, or has no such revision.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().dataset_info(repository, revision=revision, timeout=SECONDS)
+    except Exception as error:  # each version of the client has errors of its own
+        raise _failed(repository, revision, error, otherwise) from error
+
+
+def _failed(repository: str, revision: str, error: Exception, otherwise: str) -> DataError:
+    sentence = str(error).strip().partition("\n")[0].partition(". ")[0]
+    reason = sentence.rstrip(".") or type(error).__name__
+    return DataError(
+        f"Can't get {repository} at {revision} from the Hugging Face hub ({reason}): go online, "
+        f"or {otherwise}."
+    )
+
+
+def _is_complete(folder: Path, pattern: str) -> bool:
+    """Return whether all files of a half are there; each name tells how many there are."""
+    names = [path.name for path in folder.glob(pattern)]
     return bool(names) and all(name.endswith(f"-of-{len(names):05d}.parquet") for name in names)

@@ -14,6 +14,8 @@ from dmlbench_datasets.label_files import inside, read_rows
 from dmlbench_datasets.official import Listing, OfficialSet
 
 FILE = "list_eval_partition.txt"
+COLUMNS = "image_name item_id evaluation_status"
+HEADER = (r"\d+", r"image_name\b.*")
 SPLITS = ("train", "query", "gallery")
 
 
@@ -55,7 +57,7 @@ class InShop(OfficialSet):
         assert partition is not None
         assert images is not None
         rows = []
-        for where, (path, item, split) in read_rows(partition, "image_name item_id split", skip=2):
+        for where, (path, item, split) in read_rows(partition, COLUMNS, header=HEADER):
             if split not in SPLITS:
                 raise DataError(f"{where}: {split!r} is none of {', '.join(SPLITS)}.")
             rows.append((f"{images}{inside(path, where)}", item, split))

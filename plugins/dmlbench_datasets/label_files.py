@@ -1,22 +1,27 @@
 """Label files of image sets: lines of text, and MATLAB's arrays. Whatever is odd is an error."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dmlbench import DataError
 
 
-def read_rows(path: Path, columns: str, *, skip: int = 0) -> Iterator[tuple[str, list[str]]]:
+def read_rows(
+    path: Path, columns: str, *, header: Sequence[str] = ()
+) -> Iterator[tuple[str, list[str]]]:
     """Yield where each line stands, for errors, and its fields; blank lines are passed over.
 
     Args:
         path: the file.
         columns: names of the columns with blanks between; the last field may hold blanks.
-        skip: header lines at the start.
+        header: regular expressions of the lines at the start, blanks counted as one.
 
     Raises:
-        DataError: the file can't be read, is not UTF-8, or a line has too few fields.
+        DataError: the file can't be read, is not UTF-8, has another header, or a line has too few
+            fields.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -24,8 +29,15 @@ def read_rows(path: Path, columns: str, *, skip: int = 0) -> Iterator[tuple[str,
         raise DataError(
             f"Can't read {path}: {error}. Put the official file in its place."
         ) from error
+    for number, expected in enumerate(header):
+        found = " ".join(lines[number].split()) if number < len(lines) else ""
+        if not re.fullmatch(expected, found):
+            raise DataError(
+                f"{path}, line {number + 1}: expected the header '{expected}', found {found!r}. "
+                "Put the official file in its place."
+            )
     count = len(columns.split())
-    for number, line in enumerate(lines[skip:], start=skip + 1):
+    for number, line in enumerate(lines[len(header) :], start=len(header) + 1):
         fields = line.split(maxsplit=count - 1)
         if fields and len(fields) < count:
             raise DataError(f"{path}, line {number}: expected '{columns}', found {line!r}.")
@@ -33,18 +45,22 @@ def read_rows(path: Path, columns: str, *, skip: int = 0) -> Iterator[tuple[str,
             yield f"{path}, line {number}", [field.strip() for field in fields]
 
 
-def as_number(text: Any, where: str) -> int:
-    """Return a whole number of 1 or more.
+def as_number(value: Any, where: str) -> int:
+    """Return a whole number of 1 or more, from text or out of an array.
+
+    >>> as_number("12", "line 1"), as_number(12.0, "line 1")
+    (12, 12)
 
     Raises:
         DataError: it is none; `where` says where it stands.
     """
-    try:
-        number = int(text)
-    except (TypeError, ValueError):
-        number = 0
+    if isinstance(value, str):
+        number = int(value) if re.fullmatch("[0-9]{1,18}", value) else 0
+    else:
+        is_whole = isinstance(value, Real) and value % 1 == 0
+        number = int(value) if is_whole else 0
     if number < 1:
-        raise DataError(f"{where}: {str(text)!r} is no whole number of 1 or more.")
+        raise DataError(f"{where}: {str(value)!r} is no whole number of 1 or more.")
     return number
 
 

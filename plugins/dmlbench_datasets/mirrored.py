@@ -51,12 +51,8 @@ class MirroredSet(OfficialSet):
             if self.mirror and self.folder(data_dir) is None:
                 if hub_snapshot.cached(*hub_snapshot.parse(self.mirror)):
                     return None
-                repository, revision = hub_snapshot.parse(self.mirror)
-                return (
-                    f"{self._advice(data_dir)} Or fetch it from the Hugging Face hub: hf download "
-                    f"{repository} --repo-type dataset --revision {revision} --include "
-                    + " --include ".join(f"'{name}'" for name in hub_snapshot.PATTERNS.values())
-                )
+                command = hub_snapshot.command(*hub_snapshot.parse(self.mirror))
+                return f"{self._advice(data_dir)} Or fetch it from the Hugging Face hub: {command}"
         except DataError as error:
             return str(error)
         return super().missing(data_dir)

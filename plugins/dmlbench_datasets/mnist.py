@@ -12,6 +12,7 @@ import numpy as np
 from dmlbench import Choice, Dataset
 from dmlbench_datasets import mnist_source
 from dmlbench_datasets.arrays import image_dataset
+from dmlbench_datasets.idx_set import rotated_classes
 
 if TYPE_CHECKING:
     import datasets
@@ -68,5 +69,4 @@ class MNIST(MNISTClosed):
         }
 
     def _digits(self, half: str) -> list[int]:
-        first = self.split - 1 if half == "train" else self.split + 4
-        return [digit % 10 for digit in range(first, first + 5)]
+        return rotated_classes(self.split, half)

@@ -25,6 +25,9 @@ class Listing:
         class_names: of all classes.
         groups: super-class of each image ``[N]``, if the set has them.
         lacking: label files that are not there, without which the list is not whole.
+
+    Raises:
+        DataError: an image is listed twice.
     """
 
     paths: Sequence[str]
@@ -33,6 +36,14 @@ class Listing:
     class_names: Sequence[str]
     groups: Sequence[int] | None = None
     lacking: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        twice = [path for path, count in Counter(self.paths).items() if count > 1]
+        if twice:
+            raise DataError(
+                f"The label files list images twice, perhaps in two splits or classes: "
+                f"{', '.join(twice)}. Put the official files in their place."
+            )
 
     def within(self, split: str) -> list[int]:
         """Return the places of a split's images."""

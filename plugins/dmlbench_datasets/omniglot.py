@@ -101,7 +101,14 @@ class Omniglot(OfficialSet):
 
         names = table.features["label"].names
         paths = [item["path"] for item in table.cast_column("image", Image(decode=False))["image"]]
-        images = np.stack([_ink(path, self.side) for path in paths])
+        drawings, damaged = [], list[DataError]()
+        for path in paths:
+            try:
+                drawings.append(_ink(path, self.side))
+            except DataError as error:
+                damaged.append(error)
+        DataError.raise_all(damaged)
+        images = np.stack(drawings)
         return image_dataset(
             images, np.array(table["label"][:]), names, np.array(table["group"][:])
         )

@@ -52,7 +52,9 @@ class SOP(MirroredSet):
         """Return the images of both lists; classes are named by their official numbers."""
         paths, numbers, groups, splits = [], [], [], []
         for split, file in FILES.items():
-            for where, (_, number, kind, path) in read_rows(folder / file, COLUMNS, skip=1):
+            for where, (_, number, kind, path) in read_rows(
+                folder / file, COLUMNS, header=[COLUMNS]
+            ):
                 paths.append(inside(path, where))
                 numbers.append(as_number(number, where))
                 groups.append(as_number(kind, where))

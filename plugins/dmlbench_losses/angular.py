@@ -11,9 +11,10 @@ to p, from the distance of its middle, at more than the angle :math:`\alpha`.
 Paper: J. Wang, F. Zhou, S. Wen, X. Liu, Y. Lin, Deep Metric Learning with Angular Loss, ICCV 2017,
 arXiv 1708.01682. It uses angles from 36 to 55 degrees.
 
-In the wild: alone, 40 degrees (pytorch-metric-learning); or doubled, with 45 degrees and one random
-positive an anchor, beside an N-pair loss of the embeddings before normalisation (Roth et al., ICML
-2020, arXiv 2002.08473).
+In the wild: alone, 40 degrees, with anchors and positives brought to length 1 but negatives left as
+they are (pytorch-metric-learning; the same for embeddings of length 1); or doubled, with 45 degrees
+and one random positive an anchor, beside an N-pair loss of the embeddings before normalisation
+(Roth et al., ICML 2020, arXiv 2002.08473).
 
 Our choice: alone, 45 degrees, normalised, each positive pair against all selected negatives of its
 anchor. The sum is ``n-pair+2*angular``, each part with the lengths it wants.
@@ -47,7 +48,7 @@ class Angular(Loss):
     )
     differences = (
         "All positive pairs count; Roth et al. take one positive an anchor, and double the angular "
-        "loss beside an N-pair loss."
+        "loss beside an N-pair loss. pytorch-metric-learning does not normalise the negatives."
     )
     reducer = "mean over positive pairs"
 

@@ -24,7 +24,13 @@ import torch
 from torch import Tensor
 
 from dmlbench import Loss, Pairs, Selection, Uniform, as_pair_mask
-from dmlbench_losses.dense import as_numbers, is_above, is_below, weighted_distance
+from dmlbench_losses.dense import (
+    as_numbers,
+    is_above,
+    is_below,
+    weighted_distance,
+    without_duplicates,
+)
 
 
 class Contrastive(Loss):
@@ -62,7 +68,10 @@ class Contrastive(Loss):
         chosen = as_pair_mask(selection, pairs)
         with torch.no_grad():  # The loss is linear in the distances, once its terms are known.
             distance = pairs.distance
-            positive = as_numbers(chosen.positive, distance)
+            pulled = chosen.positive
+            if self.pos_margin == 0:
+                pulled = without_duplicates(pulled, pairs)
+            positive = as_numbers(pulled, distance)
             negative = as_numbers(chosen.negative, distance)
             positive.mul_(is_above(distance, self.pos_margin))
             negative.mul_(is_below(distance, self.neg_margin))

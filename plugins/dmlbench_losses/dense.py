@@ -22,6 +22,25 @@ def is_below(values: Tensor, bound: Tensor | float) -> Tensor:
     return torch.lt(values, bound, out=torch.empty_like(values))
 
 
+def without_duplicates(mask: Tensor, pairs: Pairs) -> Tensor:
+    """Return the pairs of `mask` ``[B, M]`` but for those of two equal embeddings.
+
+    A distance that comes from a product can't tell: rounding puts it on either side of 0. Only rows
+    whose first number is that of another reference are compared.
+    """
+    anchors, references = pairs.anchors.detach(), pairs.references.detach()
+    first, others = anchors[:, 0].contiguous(), references[:, 0].sort().values
+    alike = torch.searchsorted(others, first, right=True) - torch.searchsorted(others, first)
+    (near,) = (alike > (pairs.self_index >= 0)).nonzero(as_tuple=True)
+    if not len(near):
+        return mask
+    place, column = (mask[near] & (first[near, None] == references[:, 0])).nonzero(as_tuple=True)
+    row = near[place]
+    parts = zip(row.split(len(pairs)), column.split(len(pairs)), strict=True)
+    differ = torch.cat([(anchors[r] != references[c]).any(1) for r, c in parts])
+    return mask.index_put((row, column), differ)
+
+
 def weighted_distance(pairs: Pairs, weight: Tensor) -> Tensor:
     """Return the sum of all distances times their weights ``[B, M]``, a scalar.
 

@@ -13,10 +13,13 @@ Paper: F. Cakir, K. He, X. Xia, B. Kulis, S. Sclaroff, Deep Metric Learning to R
 arXiv id). The authors' code has 10 bins and batches of 256, and needs the paper's sampler of
 batches, from two super-classes at a time, for the published results.
 
-In the wild: the same in pytorch-metric-learning. Tuned for retrieval it came out at 16 to 27 bins
-(Musgrave et al., ECCV 2020, arXiv 2003.08505).
+In the wild: the same in pytorch-metric-learning. The authors' code has the same value, but a
+backward pass written by hand: it returns B / 2 times the gradient of the value, for B anchors with
+a positive, whatever the loss is multiplied by. Adam does not see the factor, other optimisers and
+weighted sums do. Tuned for retrieval it came out at 16 to 27 bins (Musgrave et al., ECCV 2020,
+arXiv 2003.08505).
 
-Our choice: 10 bins.
+Our choice: 10 bins, the gradient of the value.
 
 How it is computed: each pair falls between two neighbouring centres, so only its share of the upper
 one is added up, no tensor of B M Z entries is made.
@@ -39,7 +42,10 @@ class FastAP(Loss):
     takes = "pairs"
     default_miner = "all-pairs"
     paper = "Cakir, He, Xia, Kulis, Sclaroff. Deep Metric Learning to Rank. CVPR 2019"
-    differences = ""
+    differences = (
+        "The gradient is that of the value; the authors' own backward pass gives B / 2 times as "
+        "much, B being the anchors with a positive."
+    )
     reducer = "mean over anchors with a positive"
     paper_sampler = ("hierarchical", {})
 

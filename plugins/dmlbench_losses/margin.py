@@ -11,8 +11,11 @@ its penalty :math:`\nu \beta` has :math:`\nu = 0`. Each positive pair comes with
 by distance, so the loss runs over triplets and a pair counts as often as it was drawn.
 
 In the wild: one constant :math:`\beta` (pytorch-metric-learning); one for each class at a learning
-rate of 5e-4 beside 1e-5 (Roth et al., ICML 2020, arXiv 2002.08473, who start at 0.6 or 1.2). A
-weight decay on :math:`\beta`, or a plain mean over all terms, makes another loss of it.
+rate of 5e-4 beside 1e-5 (Roth et al., ICML 2020, arXiv 2002.08473, who start at 0.6 or 1.2). Their
+code adds up two booleans for each triplet, which in torch is a logical or: they divide by the
+number of triplets with a term above 0, not by that of these terms, so that value and gradient are
+up to twice ours, by another factor in each step. A weight decay on :math:`\beta`, or a plain mean
+over all terms, makes another loss of it.
 
 Our choice: one learned :math:`\beta` for all classes, no :math:`\nu`, 50 times the network's
 learning rate (Roth et al.), no weight decay.
@@ -44,8 +47,9 @@ class Margin(Loss):
         "ICCV 2017. arXiv 1706.07567"
     )
     differences = (
-        "One learned boundary for all classes, where the paper learns one for each; pytorch- "
-        "metric-learning's is constant unless asked for."
+        "One learned boundary for all classes, where the paper learns one for each; "
+        "pytorch-metric-learning's is constant unless asked for. Roth et al. divide by the "
+        "triplets with a term above 0 instead of by these terms: up to twice ours."
     )
     reducer = "mean over non-zero"
     own_lr_multiple = 50.0

@@ -9,8 +9,10 @@ Optimizing Deep Face Models, CVPR 2019, arXiv 1905.02479. It defines the gradien
 with the probability replaced. The loss above has this gradient. There is no hyper-parameter.
 
 In the wild: pytorch-metric-learning, after the speech code of X. Wang (NII), takes the mean over
-the classes, so that the gradient is 2 / C of the paper's; it brings the class weights to length 1
-before each step, where here only their direction counts.
+the classes, so that the gradient is 2 / C of the paper's. It brings the class weights to length 1
+before each step and takes that length for a constant: its gradient lacks the term along a class
+weight that makes it orthogonal to the weight. Plain SGD loses nothing by it, as the length is
+reset; Adam, which scales each entry, does. Here only the direction counts.
 
 Our choice: the paper's gradient. Class weights uniform in :math:`\pm 1 / \sqrt{D}` with 50 times
 the network's learning rate, as for ArcFace, and no weight decay: their length does not matter.
@@ -42,7 +44,7 @@ class P2SGrad(Loss):
     )
     differences = (
         "pytorch-metric-learning averages over the classes, which divides the paper's gradient by "
-        "half their number."
+        "half their number, and lacks the term of the gradient along a class weight."
     )
     reducer = "sum over classes, mean over items"
     own_lr_multiple = 50.0

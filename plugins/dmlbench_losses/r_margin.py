@@ -14,7 +14,8 @@ Strategies and Generalization Performance in Deep Metric Learning, ICML 2020, ar
 item of its class, so that its first term is 0 and no positive is pulled; there is one triplet an
 anchor. :math:`q` is 0.2 by default and in their runs 0.4 (CUB-200-2011), 0.35 (Cars196) or 0.15
 (SOP), :math:`\beta` starts at 0.6, one for each class, with 50 times the network's learning rate;
-:math:`m` 0.2; negatives are drawn by distance, 2 items a class.
+:math:`m` 0.2; negatives are drawn by distance, 2 items a class. Its divisor is that of their margin
+loss, the triplets with a term above 0.
 
 Our choice: the authors', but one learned :math:`\beta` for all classes as in our margin loss, no
 weight decay on it, :math:`q` 0.2, and one draw for each triplet. A pair mask stands for all
@@ -27,15 +28,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmlbench import Loss, PairMask, Pairs, Selection, Uniform
+from dmlbench import Loss, PairMask, Pairs, Selection, Uniform, draw_below, random_shares
 from dmlbench_losses.dense import as_numbers, is_above, is_below, weighted_distance
 
 
 class RMargin(Loss):
     """Margin loss with rho regularisation: a share of the negatives is of the anchor's own class.
 
-    The draw comes from torch's global generator of the embeddings' device. In evaluation mode
-    nothing is switched: it is margin loss then.
+    The draw comes from torch's global generator of the CPU, the same on every device. In evaluation
+    mode nothing is switched: it is margin loss then.
 
     Args:
         margin: by how much nearer or farther, in Euclidean distance of unit vectors.
@@ -49,7 +50,10 @@ class RMargin(Loss):
         "Roth, Milbich, Sinha, Gupta, Ommer, Cohen. Revisiting Training Strategies and "
         "Generalization Performance in Deep Metric Learning. ICML 2020. arXiv 2002.08473"
     )
-    differences = "One learned boundary for all classes, where the authors learn one for each."
+    differences = (
+        "One learned boundary for all classes, where the authors learn one for each. They divide "
+        "by the triplets with a term above 0 instead of by these terms: up to twice ours."
+    )
     reducer = "mean over non-zero"
     own_lr_multiple = 50.0
     own_weight_decay = 0.0
@@ -90,12 +94,14 @@ class RMargin(Loss):
             positives = pull.sum(1, keepdim=True)
             pull.mul_(kept.sum(1, keepdim=True))
             push = kept.mul_(positives)
-            anchor = switched.flatten().nonzero().squeeze(1) // switched.shape[1]
-            pushed = _one_of_each(anchor, classmates, number)
+            anchor, _ = switched.nonzero(as_tuple=True)
+            drawn = draw_below(number[:, None].expand_as(switched))[switched]
+            pushed = _classmate(anchor, drawn, classmates, number)
             return pull, push.index_put_((anchor, pushed), positives[anchor, 0], accumulate=True)
         anchor = selection.anchor
         switched = self._draw(anchor) & (number > 0)[anchor]
-        pushed = torch.where(switched, _one_of_each(anchor, classmates, number), selection.negative)
+        classmate = _classmate(anchor, draw_below(number[anchor]), classmates, number)
+        pushed = torch.where(switched, classmate, selection.negative)
         once = pairs.distance.new_ones(len(anchor))
         pull, push = torch.zeros_like(pairs.distance), torch.zeros_like(pairs.distance)
         pull.index_put_((anchor, selection.positive), once * ~switched, accumulate=True)
@@ -103,19 +109,17 @@ class RMargin(Loss):
 
     def _draw(self, like: Tensor) -> Tensor:
         probability = self.switched if self.training else 0.0
-        return torch.rand(like.shape, device=like.device) < probability
+        return random_shares(like.shape, like.device) < probability
 
 
-def _one_of_each(anchor: Tensor, classmates: Tensor, number: Tensor) -> Tensor:
-    """Return for each anchor ``[T]`` a random classmate, any reference where there is none.
+def _classmate(anchor: Tensor, drawn: Tensor, classmates: Tensor, number: Tensor) -> Tensor:
+    """Return the classmate drawn for each anchor ``[T]``, any reference where there is none.
 
     Args:
         anchor: indices ``[T]``.
+        drawn: which of its classmates ``[T]``.
         classmates: the references of each anchor's class but itself, one anchor after the other.
         number: how many of them each anchor has ``[B]``.
     """
     first = number.cumsum(0) - number
-    # An integer draw can't round up to the count, and its modulo bias is below 1e-11.
-    draw = torch.randint(2**62, anchor.shape, device=anchor.device)
-    place = first[anchor] + draw % number[anchor].clamp_min(1)
-    return F.pad(classmates, (0, 1))[place]
+    return F.pad(classmates, (0, 1))[first[anchor] + drawn]

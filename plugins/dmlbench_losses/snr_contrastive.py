@@ -19,7 +19,8 @@ ECCV 2020, arXiv 2003.08505).
 Our choice: normalised, margins 0 and 1, penalty 0.005, mean over non-zero.
 
 How it is computed: as one product of centred embeddings with their variances, time and memory
-O(B M).
+O(B M). Its rounding can't tell a ratio of 0, which is no term above 0, from a small one: equal
+embeddings are found by comparing them.
 """
 
 from typing import Annotated
@@ -28,6 +29,7 @@ import torch
 from torch import Tensor
 
 from dmlbench import Loss, Pairs, Selection, Uniform, active_mean, as_pair_mask, masked_mean
+from dmlbench_losses.dense import without_duplicates
 
 # Of a unit vector times its dimension; keeps the ratio finite for a constant vector, of variance 0.
 _SMALLEST_VARIANCE = 1e-6
@@ -70,7 +72,10 @@ class SNRContrastive(Loss):
         """Return the loss of the selected pairs, a scalar; 0 if none is selected."""
         chosen = as_pair_mask(selection, pairs)
         ratio = _noise_to_signal(pairs)
-        positive = active_mean(ratio - self.pos_margin, chosen.positive)
+        pulled = chosen.positive
+        if self.pos_margin == 0:
+            pulled = without_duplicates(pulled, pairs)
+        positive = active_mean(ratio - self.pos_margin, pulled)
         negative = active_mean(self.neg_margin - ratio, chosen.negative)
         used = (chosen.positive | chosen.negative).any(1)
         off_zero = masked_mean(pairs.anchors.sum(1).abs(), used)
@@ -84,7 +89,8 @@ def _noise_to_signal(pairs: Pairs) -> Tensor:
     divisor = signal.clamp_min(_SMALLEST_VARIANCE)
     ours = torch.cat([-2 * anchors, signal, torch.ones_like(signal)], dim=1) / divisor
     theirs = torch.cat([references, torch.ones_like(noise), noise], dim=1)
-    return (ours @ theirs.T).clamp_min(0)
+    # Above 0 whatever the rounding: what is 0 are duplicates, and those are found by comparison.
+    return (ours @ theirs.T).clamp_min(torch.finfo(divisor.dtype).tiny)
 
 
 def _centred(embeddings: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ views of each image, mean over all of them.
 
 In the wild: the authors' code multiplies by T / 0.07, which its temperature of 0.07 makes 1;
 pytorch-metric-learning averages over anchors whose term is not 0, which leaves out those without a
-positive. With a miner the denominator holds the selected pairs only.
+positive. In a batch of one class the loss makes the similarities equal, here and in the authors'
+code; pytorch-metric-learning returns 0. With a miner the denominator holds the selected pairs only.
 
 Our choice: one view, 0.1, mean over the anchors that have a positive.
 """
@@ -39,7 +40,10 @@ class SupCon(Loss):
         "Khosla, Teterwak, Wang, Sarna, Tian, Isola, Maschinot, Liu, Krishnan. Supervised "
         "Contrastive Learning. NeurIPS 2020. arXiv 2004.11362"
     )
-    differences = "One view of each image, where the paper has two."
+    differences = (
+        "One view of each image, where the paper has two. pytorch-metric-learning returns 0 for a "
+        "batch of one class, which here, as in the authors' code, still makes similarities equal."
+    )
     paper_sampler = ("random", {})
     reducer = "mean over anchors with a positive"
 

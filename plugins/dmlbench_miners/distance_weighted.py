@@ -31,7 +31,7 @@ class DistanceWeighted(Miner):
     """For every positive pair one negative, drawn with the inverse density of its distance.
 
     Anchors without any negative have no triplets. The draw comes from torch's global generator of
-    the embeddings' device.
+    the CPU, the same on every device.
 
     Args:
         lower_cutoff: distances below it count as this one, lest a few nearest take all the weight.

@@ -1,25 +1,24 @@
-"""Draws by whole numbers: exact, the same on every device, and none falls beyond the last."""
+"""Draws by running sums of whole numbers: exact, and the same on every device."""
 
 import torch
 from torch import Tensor
 
-from dmlbench import Triplets
+from dmlbench import Triplets, draw_below
 from dmlbench_miners.listing import places_of
 
 
 def draw(up_to: Tensor, count: int) -> Tensor:
     """Return `count` columns of each row ``[B, count]``, with replacement.
 
-    The draw comes from torch's global generator of the tensor's device.
+    The draw comes from torch's global generator of the CPU. It is another one only if the share of
+    the row that it falls on belongs to another column now.
 
     Args:
         up_to: running sums of the columns' weights ``[B, M]`` (int64); what is drawn of a row
             whose sum is 0 means nothing.
         count: draws a row.
     """
-    shape = (len(up_to), count)
-    # An integer draw can't round up to the sum, and its modulo bias is below 1e-9.
-    drawn = torch.randint(2**62, shape, device=up_to.device) % up_to[:, -1:].clamp_min(1)
+    drawn = draw_below(up_to[:, -1:].expand(-1, count))
     return torch.searchsorted(up_to, drawn, right=True)
 
 

@@ -10,7 +10,7 @@ from dmlbench_miners.draws import one_for_each
 class RandomTriplets(Miner):
     """For every positive pair one negative at random; anchors without a negative have none.
 
-    The draw comes from torch's global generator of the embeddings' device.
+    The draw comes from torch's global generator of the CPU, the same on every device.
     """
 
     makes = "triplets"

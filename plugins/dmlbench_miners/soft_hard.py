@@ -22,7 +22,7 @@ from dmlbench_miners.extremes import exists, furthest, nearest
 class SoftHard(Miner):
     """For each anchor a random violating positive and a random violating negative.
 
-    The draw comes from torch's global generator of the embeddings' device.
+    The draw comes from torch's global generator of the CPU, the same on every device.
     """
 
     makes = "triplets"

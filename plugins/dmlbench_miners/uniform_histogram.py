@@ -24,7 +24,7 @@ from dmlbench_miners.listing import places_of
 class UniformHistogram(Miner):
     """Pairs whose distances are spread evenly, as far as there are any.
 
-    The draw comes from torch's global generator of the embeddings' device.
+    The draw comes from torch's global generator of the CPU, the same on every device.
 
     Args:
         num_bins: parts of the range of distances, of each kind of pairs.
@@ -57,7 +57,7 @@ class UniformHistogram(Miner):
         if not len(places):
             return mask
         # In random order, which sorting by bin keeps within each.
-        places = places[torch.randperm(len(places), device=places.device)]
+        places = places[torch.randperm(len(places), device="cpu").to(places.device)]
         bins, order = self._bins(distance.flatten()[places]).sort(stable=True)
         in_bin = bins.long().bincount(minlength=self.num_bins)
         rank = torch.arange(per_bin, device=places.device)

@@ -83,7 +83,7 @@ class CoreSet(Sampler):
         classes = np.split(by_class, starts[1:])
         class_of_item = np.unique(labels, return_inverse=True)[1]
 
-        def batch() -> np.ndarray:
+        def batch(rng: np.random.Generator) -> np.ndarray:
             pool = rng.choice(len(labels), min(self.pool, len(labels)), replace=False)
             picks = pool[_cover(embeddings[pool], batch_size // self.m)]
             parts = [picks]
@@ -93,7 +93,8 @@ class CoreSet(Sampler):
                 parts.append(np.resize(shuffled, count * (self.m - 1)))
             return np.concatenate(parts)
 
-        return (batch() for _ in range(steps))
+        # One pick that rounding makes another one must not shift the draws of later batches.
+        return (batch(own) for own in rng.spawn(steps))
 
 
 def _cover(embeddings: np.ndarray, count: int) -> np.ndarray:

@@ -1,16 +1,23 @@
 """``dmlbench data``: from archives to sets that load, and what is said of them."""
 
-import hashlib
+import gzip
 import json
 import shutil
+import socket
 from pathlib import Path
 
+import datasets
+import numpy as np
 import pytest
+from huggingface_hub import constants
+from PIL import Image
+from scipy.io import loadmat, savemat
 from support.official_archives import fingerprint, given, listing, pack
-from support.official_sets import TINY, write_cub, write_fashion
+from support.official_sets import TINY, pass_for_official, write_cub, write_fashion
 
 from dmlbench import Archive
 from dmlbench_datasets import fashion_mnist
+from dmlbench_datasets.folder import Folder
 
 pytestmark = pytest.mark.usefixtures("whole_sets")
 NAMES = list(TINY)
@@ -62,23 +69,82 @@ def test_archives_in_the_data_folder_are_found(dmlbench, archives, data_dir):
     assert (data_dir / "cars" / "cars_test").is_dir()
 
 
-def test_fashion_mnist_s_files_are_copied_as_they_are(dmlbench, tmp_path, data_dir, monkeypatch):
+@pytest.fixture
+def fashion(tmp_path, monkeypatch) -> Path:
+    """A folder with four tiny files that pass for Fashion-MNIST's."""
     write_fashion(tmp_path)
-    known = []
-    for archive in fashion_mnist.ARCHIVES:
-        path = tmp_path / "fashion-mnist" / archive.name
-        md5 = hashlib.md5(path.read_bytes()).hexdigest()
-        known.append(Archive(path.name, size=path.stat().st_size, md5=md5))
-    monkeypatch.setattr(fashion_mnist, "ARCHIVES", tuple(known))
-    monkeypatch.setattr(fashion_mnist.FashionMNIST, "archives", tuple(known))
-    source = tmp_path / "fashion-mnist"
+    folder = tmp_path / "fashion-mnist"
+    pass_for_official(folder, monkeypatch)
+    return folder.rename(tmp_path / "clothes")
+
+
+def unpacked(path: Path) -> None:
+    path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+    path.unlink()
+
+
+def packed_otherwise(path: Path) -> None:
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), mtime=77))
+
+
+@pytest.mark.parametrize("change", [lambda path: None, unpacked, packed_otherwise])
+def test_fashion_mnist_s_files_are_copied_as_they_are(change, dmlbench, fashion, data_dir):
+    for path in list(fashion.iterdir()):
+        change(path)
+    write_foreign(data_dir / "mnist")
     for _ in range(2):
         result = dmlbench(
-            "data", "prepare", "fashion-mnist", "--from", source, "--data-dir", data_dir
+            "data", "prepare", "fashion-mnist", "--from", fashion, "--data-dir", data_dir
         )
         assert result.code == 0, result.err
-    assert listing(data_dir / "fashion-mnist") == sorted([*listing(source), "prepared.json"])
+        assert "UNVERIFIED" not in result.err
+    assert listing(data_dir / "fashion-mnist") == sorted([*listing(fashion), "prepared.json"])
     assert dmlbench("data", "verify", "fashion-mnist", "--data-dir", data_dir).code == 0
+
+
+def write_foreign(folder: Path) -> None:
+    """Write another set's files of the same names."""
+    folder.mkdir()
+    for archive in fashion_mnist.FashionMNIST.archives:
+        (folder / archive.name).write_bytes(gzip.compress(b"another set's"))
+
+
+def test_files_that_are_not_fashion_mnist_s_are_all_named_and_may_be_allowed(
+    dmlbench, fashion, data_dir, tiny
+):
+    for name in ("train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"):
+        content = bytearray(gzip.decompress((fashion / name).read_bytes()))
+        content[-1] ^= 1
+        (fashion / name).write_bytes(gzip.compress(content))
+    command = ("data", "prepare", "fashion-mnist", "--from", fashion, "--data-dir", data_dir)
+    refused = dmlbench(*command)
+    assert refused.code == 2
+    assert "2 problems" in refused.err
+    for text in (f"{fashion}/train-images", f"{fashion}/t10k-images", "--allow-unverified"):
+        assert text in refused.err
+    allowed = dmlbench(*command, "--allow-unverified")
+    assert allowed.code == 0, allowed.err
+    verified = dmlbench("data", "verify", "fashion-mnist", "--data-dir", data_dir)
+    assert verified.code == 0, verified.err
+    assert "unverified: made from t10k-images-idx3-ubyte.gz" in verified.out
+    labels = data_dir / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz"
+    labels.write_bytes(gzip.compress(gzip.decompress(labels.read_bytes())[:-1] + b"\0"))
+    spoilt = dmlbench("data", "verify", "fashion-mnist", "--data-dir", data_dir)
+    assert spoilt.code == 1
+    assert "t10k-labels-idx1-ubyte.gz is not Fashion-MNIST's official" in spoilt.err
+
+
+def test_label_files_that_were_allowed_are_not_damaged(dmlbench, archives, data_dir):
+    paths = archives("cars")
+    labels = next(path for path in paths if path.suffix == ".mat")
+    content = loadmat(labels, squeeze_me=True, variable_names=["annotations"])
+    savemat(labels, {"annotations": content["annotations"]}, do_compression=True)
+    command = ("data", "prepare", "cars", *given(paths), "--data-dir", data_dir)
+    assert dmlbench(*command).code == 2
+    assert dmlbench(*command, "--allow-unverified").code == 0
+    verified = dmlbench("data", "verify", "cars", "--data-dir", data_dir)
+    assert verified.code == 0, verified.err
+    assert f"unverified: made from {labels.name}" in verified.out
 
 
 def test_what_is_ready_is_left_alone(dmlbench, archives, data_dir):
@@ -185,6 +251,45 @@ def test_an_archive_without_a_known_checksum_is_taken_and_that_is_said(
 
 
 # Verification
+
+
+@pytest.mark.parametrize("name", ["cars", "sop", "mnist", "cub", "inshop"])
+def test_verify_never_asks_the_network_even_if_nothing_is_here(
+    name, dmlbench, data_dir, monkeypatch
+):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", data_dir / "arrow")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(data_dir / "hub"))
+    monkeypatch.setattr(socket.socket, "connect", None)
+    monkeypatch.setattr(socket, "getaddrinfo", None)
+    result = dmlbench("data", "verify", name, "--data-dir", data_dir)
+    assert result.code == 1
+    assert "is not " in result.err
+
+
+def test_verify_of_files_opens_no_connection(dmlbench, data_dir, monkeypatch):
+    write_cub(data_dir)
+    monkeypatch.setattr(socket.socket, "connect", None)
+    monkeypatch.setattr(socket, "getaddrinfo", None)
+    assert dmlbench("data", "verify", "cub", "--data-dir", data_dir).code == 0
+
+
+def test_verify_counts_copies_and_faint_images(dmlbench, tmp_path):
+    ramp = np.arange(144, dtype=np.uint16).reshape(12, 12)
+    for number, name in enumerate("abcd"):
+        for copy in range(3):
+            path = tmp_path / "pets" / name / f"{copy}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(ramp * (number + 1) + copy).save(path)
+    splits = dict(Folder(str(tmp_path / "pets")).load(None).items())
+    one, other = (splits[s].features["label"].int2str(splits[s]["label"][0]) for s in splits)
+    for copy in range(2):
+        names = (f"pets/{one}/{copy}.png", f"pets/{other}/{copy}.png")
+        shutil.copy(tmp_path / names[0], tmp_path / names[1])
+    result = dmlbench("data", "verify", f"folder:{tmp_path / 'pets'}")
+    assert result.code == 0, result.err
+    assert "note: 2 of 6 items of test are exact copies of items of train." in result.out
+    assert "note: 4 of 12 items have an exact copy in another class" in result.out
+    assert result.out.count("note: 12 of 12 16-bit images use less than an eighth") == 1
 
 
 def test_verify_lists_every_damaged_image_and_exits_with_1(dmlbench, data_dir):

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 DIGITS = ("--dataset", "digits-closed", "--jobs", 0)
 
@@ -157,9 +159,6 @@ def test_tables_that_can_not_be_written_leave_the_records_and_the_way_to_them(
 
 
 def test_own_images_in_a_folder(dmlbench, tiny, tmp_path):
-    import numpy as np
-    from PIL import Image
-
     rng = np.random.default_rng(0)
     for name in ("ant", "bee", "cat", "dog"):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -173,3 +172,24 @@ def test_own_images_in_a_folder(dmlbench, tiny, tmp_path):
     )
     assert result.code == 0, result.err
     assert {record["status"] for record in records(tmp_path / "runs")} == {"finished"}
+
+
+def test_copies_of_images_are_noted_once_however_many_tables(dmlbench, tiny, tmp_path):
+    numbers = iter(range(100))
+    for name in "abcd":
+        for copy in range(4):
+            # The first image is the same in every class.
+            pixels = np.random.default_rng(1 + next(numbers) if copy else 0).integers(
+                256, size=(20, 20, 3)
+            )
+            path = tmp_path / "pets" / name / f"{copy}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+    options = ("--loss", "contrastive", "--sampler", "random,m-per-class", "--seeds", 1)
+    data = ("--dataset", f"folder:{tmp_path / 'pets'}", "--set", "protocol.batch_size=4")
+    result = dmlbench("run", *data, *options, "--protocol", tiny, "--dry-run")
+    assert result.code == 0, result.err
+    notes = [line for line in result.err.splitlines() if line.startswith("Note: ")]
+    assert len(notes) == 2
+    assert "2 of 8 items of test are exact copies of items of train." in notes[0]
+    assert "4 of 16 items have an exact copy in another class" in notes[1]

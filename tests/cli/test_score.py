@@ -161,7 +161,8 @@ def test_an_array_that_claims_petabytes_is_refused(dmlbench, tmp_path):
         (np.zeros((30, 1), "U1"), "shape is [30, 1]"),
         (np.zeros(29, int), "shape is [29]"),
         (np.where(np.arange(30) == 7, np.nan, 1.0), "first in row 7"),
-        (np.array(["2026-01-01", "NaT"] * 15, "M8[D]"), "first in row 1"),
+        (np.array(["2026-01-01", "NaT"] * 15, "M8[D]"), "integers or texts, not datetime64"),
+        (np.arange(30) + 2.0**60, "may have been rounded"),
     ],
 )
 def test_labels_that_are_not_one_for_each_item_are_refused(
@@ -184,8 +185,8 @@ def test_members_of_an_archive_that_are_no_arrays_are_refused(dmlbench, tmp_path
 
 def test_labels_that_can_not_be_compared_are_refused(dmlbench, tmp_path, items):
     np.savez(tmp_path / "numbers.npz", embeddings=items[0], labels=items[1])
-    np.savez(tmp_path / "days.npz", embeddings=items[0], labels=items[1].astype("M8[D]"))
-    assert "can't be compared" in refused(dmlbench, "numbers.npz", "--gallery", "days.npz")
+    np.savez(tmp_path / "texts.npz", embeddings=items[0], labels=items[1].astype(str))
+    assert "can't be compared" in refused(dmlbench, "numbers.npz", "--gallery", "texts.npz")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_labels_that_can_not_be_compared_are_refused(dmlbench, tmp_path, items):
         ([[1.0], [2.0], [3.0]], [0, None, 0], "first in row 1"),
         ([[1.0], [2.0], [3.0]], ["a", "a", None], "first in row 2"),
         ([[1.0], [2.0], [3.0]], [None] * 3, "first in row 0"),
-        ([[1.0], [2.0], [3.0]], [{"a": 1}] * 3, "can't be compared"),
+        ([[1.0], [2.0], [3.0]], [{"a": 1}] * 3, "not dict, first in row 0"),
         ([["a"], ["b"], ["c"]], [0, 0, 0], "real numbers"),
         ([1.0, 2.0, 3.0], [0, 0, 0], "shape [N, D]"),
     ],
@@ -237,3 +238,120 @@ def test_numbers_that_numpy_lacks_are_told(dmlbench, tmp_path, kind):
     content = len(text).to_bytes(8, "little") + text + bytes(end + 8)
     (tmp_path / "x.safetensors").write_bytes(content)
     assert "save them as float32" in refused(dmlbench, "x.safetensors")
+
+
+def scored(dmlbench, *arguments) -> tuple[dict, str]:
+    """Return the figures and what was said beside them."""
+    result = dmlbench("score", *arguments, "--json")
+    assert result.code == 0, result.err
+    return json.loads(result.out), result.err
+
+
+def test_one_set_as_queries_and_gallery_is_said_and_scored_as_one(dmlbench, tmp_path, items):
+    (path,) = written("npz", *items, tmp_path)
+    (other,) = written("safetensors", *items, tmp_path)
+    alone, said = scored(dmlbench, path)
+    assert said == ""
+    for gallery in (path, other):
+        again, said = scored(dmlbench, path, "--gallery", gallery)
+        assert again == alone
+        assert "is the queries again: each item searches all others" in said
+
+
+def test_queries_that_are_in_the_gallery_are_counted_and_can_be_left_out(dmlbench, tmp_path, items):
+    embeddings, labels = items
+    names = np.array([f"photo {n}" for n in range(30)])
+    for name, some in (("queries", slice(12)), ("gallery", slice(7, 30))):
+        np.savez(
+            tmp_path / f"{name}.npz",
+            embeddings=embeddings[some],
+            labels=labels[some],
+            photo=names[some],
+        )
+    _, said = scored(dmlbench, "queries.npz", "--gallery", "gallery.npz")
+    assert "5 of 12 queries are in the gallery too" in said
+    assert "--leave-out" in said
+    figures, said = scored(
+        dmlbench, "queries.npz", "--gallery", "gallery.npz", "--leave-out", "photo"
+    )
+    assert said == ""
+    expected = retrieval.evaluate(
+        *(embeddings[:12], labels[:12], embeddings[7:], labels[7:]),
+        self_index=np.where(np.arange(12) < 7, -1, np.arange(12) - 7),
+    )
+    assert figures["map_at_r"] == pytest.approx(expected.map_at_r)
+    assert "no 'photos'" in refused(dmlbench, "queries.npz", "--leave-out", "photos")
+
+
+def test_distractors_are_named_by_their_labels(dmlbench, tmp_path, items):
+    embeddings, labels = items
+    expected = retrieval.evaluate(embeddings, labels - 1, ignore_labels=[-1, 3])
+    np.savez(tmp_path / "numbers.npz", embeddings=embeddings, labels=labels - 1)
+    np.savez(tmp_path / "texts.npz", embeddings=embeddings, labels=(labels - 1).astype(str))
+    for file in ("numbers.npz", "texts.npz"):
+        figures, _ = scored(dmlbench, file, "--ignore-labels", "-1,3")
+        assert figures["map_at_r"] == expected.map_at_r
+        assert (figures["queries"], figures["distractors"]) == (20, 10)
+    assert "are not: junk" in refused(dmlbench, "numbers.npz", "--ignore-labels", "junk")
+
+
+def test_the_mahalanobis_distance_takes_its_covariance_from_a_file(dmlbench, tmp_path, items):
+    embeddings, labels = items
+    scale = np.geomspace(1, 1000, 8)
+    train = np.random.default_rng(1).normal(size=(50, 8)) * scale
+    np.save(tmp_path / "train.npy", train)
+    np.savez(tmp_path / "test.npz", embeddings=embeddings * scale, labels=labels)
+    figures, _ = scored(
+        dmlbench, "test.npz", "--distance", "mahalanobis", "--covariance-from", "train.npy"
+    )
+    distance = retrieval.Mahalanobis.of(train)
+    expected = retrieval.evaluate(embeddings * scale, labels, distance=distance)
+    assert figures["map_at_r"] == expected.map_at_r
+    assert "--covariance-from" in refused(dmlbench, "test.npz", "--distance", "mahalanobis")
+    assert "'cosine'" in refused(dmlbench, "test.npz", "--covariance-from", "train.npy")
+    np.save(tmp_path / "one.npy", train[:1])
+    asked = ("test.npz", "--distance", "mahalanobis", "--covariance-from")
+    assert "needs two" in refused(dmlbench, *asked, "one.npy")
+    np.save(tmp_path / "nan.npy", train * np.nan)
+    assert "nan.npy has NaN" in refused(dmlbench, *asked, "nan.npy")
+
+
+def test_what_a_run_kept_is_scored_as_its_record_says(dmlbench, tiny, tmp_path):
+    request = ("run", "--dataset", "digits-closed", "--baseline", "pixels", "--protocol", tiny)
+    assert dmlbench(*request, "--jobs", 0, "--seeds", 1, "--keep-embeddings").code == 0
+    (kept,) = tmp_path.rglob("*.safetensors")
+    record = json.loads(kept.with_suffix(".json").read_text())
+    figures, said = scored(dmlbench, kept)
+    assert said == ""
+    for name, value in record["metrics"].items():
+        if name in figures:
+            assert figures[name] == pytest.approx(value, abs=1e-12), name
+    assert figures["queries"] == record["details"]["test_items"]
+    apart, _ = scored(dmlbench, kept, "--leave-out", "names")  # no two are alike
+    assert apart["map_at_r"] == pytest.approx(figures["map_at_r"], abs=1e-4)
+
+
+def test_queries_and_gallery_that_a_run_kept_are_scored_as_such(dmlbench, tmp_path, items):
+    from safetensors.numpy import save_file
+
+    from dmlbench.retrieval.kept_embeddings import KeptSplit, as_arrays
+
+    embeddings, labels = items
+    splits = {
+        "query": KeptSplit(embeddings[::2], labels[::2], [f"q/{n} ü" for n in range(15)]),
+        "gallery": KeptSplit(embeddings[1::2], labels[1::2], [f"g/{n}" for n in range(15)]),
+    }
+    save_file(as_arrays(splits), tmp_path / "kept.safetensors")
+    expected = retrieval.evaluate(embeddings[::2], labels[::2], embeddings[1::2], labels[1::2])
+    assert scored(dmlbench, "kept.safetensors")[0]["map_at_r"] == expected.map_at_r
+    np.savez(tmp_path / "all.npz", embeddings=embeddings, labels=labels)
+    assert "15 of 15 queries" in scored(dmlbench, "kept.safetensors", "--gallery", "all.npz")[1]
+    names = ("kept.safetensors", "--leave-out", "names")
+    assert scored(dmlbench, *names)[0]["map_at_r"] == pytest.approx(expected.map_at_r)
+
+
+def test_embeddings_that_were_kept_without_labels_are_refused(dmlbench, tmp_path, items):
+    from safetensors.numpy import save_file
+
+    save_file({"test": items[0]}, tmp_path / "old.safetensors")
+    assert "--keep-embeddings, makes it again" in refused(dmlbench, "old.safetensors")

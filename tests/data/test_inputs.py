@@ -53,7 +53,7 @@ def test_photos_of_all_splits_lie_in_one_store(tmp_path):
         for place, photo in enumerate(photos):
             found = inputs[name].store.photo(inputs[name].places[place])
             content = encoded(photo)["bytes"]
-            assert np.array_equal(found, decode(content, "x", PhotoFormat(12, 16)))
+            assert np.array_equal(found, decode(content, "x", PhotoFormat(12, 16)).pixels)
         assert inputs[name].shape == (4, 3, 12, 12)
 
 
@@ -203,7 +203,8 @@ def sparse_store(path: Path, photos: int, shape: tuple[int, int, int]) -> None:
     index = BytesIO()
     nothing = np.zeros((photos, 32), np.uint8)
     shapes = np.tile(shape, (photos, 1))
-    np.savez(index, shapes=shapes, digests=nothing, identities=nothing)
+    depths = np.zeros((photos, 2), dtype=bool)
+    np.savez(index, shapes=shapes, digests=nothing, identities=nothing, depths=depths)
     size = photos * int(np.prod(shape))
     with path.open("wb") as file:
         file.seek(size)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmlbench import DataError, Dataset, PluginError
+from dmlbench.data.item_names import item_names
 from dmlbench.data.items import Items, load_data
 from dmlbench.data.splits import hold_out_classes, with_consecutive_labels
 
@@ -115,6 +116,42 @@ def test_query_and_gallery_may_hold_one_item_a_class():
         "query": 2,
         "gallery": 3,
     }
+
+
+# Names
+
+
+def test_items_are_called_by_their_files_below_the_folder_that_all_share(tmp_path):
+    def table(*paths):
+        found = [str(tmp_path / "photos" / path) for path in paths]
+        return datasets.Dataset.from_dict({"image": found}).cast_column("image", datasets.Image())
+
+    tables = {"train": table("cat/1.jpg", "dog/1.jpg"), "test": table("owl/ü 2.jpg", "owl/3.jpg")}
+    called = item_names(tables | {"test": tables["test"].select([1, 0])})
+    assert called["train"].tolist() == ["cat/1.jpg", "dog/1.jpg"]
+    assert called["test"].tolist() == ["owl/3.jpg", "owl/ü 2.jpg"]
+
+
+def test_items_without_files_of_their_own_are_called_by_split_and_row():
+    twice = datasets.Dataset.from_dict({"image": ["/a/1.jpg", "/a/1.jpg"]})
+    content = datasets.Dataset.from_dict({"image": [{"bytes": b"x", "path": None}]})
+    tables = {
+        "query": twice.cast_column("image", datasets.Image()),
+        "gallery": content.cast_column("image", datasets.Image()),
+        "train": datasets.Dataset.from_dict({"vector": [[1.0], [2.0]]}),
+    }
+    called = {split: names.tolist() for split, names in item_names(tables).items()}
+    assert called == {
+        "query": ["query/0", "query/1"],
+        "gallery": ["gallery/0"],
+        "train": ["train/0", "train/1"],
+    }
+
+
+def test_names_go_with_their_items():
+    data = load(Given(train=TRAIN, test=images([2, 2, 3, 3])))
+    some = data.splits["test"][np.array([3, 0])]
+    assert some.names.tolist() == ["test/3", "test/0"]
 
 
 # The fingerprint

@@ -1,13 +1,12 @@
 """What the README says of the published tables is what stands in them."""
 
 import csv
-import math
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.processors import environment, plainest
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,48 +28,54 @@ def test_on_mnist_every_loss_beats_pixels_on_map_at_r_and_none_on_recall():
     assert f"Recall@1 ({100 * float(pixels['recall@1']):.1f})" in text
 
 
-def dmlbench(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def dmlbench(*words: str, folder: Path, **changed: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dmlbench", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(changed),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("arithmetic", [{}, plainest()], ids=["as it is", "plainest"])
 @pytest.mark.parametrize("folder", ["leaderboards", "leaderboards/miners"])
-def test_the_committed_tables_are_what_the_committed_records_give(folder, tmp_path):
+def test_the_committed_tables_are_what_the_committed_records_give(folder, arithmetic):
     options = ("--runs", f"{folder}/runs", "--output", folder)
-    done = dmlbench("publish", "--check", *options, folder=ROOT)
-    told = done.stdout + done.stderr
-    assert "files compared byte for byte" in told
-    stale = re.findall(r"^stale: (\S+): not what the records give$", told, re.MULTILINE)
-    if stale and told.count("stale: ") == len(stale):
-        made = ("publish", "--runs", f"{folder}/runs", "--output", str(tmp_path))
-        assert dmlbench(*made, folder=ROOT).returncode == 0
-        for name in stale:
-            ours = (tmp_path / Path(name).relative_to(folder)).read_text()
-            assert_same_but_for_last_digits((ROOT / name).read_text(), ours, name)
-        pytest.skip(f"this processor's BLAS sums to other last digits in {len(stale)} files")
-    assert done.returncode == 0, told
+    done = dmlbench("publish", "--check", *options, folder=ROOT, **arithmetic)
+    assert "files compared byte for byte" in done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-NUMBER = re.compile(r"-?[0-9]+\.[0-9]{9,}(?:e-?[0-9]+)?|-?[0-9]\.?[0-9]*e-[0-9]+")
-
-
-def assert_same_but_for_last_digits(held: str, made: str, name: str) -> None:
-    assert NUMBER.sub("#", held) == NUMBER.sub("#", made), name
-    pairs = zip(NUMBER.findall(held), NUMBER.findall(made), strict=True)
-    far = [
-        pair for pair in pairs if not math.isclose(*map(float, pair), rel_tol=1e-9, abs_tol=1e-15)
-    ]
-    assert far == [], name
+def test_a_site_has_the_same_bytes_on_every_processor(tmp_path):
+    script = """
+import sys
+from pathlib import Path
+from dmlbench import load_records
+from dmlbench.site import build_site
+build_site(load_records(sys.argv[1]), Path(sys.argv[2]))
+"""
+    runs, sites = ROOT / "leaderboards" / "runs" / "iris", []
+    for name, arithmetic in {"own": {}, "plainest": plainest()}.items():
+        command = [sys.executable, "-c", script, str(runs), str(tmp_path / name)]
+        subprocess.run(command, env=environment(arithmetic), check=True)
+        files = {path for path in (tmp_path / name).rglob("*") if path.is_file()}
+        sites.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
+    assert sites[0] == sites[1]
+    assert len(sites[0]) > 10
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # it trains a whole trial
-@pytest.mark.parametrize("table", ["glyphs/small", "digits/small", "digits-closed/small"])
-def test_a_published_record_is_reproduced(table, tmp_path):
-    (record,) = (ROOT / "leaderboards" / "runs" / table).glob("contrastive-+-all-pairs-seed0-*")
-    done = dmlbench("reproduce", str(record), folder=tmp_path)
+@pytest.mark.timeout(900)  # it trains whole trials
+def test_records_of_this_code_are_reproduced(tmp_path):
+    """Not the published ones, which are older than the code: their losses have changed since."""
+    records = sorted((ROOT / "tests" / "records" / "runs").rglob("*.json"))
+    done = dmlbench("reproduce", *map(str, records), folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("eproduced") >= len(records) == 6
 
 
 def test_on_iris_the_published_accuracies_are_those_of_scikit_learn():
@@ -83,5 +88,5 @@ def test_on_iris_the_published_accuracies_are_those_of_scikit_learn():
     data = load_iris(return_X_y=True)
     neighbours = KNeighborsClassifier()
     nca = make_pipeline(NeighborhoodComponentsAnalysis(random_state=0), neighbours)
-    assert abs(table["pixels"] - cross_val_score(neighbours, *data).mean()) < 1e-12
-    assert abs(table["nca"] - cross_val_score(nca, *data).mean()) < 1e-12
+    assert abs(table["pixels"] - cross_val_score(neighbours, *data).mean()) < 5.1e-7
+    assert abs(table["nca"] - cross_val_score(nca, *data).mean()) < 5.1e-7

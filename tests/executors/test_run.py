@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pluggy
 import pytest
+from safetensors.numpy import load_file, save_file
 from support.processes import workers
 
 from dmlbench import DataError, Event, Executor, PluginError, WorkerSettings, hookimpl
@@ -113,7 +114,15 @@ def test_embeddings_that_are_to_be_kept_are_kept(plan_of, zoo, store, hooks, lis
     ran(listener)
     run(plan, replace(site, keep_embeddings=True), hooks, Inline())
     assert ran(listener) == []
-    store.embeddings_path(plan.trials[0]).write_bytes(b"cut short")
+    path = store.embeddings_path(plan.trials[0])
+    labels = load_file(path)["test.labels"]
+    classes = record.per_query["class"].unpack()
+    assert np.unique(labels, return_inverse=True)[1].tolist() == classes.tolist()
+    save_file({"test": kept["test"]}, path)  # without labels, as an older dmlbench kept them
+    run(plan, replace(site, keep_embeddings=True), hooks, Inline())
+    assert ran(listener) == [plan.trials[0].id]
+    assert load_file(path)["test.labels"].tolist() == labels.tolist()
+    path.write_bytes(b"cut short")
     with pytest.raises(DataError, match="can't be read"):
         store.embeddings(plan.trials[0])
 

@@ -3,13 +3,14 @@
     python tests/leaderboard/recompute.py [leaderboards]
 
 Reads CSV files, JSON files, markdown pages and records as anybody could: csv, json, and formulas
-one number at a time; scipy for quantiles, paired t-tests and the studentized range. Exits with 1
-and says where a figure differs.
+one number at a time; scipy for quantiles, sign tests and the studentized range. Exits with 1 and
+says where a figure differs.
 """
 
 import base64
 import csv
 import json
+import math
 import re
 import sys
 import zlib
@@ -74,28 +75,32 @@ class Sheet:
         if found != expected:
             self.wrong.append(f"{self.where}: {what}: {found!r} instead of {expected!r}")
 
-    def close(self, what: str, found: str | float | None, expected: float | None, tol=1e-9) -> None:
-        """Note whether two numbers are equal up to rounding; empty stands for None."""
+    def close(self, what: str, found: str | float | None, expected: float | None, tol=None) -> None:
+        """Note whether a number is another to six significant digits; empty stands for None."""
         self.checked += 1
-        number = None if found in ("", None) else float(found)
-        if (number is None) != (expected is None) or (
-            number is not None and abs(number - expected) > tol * max(1.0, abs(expected))
-        ):
+        if found in ("", None) or expected is None:
+            wrong = (found in ("", None)) != (expected is None)
+        else:
+            wrong = abs(float(found) - expected) > (tol or half_a_digit(expected))
+        if wrong:
             self.wrong.append(f"{self.where}: {what}: {found} instead of {expected}")
 
 
 def read_records(folder: Path) -> dict[str, dict]:
     """Return the records by id."""
-    found = (json.loads(path.read_text()) for path in sorted(folder.rglob("*.json")))
-    return {record["id"]: record for record in found}
+    return {r["id"]: r for r in (json.loads(p.read_text()) for p in sorted(folder.rglob("*.json")))}
+
+
+def half_a_digit(value: float) -> float:
+    """Return half a unit of the sixth significant digit, or of the twelfth decimal."""
+    exponent = math.floor(math.log10(abs(value))) if value else -99
+    return 0.5001 * 10.0 ** max(exponent - 5, -12)
 
 
 def half_width(values: list[float]) -> float | None:
     """Return half of Student's 95 % interval, from scipy."""
-    if len(values) < 2:
-        return None
-    if len(set(values)) == 1:
-        return 0.0
+    if len(set(values)) < 2:
+        return 0.0 if len(values) > 1 else None
     low, high = stats.t.interval(0.95, len(values) - 1, mean(values), stats.sem(values))
     return float(high - low) / 2
 
@@ -126,8 +131,8 @@ def check_table(sheet: Sheet, lines: list[dict], records: dict[str, dict]) -> se
         trained = [e for e in lines if e["kind"] == "trained" and e["backbone"] == lane]
         baselines = [e for e in lines if e["kind"] == "baseline" and e["backbone"] in ("", lane)]
         check_ranking(sheet, trained, baselines, by_seed, done, headline)
-    means = [mean(by_seed[e["row_id"]].values()) for e in lines if by_seed[e["row_id"]]]
-    sheet.equal("order of the means", means, sorted(means, reverse=True))
+    means = [f"{mean(by_seed[e['row_id']].values()):.6g}" for e in lines if done[e["row_id"]]]
+    sheet.equal("order of the means", means, sorted(means, key=float, reverse=True))
     return {one["id"] for own in rows.values() for one in own}
 
 
@@ -160,7 +165,7 @@ def floors_of(lines: list[dict], rows: dict[str, list[dict]]) -> dict[str, dict]
 
 
 def check_floors(sheet: Sheet, line: dict, floors: dict, done: dict, by_seed: dict) -> None:
-    """Compare the lead over each floor with scipy's paired t-test, and which floors are lost to."""
+    """Compare the lead over each floor with Student's interval, and which floors are lost to."""
     lost = []
     for label, floor in floors.items():
         apart = floor["backbone"] and line["backbone"] and floor["backbone"] != line["backbone"]
@@ -170,12 +175,9 @@ def check_floors(sheet: Sheet, line: dict, floors: dict, done: dict, by_seed: di
         shown = line["kind"] == "trained" and common and not apart
         column = f"over_{label}"
         sheet.close(f"{line['row']} {column}", line[column], mean(difference) if shown else None)
-        width = half_width(difference) if shown else None
+        known = shown and not only_steps([ours[s] for s in common], [theirs[s] for s in common])
+        width = half_width(difference) if known else None
         sheet.close(f"{line['row']} {column} ±", line[f"{column}_half_width"], width)
-        if shown and len(set(difference)) > 1:
-            test = stats.ttest_rel([ours[s] for s in common], [theirs[s] for s in common])
-            low, high = test.confidence_interval(0.95)
-            sheet.close(f"{line['row']} {column} by scipy", float(high - low) / 2, width)
         if done[line["row_id"]] and not apart and line["row"] not in floors:
             below = [
                 name
@@ -195,15 +197,16 @@ def check_ranking(sheet, lines, baselines, by_seed: dict, done: dict, headline: 
     """
     counts = Counter(tuple(sorted(by_seed[line["row_id"]])) for line in lines)
     seeds = min(counts, key=lambda one: (-counts[one], -len(one), one))
-    compared = [line for line in lines if set(seeds) <= by_seed[line["row_id"]].keys()]
     protocol = done[lines[0]["row_id"]][0]["trial"]["protocol"]
-    values = {line["row"]: [by_seed[line["row_id"]][s] for s in seeds] for line in compared}
-    if protocol["frozen"] and len(seeds) >= 5:
-        fixed = {
+    values, fixed = (
+        {
             line["row"]: [by_seed[line["row_id"]][s] for s in seeds]
-            for line in baselines
+            for line in some
             if set(seeds) <= by_seed[line["row_id"]].keys()
         }
+        for some in (lines, baselines)
+    )
+    if protocol["frozen"] and len(seeds) >= 5:
         together, _ = confidence_set(values | fixed)
         if not fixed or together[max(fixed, key=lambda row: mean(fixed[row]))] == "best":
             sheet.detectable[lines[0]["backbone"]] = None
@@ -220,7 +223,16 @@ def check_ranking(sheet, lines, baselines, by_seed: dict, done: dict, headline: 
         if line["row"] in values:
             behind = best - mean(values[line["row"]])
             sheet.close(f"{line['row']} behind the best", line["behind_best"], behind)
-    check_classes(sheet, compared, done, seeds, headline, values)
+    compared = [line for line in lines if line["row"] in values]
+    check_classes(sheet, compared, done, seeds, headline)
+
+
+def only_steps(first: list[float], second: list[float], pairs: int = 1) -> bool:
+    """Return whether two rows differ by the same step at every seed, at too few to tell them."""
+    difference = [x - y for x, y in zip(first, second, strict=True)]
+    if max(difference) - min(difference) > 1e-12 or len(set(first)) == len(set(second)) == 1:
+        return False
+    return pairs * stats.binomtest(len(first), len(first)).pvalue >= 0.05
 
 
 @cache
@@ -241,15 +253,17 @@ def confidence_set(values: dict[str, list[float]], between=lambda i, j: 0.0):
             i: variance([x - b for x, b in zip(values[i], block, strict=True)]) * k / (k - 1)
             for i in left
         }
-        pooled, lost, extra = mean(own.values()), set(), []
+        pooled, lost, extra, silent = mean(own.values()), set(), [], 0
         for i, j in combinations(left, 2):
             difference = [y - x for x, y in zip(values[i], values[j], strict=True)]
             square = max(variance(difference), own[i] + own[j], 2 * pooled) / n + between(i, j)
             extra.append(between(i, j))
             gap = mean(difference)
-            if abs(gap) > max(critical * square**0.5, 1e-12):
+            if only_steps(values[i], values[j], k * (k - 1) // 2):
+                silent += 1
+            elif abs(gap) > max(critical * square**0.5, 1e-12):
                 lost.add(i if gap > 0 else j)
-        told = critical * (2 * pooled / n + mean(extra)) ** 0.5
+        told = critical * (2 * pooled / n + mean(extra)) ** 0.5 if silent < len(extra) else None
         if not lost:
             break
         left = [i for i in left if i not in lost]
@@ -261,7 +275,7 @@ def unpack(array: dict) -> np.ndarray:
     return np.frombuffer(zlib.decompress(base64.b64decode(array["data"])), array["dtype"])
 
 
-def check_classes(sheet, lines, done, seeds, headline: str, values: dict) -> None:
+def check_classes(sheet, lines, done, seeds, headline: str) -> None:
     """Compare test-class noise with the delta method, in place of the bootstrap."""
     if "test_class_half_width" not in lines[0] or not lines[0]["test_class_half_width"]:
         return
@@ -304,7 +318,7 @@ def check_page(sheet: Sheet, text: str, lines: list[dict]) -> None:
         for heading, cell in zip(headings, cells, strict=True):
             column = column_of(heading)
             if column in line:
-                sheet.equal(f"{cells[0]} {heading}", cell, shown(line, column))
+                sheet.equal(f"{cells[0]} {heading}", is_shown(cell, line, column), True)
 
 
 def named(labels: dict, headings: list[str], cells: list[str]) -> dict | None:
@@ -352,24 +366,26 @@ def column_of(heading: str) -> str:
     return ("last_epoch_" if last else "") + NAMES.get(name, name)
 
 
-def shown(line: dict, column: str) -> str:
-    """Return how a page shows a figure."""
-    if not line[column]:
-        return "–"
-    width = line[f"{column}_half_width"]
-    return f"{100 * float(line[column]):.2f} ± " + (f"{100 * float(width):.2f}" if width else "–")
+def is_shown(cell: str, line: dict, column: str) -> bool:
+    """Return whether a page shows a figure in percent, to two decimals of the same number."""
+    texts = [line[column], line[f"{column}_half_width"]] if line[column] else [line[column]]
+    cells = cell.split(" ± ")
+    return len(cells) == len(texts) and all(
+        shown == "–" if not text else abs(float(shown) - 100 * float(text)) <= 0.005051
+        for shown, text in zip(cells, texts, strict=True)
+    )
 
 
 def check_document(sheet: Sheet, content: dict, lines: list[dict]) -> None:
-    """Compare the figures of a JSON file with those of the CSV file, to the last bit."""
+    """Compare the figures of a JSON file with those of the CSV file, which are the same."""
     sheet.equal("rows", [row["row_id"] for row in content["rows"]], [e["row_id"] for e in lines])
     for row, line in zip(content["rows"], lines, strict=True):
         for prefix, field in (("", "metrics"), ("last_epoch_", "last_epoch_metrics")):
             for name, figure in row[field].items():
-                found = (figure["mean"], figure["half_width"])
                 texts = (line[f"{prefix}{name}"], line[f"{prefix}{name}_half_width"])
-                expected = tuple(float(text) if text else None for text in texts)
-                sheet.equal(f"{row['label']} {prefix}{name}", found, expected)
+                held = [float(text) if text else None for text in texts]
+                found = [figure["mean"], figure["half_width"]]
+                sheet.equal(f"{row['label']} {prefix}{name}", found, held)
         sheet.equal(f"{row['label']} group", row["group"], line["group"])
     for lane in content["lanes"]:
         if lane["backbone"] in sheet.detectable:

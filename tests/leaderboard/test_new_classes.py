@@ -85,7 +85,7 @@ def test_the_csv_file_has_the_rest(table_of):
     assert [line["group_new_classes"] for line in lines] == ["best", "best"]
     for line, row in zip(lines, table.trained, strict=True):
         width = only(table).half_widths[row.id]
-        assert float(line["test_class_half_width"]) == width
+        assert float(line["test_class_half_width"]) == float(f"{width:.6g}")
         assert float(line["behind_best_new_classes_half_width"]) >= 0
 
 

@@ -66,12 +66,12 @@ def test_figures_lie_where_float64_similarities_put_them(
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), duplicated=st.booleans())
-def test_float64_precision_gives_the_float64_oracle(seed, duplicated):
+def test_a_tolerance_is_that_of_the_float64_oracle(seed, duplicated):
     rng = np.random.default_rng(seed)
     embeddings, labels = classes_with_noise(rng, 50, 9, 4)
     if duplicated:
         embeddings = embeddings[rng.integers(0, 20, len(embeddings))]
-    result = retrieval.evaluate(embeddings, labels, precision="float64")
+    result = retrieval.evaluate(embeddings, labels, tolerance=1e-6)
     expected = rank_by_loops(cosines(embeddings), labels, labels, np.arange(len(labels)), 1e-6)
     require_equal(result.per_query, expected)
 
@@ -160,9 +160,9 @@ def test_rotation_scale_and_order_of_the_items_change_nothing(seed, scale):
     embeddings, labels = classes_with_noise(rng, 120, 20, 8)
     rotation = np.linalg.qr(rng.normal(size=(8, 8)))[0]
     order = rng.permutation(len(labels))
-    before = retrieval.evaluate(embeddings, labels, precision="float64")
+    before = retrieval.evaluate(embeddings, labels)
     moved = (scale * embeddings.astype(np.float64) @ rotation)[order]
-    after = retrieval.evaluate(moved, labels[order], precision="float64")
+    after = retrieval.evaluate(moved, labels[order])
     np.testing.assert_array_equal(after.per_query.best_rank, before.per_query.best_rank[order])
     assert after.map_at_r == pytest.approx(before.map_at_r, abs=1e-12)
 
@@ -212,7 +212,7 @@ def test_classes_count_alike_in_the_per_class_averages():
 @pytest.mark.parametrize("engine", ["tiles", "rows", "pairs"])
 def test_a_small_memory_budget_gives_the_same_figures(engine):
     embeddings, labels = classes_with_noise(np.random.default_rng(7), 600, 80, 24, 2.0)
-    expected = retrieval.evaluate(embeddings, labels, precision="float64")
+    expected = retrieval.evaluate(embeddings, labels)
     with forced_engine(engine):
         small = retrieval.evaluate(embeddings, labels, memory_budget=2**16)
     np.testing.assert_array_equal(small.per_query.hits, expected.per_query.hits)

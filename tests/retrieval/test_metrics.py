@@ -76,7 +76,9 @@ def test_a_figure_of_the_whole_set_sees_queries_and_gallery_once_each():
     asked = {"items": Items()}
     gallery = (EMBEDDINGS[20:], LABELS[20:])
     alone = evaluate(EMBEDDINGS, LABELS, metrics=asked)
-    apart = evaluate(EMBEDDINGS[:30], LABELS[:30], *gallery, metrics=asked)
+    apart = evaluate(
+        EMBEDDINGS[:30], LABELS[:30], *gallery, self_index=np.full(30, -1), metrics=asked
+    )
     inside = evaluate(
         EMBEDDINGS[20:30], LABELS[20:30], *gallery, self_index=np.arange(10), metrics=asked
     )

@@ -46,7 +46,7 @@ def test_the_table_page_has_every_row_with_the_figures_of_its_records(site):
     assert compared == 18
 
 
-def test_cells_are_sorted_by_the_mean_itself(site):
+def test_cells_are_sorted_by_the_mean_to_six_digits(site):
     page = site.pages["tables/glyphs-small.html"]
     (table,) = page.by_id("trained-0").all("table")
     place = [th.text for th in table.all("th")].index("MAP@R")
@@ -58,7 +58,7 @@ def test_cells_are_sorted_by_the_mean_itself(site):
         for label, records in by_row(site.records).items()
         if "baseline" not in records[0].trial.parts and "broken" not in label
     ]
-    assert numbers == pytest.approx(sorted(means, reverse=True), rel=1e-12)
+    assert numbers == pytest.approx(sorted(means, reverse=True), rel=5.1e-6)
 
 
 def test_failures_have_their_reason_on_the_table_and_on_their_own_page(site):

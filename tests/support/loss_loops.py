@@ -61,6 +61,27 @@ def of_any_length(length: float = 1.0) -> Batch:
     return Batch(Pairs(length * raw, LABELS, normalized=False), [raw])
 
 
+def with_duplicates(dtype: torch.dtype, apart: float = 0.0) -> Batch:
+    """Ten anchors that come twice, the second time `apart` from the first or equal to it."""
+    raw, once = unit(len(LABELS), D, seed=1)
+    _, aside = unit(len(LABELS), D, seed=2)
+    again = F.normalize(once + apart * aside) if apart else once
+    twice = torch.cat([once, again]).to(dtype)
+    return Batch(Pairs(twice, LABELS.repeat(2)), [raw])
+
+
+def check_on_duplicates(
+    loss: Loss, by_loops: "Formula", dtype: torch.dtype, apart: float = 0.0
+) -> None:
+    """Hold a loss of embeddings in `dtype` against plain loops over the same numbers in float64."""
+    batch = with_duplicates(dtype, apart)
+    exact = Batch(Pairs(batch.pairs.anchors.double(), batch.pairs.labels), batch.raw)
+    selection = PairMask(batch.pairs.positive, batch.pairs.negative)
+    tolerance = 1e-9 if dtype == torch.float64 else 1e-4
+    actual = loss(batch.pairs, selection).double()
+    assert_same(actual, by_loops(loss, exact, selection), batch.raw, tolerance)
+
+
 def make_selection(kind: str, pairs: Pairs) -> Selection:
     generator = torch.Generator().manual_seed(3)
     if kind == "all":

@@ -30,7 +30,7 @@ class InnerProduct(Distance):
 
 @contextmanager
 def forced_engine(
-    name: str, *, edge: int = 2040, listed: int = 32, columns: int = 16384
+    name: str, *, edge: int = 2040, listed: int = 40, columns: int = 16384
 ) -> Iterator[None]:
     """Use one engine whatever the data; `edge`, `listed` and `columns` make its parts tiny."""
     with pytest.MonkeyPatch.context() as patch:
@@ -42,12 +42,12 @@ def forced_engine(
         patch.setattr(similarity_rows, "_LARGEST_EDGE", edge)
         patch.setattr(query_block, "_COLUMNS_PER_PRODUCT", min(columns, 7))
         patch.setattr(similarity_rows, "_MOST_ROWS", columns)
-        patch.setattr("dmlbench.retrieval.engine.candidates._BYTES_PER_LISTED_NEGATIVE", listed)
+        patch.setattr("dmlbench.retrieval.engine.candidates.BYTES_PER_LISTED_NEGATIVE", listed)
         if name == "torch":
             from dmlbench.retrieval.engine.torch_blocks import rank_on_device
 
             patch.setattr(
                 "dmlbench.retrieval.evaluation.rank",
-                lambda task, *_: rank_on_device(task, torch.device("cpu"), torch.float32),
+                lambda task, _: rank_on_device(task, torch.device("cpu")),
             )
         yield

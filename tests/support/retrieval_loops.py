@@ -12,6 +12,7 @@ class Expected:
     """What the definitions say of one query."""
 
     relevant: int = 0
+    negatives: int = 0
     best_rank: int = 0
     hits: int = 0
     average_precision: float = 0.0
@@ -28,12 +29,19 @@ def ranks_by_counting(positive, negative, tolerance) -> list[int]:
     ]
 
 
-def rank_by_loops(similarity, labels, gallery_labels, own, tolerance) -> list[Expected]:
-    """Return what the definitions say of given similarities ``[Q, G]``, in float64."""
+def rank_by_loops(
+    similarity, labels, gallery_labels, own, tolerance, left_out=None
+) -> list[Expected]:
+    """Return what the definitions say of given similarities ``[Q, G]``, in float64.
+
+    `left_out` says which items no ranking of a query has ``[Q, G]``.
+    """
     result = []
     for query, row in enumerate(np.asarray(similarity, np.float64)):
         positive, negative = [], []
         for item, value in enumerate(row):
+            if left_out is not None and left_out[query, item]:
+                continue
             if gallery_labels[item] != labels[query]:
                 negative.append(value)
             elif item != own[query]:
@@ -49,6 +57,7 @@ def rank_by_loops(similarity, labels, gallery_labels, own, tolerance) -> list[Ex
         result.append(
             Expected(
                 relevant=relevant,
+                negatives=len(negative),
                 best_rank=ranks[0],
                 hits=sum(hits),
                 average_precision=sum(p for p, hit in zip(precisions, hits, strict=True) if hit)
@@ -67,7 +76,7 @@ def require_equal(per_query: PerQuery, expected: list[Expected]) -> None:
     def of_all(name):
         return [getattr(query, name) for query in expected]
 
-    for name in ("relevant", "best_rank", "hits", "ties"):
+    for name in ("relevant", "negatives", "best_rank", "hits", "ties"):
         np.testing.assert_array_equal(getattr(per_query, name), of_all(name), err_msg=name)
     for k, hits in per_query.hits_at.items():
         np.testing.assert_array_equal(hits, [sum(r <= k for r in q.ranks) for q in expected])

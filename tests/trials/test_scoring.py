@@ -254,9 +254,11 @@ def test_the_embeddings_that_are_kept_are_those_of_the_selected_epoch(class_frac
     kept = {}
     trial = make_trial(class_fraction=class_fraction, min_classes=2)
     found = score_retrieval(trial, DATA, RECALL_AT, Learner(1.0, 0.5), ignore, kept.update)
-    test = DATA.splits["test"]
-    again = evaluate(kept["test"], test.labels, recall_at=RECALL_AT)
+    test = kept["test"]
+    again = evaluate(test.embeddings, test.labels, recall_at=RECALL_AT)
     assert set(kept) == {"test"}
+    assert test.labels.tolist() == DATA.splits["test"].labels.tolist()
+    assert list(test.names) == [f"test/{row}" for row in range(len(test.labels))]
     assert again.map_at_r == found["metrics"]["map_at_r"]
     assert again.recall_at[1] == found["metrics"]["recall@1"]
 

@@ -1,5 +1,6 @@
 """Plan trials and run them."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from os import environ
@@ -124,9 +125,10 @@ def run(
         jobs: worker processes; 0 runs the trials in this process. None: one a CPU core, or one on
             a GPU.
         allow_partial: take datasets that are here in part; tables say so.
-        keep_embeddings: write the test embeddings beside each record.
+        keep_embeddings: write the test embeddings beside each record, as `score` reads them.
         metrics: further metrics by name: keys, aliases such as "mrr", or those of plugins.
-        progress: whether to show progress, on standard error or in the notebook.
+        progress: whether to show progress, and what is odd about the data (see `Plan.remarks`), on
+            standard error or in the notebook.
 
     Raises:
         ConfigError: an unknown name, an impossible combination, a wrong setting, a device that
@@ -165,6 +167,9 @@ def run(
         allow_partial=allow_partial,
         progress=progress,
     )
+    if progress:
+        for remark in planned.remarks:
+            print(f"Note: {remark}", file=sys.stderr)
     worker_settings = WorkerSettings(
         records=Path(output).expanduser() / RUNS,
         data_dir=data_folder(data_dir),

@@ -134,8 +134,10 @@ def verify(name: str, data_dir: Path | None, settings: dict[str, str], allow_par
     for split, (items, classes) in found.counts.items():
         click.echo(f"{split}: {items:,} items of {classes:,} classes")
     click.echo(f"split fingerprint: {found.fingerprint}")
-    for source in unverified(data_dir, folder) if data_dir else ():
+    for source in unverified(data_dir / folder) if data_dir else ():
         click.echo(f"unverified: made from {source}, which is not known to be an official archive")
+    for remark in found.remarks:
+        click.echo(f"note: {remark}")
     for line in found.damaged:
         click.echo(f"damaged: {line}", err=True)
     if found.damaged:

@@ -146,7 +146,8 @@ class _Run(click.Command):
 @click.option(
     "--keep-embeddings",
     is_flag=True,
-    help="Write the test embeddings beside each record, for pictures of what is retrieved.",
+    help="Write the test embeddings beside each record, for pictures of what is retrieved and for "
+    "score.",
 )
 @metrics_option
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
@@ -242,6 +243,8 @@ def _show(plan: "Plan", done: int, where: str) -> None:
         click.echo(_wrapped(rows))
     for reason in plan.left_out:
         click.echo(f"Left out: {reason}")
+    for remark in plan.remarks:
+        click.echo(f"Note: {remark}", err=True)
     rest = f"{len(plan.trials) - done} trials to run, {done} finished before"
     click.echo(f"{rest}; {where}.\n")
 

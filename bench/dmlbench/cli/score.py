@@ -18,6 +18,10 @@ def _ranks(context: click.Context, option: click.Parameter, value: str) -> tuple
         raise click.BadParameter(f"{value!r} is no list of ranks such as 1,10,100.") from None
 
 
+def _labels(context: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
 @click.command("score")
 @click.argument("file", type=_File)
 @click.option("--labels", type=_File, help="Classes, a .npy file, if FILE does not hold them.")
@@ -30,6 +34,24 @@ def _ranks(context: click.Context, option: click.Parameter, value: str) -> tuple
 @click.option("--map", "whole", is_flag=True, help="Mean average precision of whole rankings too.")
 @metrics_option
 @click.option("--distance", default=DISTANCE, show_default=True, help="How items are compared.")
+@click.option(
+    "--covariance-from",
+    type=_File,
+    help="Training embeddings, for --distance mahalanobis. (Any file that FILE may be.)",
+)
+@click.option(
+    "--ignore-labels",
+    metavar="LABELS",
+    default="",
+    callback=_labels,
+    help="Labels of distractors, such as -1,junk: found, but no queries and never right.",
+)
+@click.option(
+    "--leave-out",
+    metavar="NAME",
+    help="An array of FILE (and the gallery), such as cameras: no query finds items for which it "
+    "is the same.",
+)
 @click.option("--device", default=SCORE_DEVICE, show_default=True, help="cpu, cuda, cuda:1 …")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 def command(
@@ -42,13 +64,17 @@ def command(
     whole: bool,
     metrics: tuple[str, ...],
     distance: str,
+    covariance_from: Path | None,
+    ignore_labels: tuple[str, ...],
+    leave_out: str | None,
     device: str,
     as_json: bool,
 ) -> None:
     """Score the embeddings in FILE, each item searching all others, or a --gallery.
 
     FILE is .npz or .safetensors with arrays `embeddings` and `labels`, .parquet with columns of
-    these names, or .npy with --labels.
+    these names, .npy with --labels, or what run --keep-embeddings wrote beside a record. Labels are
+    integers or texts.
     """
     from dmlbench.api.scoring import score
 
@@ -62,8 +88,13 @@ def command(
         map=whole,
         metrics=metrics,
         distance=distance,
+        covariance_from=covariance_from,
+        ignore_labels=ignore_labels,
+        leave_out=leave_out,
         device=device,
     )
+    for note in found.notes:
+        click.echo(f"dmlbench: {note}", err=True)
     figures = found.metrics
     if as_json:
         click.echo(json.dumps(figures, indent=1))

@@ -182,6 +182,8 @@ class Archive:
         size: bytes, where known.
         md5: hexadecimal, where known.
         sha256: hexadecimal, where known; takes precedence over `md5`.
+        unpacked_md5: of what a ``.gz`` holds, where known: one content can be packed in many ways,
+            or not at all, so this alone then counts. `load` checks it too.
         homes: addresses where it was once found: hints, which nothing relies on.
     """
 
@@ -189,6 +191,7 @@ class Archive:
     size: int | None = None
     md5: str = ""
     sha256: str = ""
+    unpacked_md5: str = ""
     homes: tuple[str, ...] = ()
 
 

@@ -64,8 +64,7 @@ def _store_photos(
             f"Squares of {photos.image_size} pixels can't be cut from photos stored with a short "
             f"side of {photos.short_side}: set protocol.short_side to {photos.image_size} or more."
         )
-    images = [image for name, table in tables.items() for image in sources(name, table)]
-    store, places = photo_store(images, photos, folder, on_progress)
+    store, places = photo_store(sources(tables), photos, folder, on_progress)
     ends = np.cumsum([len(table) for table in tables.values()])
     parts = zip(tables, np.split(places, ends[:-1]), strict=True)
     return {name: StoredPhotos(store, some, photos.image_size) for name, some in parts}

@@ -10,6 +10,7 @@ import numpy as np
 
 from dmlbench.contracts.components import Dataset
 from dmlbench.data.inputs import Inputs, load_inputs
+from dmlbench.data.item_names import item_names
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.data.photos.store import OnProgress
@@ -43,23 +44,27 @@ class Items:
             ``[N, D]`` float32.
         labels: class ids ``[N]`` int64.
         groups: super-class ids ``[N]`` int64, where the dataset has them.
+        names: a name of each item ``[N]``, see `item_names`, where the dataset was loaded.
     """
 
     inputs: Inputs
     labels: np.ndarray
     groups: np.ndarray | None = None
+    names: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", _read_only(self.labels))
-        if self.groups is not None:
-            object.__setattr__(self, "groups", _read_only(self.groups))
+        for optional in ("groups", "names"):
+            if getattr(self, optional) is not None:
+                object.__setattr__(self, optional, _read_only(getattr(self, optional)))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: np.ndarray) -> "Items":
         groups = None if self.groups is None else self.groups[index]
-        return Items(self.inputs[index], self.labels[index], groups)
+        names = None if self.names is None else self.names[index]
+        return Items(self.inputs[index], self.labels[index], groups, names)
 
     def flat(self) -> np.ndarray:
         """Return a copy, one row per item ``[N, D]`` float32: pixels scaled to 0-1, or vectors."""
@@ -139,7 +144,11 @@ def load_data(
         _check_shared(dataset, splits)
     photos = PhotoFormat(photos, photos) if isinstance(photos, int) else photos
     inputs = load_inputs(dataset, tables, photos, cache_dir, on_progress)
-    splits = {name: replace(items, inputs=inputs[name]) for name, items in splits.items()}
+    called = item_names(tables)
+    splits = {
+        name: replace(items, inputs=inputs[name], names=called[name])
+        for name, items in splits.items()
+    }
     return Data(splits, class_names, _fingerprint(splits, class_names))
 
 

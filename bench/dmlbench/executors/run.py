@@ -112,7 +112,7 @@ def _finished(
         return None
     if not record.is_retrieval:
         return record
-    kept = store.embeddings_path(trial).is_file() or not embeddings
+    kept = not embeddings or store.has_embeddings(trial)
     return record if kept and record.metrics.keys() >= set(metrics) else None
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dmlbench.leaderboard.formats.figures import written
 from dmlbench.leaderboard.loss_grid import complete
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
@@ -73,7 +74,7 @@ def _lane(table: Table) -> list[Row]:
 
 
 def _mean(row: Row, table: Table) -> float:
-    return row.metrics[table.headline or ""].mean
+    return written(row.metrics[table.headline or ""].mean)
 
 
 def _key(row: Row) -> str:

@@ -7,9 +7,11 @@ remains between seeds.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
+from dmlbench.leaderboard.formats.figures import written
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.schemas.trial import canonical_json
@@ -72,7 +74,7 @@ def _grid(entries: Iterable[tuple[str, str, Row]], kind: str, metric: str | None
     estimates = {place: row.metrics[metric] for place, row in kept.items()}
 
     def mean(places: Iterable[tuple[str, str]]) -> float:
-        return float(np.mean([estimates[place].mean for place in places]))
+        return written(fmean(estimates[place].mean for place in places))
 
     losses = sorted(losses, key=lambda loss: (-mean((loss, part) for part in parts), loss))
     parts = sorted(parts, key=lambda part: (-mean((loss, part) for loss in losses), part))

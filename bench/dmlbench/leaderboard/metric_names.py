@@ -81,5 +81,9 @@ def percent(value: Estimate | None) -> str:
     """Return ``64.21 ± 0.35``: mean and half of the interval in percent, ``–`` for none."""
     if value is None or not isfinite(value.mean):
         return "–"
-    width = "–" if value.half_width is None else f"{100 * value.half_width:.2f}"
-    return f"{100 * value.mean:.2f} ± {width}"
+    return f"{points(value.mean)} ± {points(value.half_width)}"
+
+
+def points(share: float | None) -> str:
+    """Return ``64.21``: a share in percent, or a difference of shares in percent points."""
+    return "–" if share is None else f"{100 * share:.2f}"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlbench.errors import DataError
+from dmlbench.leaderboard.metric_names import points
 from dmlbench.leaderboard.ranking import BEST, WORSE, Ranking, by_seed
 from dmlbench.leaderboard.rows import Row
 from dmlbench.retrieval.metrics import find_metric
@@ -69,12 +70,12 @@ class NewClasses:
         top = self.top
         return [
             "Test-class noise: all this holds for these test classes. The difference between "
-            f"{top.first} and {top.second} is {100 * top.new_seeds.mean:.2f} points, "
-            f"± {100 * (top.new_seeds.half_width or 0):.2f} for new seeds and "
-            f"± {100 * top.half_width:.2f} for new seeds and new classes (95 %; seeds and "
+            f"{top.first} and {top.second} is {points(top.new_seeds.mean)} points, "
+            f"± {points(top.new_seeds.half_width)} for new seeds and "
+            f"± {points(top.half_width)} for new seeds and new classes (95 %; seeds and "
             f"{self.classes} test classes resampled). In a claim about other classes, "
             f"{then} rows can't be told from the best (here: {kept}), and two rows of ordinary "
-            f"noise are told apart from a difference of {100 * self.detectable:.2f} points."
+            f"noise are told apart from a difference of {points(self.detectable)} points."
         ]
 
 

@@ -7,7 +7,7 @@ from math import isfinite
 
 import numpy as np
 
-from dmlbench.leaderboard.metric_names import display_name, percent
+from dmlbench.leaderboard.metric_names import display_name, percent, points
 from dmlbench.leaderboard.rows import Row
 from dmlbench.statistics import LEAST_SEEDS, Comparison, Estimate, compare, paired_difference
 
@@ -35,7 +35,7 @@ class Ranking:
     @property
     def decided(self) -> bool:
         """Return whether there are enough seeds and rows to call any row worse."""
-        return self.detectable is not None
+        return any(self.groups.values())
 
     def group(self, row: Row) -> str:
         """Return what `row` is called: ``best``, ``worse`` or nothing."""
@@ -51,14 +51,13 @@ class Ranking:
             return [self.unfit]
         texts = []
         rows, seeds = len(self.behind), len(self.seeds)
-        if self.detectable is not None:
+        if self.decided:
             texts.append(
                 f"Group: a row marked {BEST} can't be told from the best by {self.name}; one "
                 f"without a mark is worse. The {rows} rows are compared on {seeds} seeds as "
                 "blocks, all pairs at once, and again without those found worse until none is (a "
                 "model confidence set, by Tukey's range), so that in at most 5 of 100 tables a row "
-                "as good as the best is called worse. In the last round, two rows of ordinary "
-                f"noise are told apart from a difference of {100 * self.detectable:.2f} points."
+                f"as good as the best is called worse. {self._least()}"
             )
         elif seeds < LEAST_SEEDS and len(self.groups) > 1:
             texts.append(
@@ -68,6 +67,17 @@ class Ranking:
         if self.left_out and self.decided:
             texts.append(f"Not compared, as seeds are missing: {', '.join(self.left_out)}.")
         return texts
+
+    def _least(self) -> str:
+        if self.detectable is None:
+            return (
+                "In the last round, all rows differ by the same step at every seed: that many "
+                "seeds can't tell them apart."
+            )
+        return (
+            "In the last round, two rows of ordinary noise are told apart from a difference of "
+            f"{points(self.detectable)} points."
+        )
 
     @property
     def name(self) -> str:
@@ -108,7 +118,7 @@ def rank_rows(rows: Sequence[Row], metric: str, to_beat: Sequence[Row] | None = 
             why = _unfit(metric, compared, baselines, best, len(seeds))
             return Ranking(metric, seeds, groups, {}, None, left_out, why)
     found = blocks(compared)
-    if found.detectable is not None:
+    if len(seeds) >= LEAST_SEEDS and len(compared) > 1:
         for row, worse in zip(compared, found.worse, strict=True):
             groups[row.id] = WORSE if worse else BEST
     ids = [row.id for row in compared]

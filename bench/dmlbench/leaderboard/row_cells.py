@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dmlbench.leaderboard.formats.escaping import plain
-from dmlbench.leaderboard.metric_names import display_name, percent
+from dmlbench.leaderboard.metric_names import display_name, percent, points
 from dmlbench.leaderboard.reported import reported, reported_rows
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
@@ -137,7 +137,7 @@ def count_texts(table: Table, row: Row) -> dict[str, str]:
     fitted = row.numbers("fit_items") or train
     items = _span(fitted) + (f" of {_span(train)}" if fitted != train and train else "")
     return {
-        "Tied queries": f"{100 * tied.mean:.2f} %" if tied else "",
+        "Tied queries": f"{points(tied.mean)} %" if tied else "",
         "Parameters": " + ".join(_span(count) for count in weights if any(count)),
         "Learnt from": "nothing" if fitted and not any(fitted) else items,
     }

@@ -25,7 +25,7 @@ class Figure(Schema):
     mean: float | None
     """None if it is not a finite number."""
     half_width: float | None
-    """None for a single seed."""
+    """None where there is no interval: for a single seed, or the same step at too few."""
     n: int
     """Seeds."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.formats.escaping import plain
+from dmlbench.leaderboard.formats.figures import written
 from dmlbench.leaderboard.metric_names import (
     display_name,
     facts_in,
@@ -177,8 +178,8 @@ class Table:
     def to_frame(self) -> "pd.DataFrame":
         """Return the published CSV file as a data frame: a line for each row, best mean first.
 
-        Means and half-widths are fractions at full precision. What a row lacks is NaN. Ids, seeds
-        and other lists are texts; docs/python.md describes the columns.
+        Means and half-widths are fractions with six significant digits. What a row lacks is NaN.
+        Ids, seeds and other lists are texts; docs/python.md describes the columns.
         """
         from dmlbench.leaderboard.frame import to_frame
 
@@ -265,7 +266,7 @@ def _one_a_trial(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
 
 def _rank(row: Row, metric: str | None) -> tuple[bool, float, str, str]:
     value = row.metrics.get(metric or "")
-    return (value is None, -value.mean if value else 0.0, row.label, row.id)
+    return (value is None, -written(value.mean) if value else 0.0, row.label, row.id)
 
 
 def _is_floor(row: Row) -> bool:
@@ -290,7 +291,7 @@ def _lost_to(floors: Sequence[Row], row: Row) -> Mapping[str, tuple[str, ...]]:
             for metric in row.metrics
             if floors_count(metric)
             and metric in floor.metrics
-            and row.metrics[metric].mean < floor.metrics[metric].mean
+            and written(row.metrics[metric].mean) < written(floor.metrics[metric].mean)
         )
         if metrics:
             lost[floor.label] = metrics

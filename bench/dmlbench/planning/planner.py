@@ -17,6 +17,7 @@ from dmlbench.data.items import Data, load_data
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.store import OnProgress
 from dmlbench.data.prepare.availability import how_to_get
+from dmlbench.data.remarks import remarks
 from dmlbench.errors import ConfigError, DataError, PluginError, guarded, nearest
 from dmlbench.planning.combinations import HOME, Combinations, Settings
 from dmlbench.planning.idle_settings import IdleSettings
@@ -58,6 +59,7 @@ class Planner:
         if references == ("all",):
             references, left_out = self.datasets()
         trials: dict[str, Trial] = {}
+        odd: dict[str, None] = {}
         for reference in references:
             try:
                 part, dataset = self._dataset(reference, settings)
@@ -66,6 +68,7 @@ class Planner:
                     protocol = self._protocol(name, sampler, settings)
                     data = self._data(dataset, protocol)
                     idle.look_at(load_protocol(name), protocol, data)
+                    odd |= dict.fromkeys(f"{part}: {remark}" for remark in remarks(data))
                     for trial in self._trials(suite, part, protocol, data, settings):
                         trials[trial.id] = trial
             except (DataError, PluginError) as error:
@@ -74,7 +77,7 @@ class Planner:
                 left_out.append(f"{reference}: {error}")
         idle.refuse()
         _check_used(settings, trials.values())
-        return Plan(tuple(trials.values()), tuple(left_out))
+        return Plan(tuple(trials.values()), tuple(left_out), tuple(odd))
 
     def _trials(
         self, suite: Suite, dataset: Part, protocol: Protocol, data: Data, settings: Settings

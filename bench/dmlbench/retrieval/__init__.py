@@ -7,7 +7,10 @@ The definitions, for a query of class c whose gallery holds R other items of cla
 
 - A query is never its own neighbour: its own row is excluded from its gallery by index.
 - The positives are sorted by similarity; the rank of the j-th best is j plus the number of items of
-  other classes that are at least as similar *minus a tolerance*: ties count against the model.
+  other classes that are more similar or tie with it: ties count against the model.
+- Two items tie for a query if their squared distances (for cosines, of unit vectors), computed by
+  differences in float64, are closer than 16 times what rounding can do to that computation. All
+  engines decide so, by faster means only where the bound on their error allows it.
 - Recall@k: 1 if the best positive's rank is at most k.
 - R-Precision: the positives of rank R or better, over R.
 - MAP@R: the sum of j / rank_j over the positives of rank R or better, over R.

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dmlbench.errors import ConfigError
-from dmlbench.retrieval.distances import unit_length
+from dmlbench.retrieval.distances import Cosine, unit_length
+from dmlbench.retrieval.engine.comparison import Comparison
 from dmlbench.retrieval.engine.layout import lay_out
-from dmlbench.retrieval.engine.thresholds import at_least
+from dmlbench.retrieval.engine.nearest import in_given_order
 from dmlbench.retrieval.inputs import Inputs, read_inputs
 from dmlbench.retrieval.neighbours import check_k, nearest_neighbours
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from dmlbench.retrieval.inputs import Embeddings, Labels
 
 _ROWS_AT_ONCE = 4096
+_OWN = -2
 _ITEMS_PER_LIST = 39  # with fewer, faiss warns that its lists are poorly trained
 
 
@@ -46,7 +48,7 @@ def evaluate_approximately(
     method: Literal["ivf", "hnsw"] = "ivf",
     effort: int = 32,
     sample: int = 1000,
-    tolerance: float = 1e-6,
+    tolerance: float = 0.0,
     seed: int = 0,
 ) -> ApproximateResult:
     """Return Recall@k by cosine from an approximate faiss index, together with its error.
@@ -61,7 +63,8 @@ def evaluate_approximately(
         method: inverted lists ("ivf"), or a navigable small-world graph ("hnsw").
         effort: lists to probe (there are about 4 sqrt(G)), or width of the search in the graph.
         sample: queries on which the index is compared with an exact search.
-        tolerance: see `evaluate`; ties are seen only among the neighbours that the index found.
+        tolerance: see `evaluate`; ties are decided as there. Where the last neighbour found ties
+            with the best positive, more are fetched.
         seed: of the sample.
 
     Raises:
@@ -86,8 +89,10 @@ def evaluate_approximately(
     layout = lay_out(inputs)
     scored = layout.query_order[layout.relevant > 0]
     index, description = _build(unit_length(inputs.gallery).astype(np.float32), method, effort)
-    similarity, found = _search(index, inputs, max(recall_at) + 2)
-    rank = _best_rank(inputs, similarity, found, tolerance)[scored]
+    comparison = in_given_order(inputs, Cosine(), tolerance, 0)
+    every = np.arange(len(inputs.queries))
+    found = _search(index, inputs, every, min(max(recall_at) + 2, len(inputs.gallery)))
+    rank = _best_ranks(index, inputs, comparison, found)[scored]
     chosen = np.sort(np.random.default_rng(seed).permutation(len(found))[:sample])
     return ApproximateResult(
         recall_at={k: float(np.mean(rank <= k)) for k in recall_at},
@@ -117,33 +122,49 @@ def _build(vectors: np.ndarray, method: str, effort: int) -> tuple[Any, str]:
     return index, f"{known[method]}, efSearch {effort}"
 
 
-def _search(index: Any, inputs: Inputs, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return similarities and rows of `k` neighbours ``[Q, k]``, -1 for none or the query's own."""
+def _search(index: Any, inputs: Inputs, queries: np.ndarray, k: int) -> np.ndarray:
+    """Return the rows of `k` neighbours ``[n, k]``, -1 for none, -2 for the query's own."""
     parts = [
-        index.search(
-            unit_length(inputs.queries[start : start + _ROWS_AT_ONCE]).astype(np.float32), k
-        )
-        for start in range(0, len(inputs.queries), _ROWS_AT_ONCE)
+        index.search(unit_length(inputs.queries[rows]).astype(np.float32), k)[1]
+        for rows in np.array_split(queries, -(-len(queries) // _ROWS_AT_ONCE))
     ]
-    similarity = np.concatenate([part[0] for part in parts])
-    found = np.concatenate([part[1] for part in parts])
-    return similarity, np.where(found == inputs.self_index[:, None], -1, found)
+    found = np.concatenate(parts)
+    return np.where(found == inputs.self_index[queries, None], _OWN, np.maximum(found, -1))
 
 
-def _best_rank(
-    inputs: Inputs, similarity: np.ndarray, found: np.ndarray, tolerance: float
+def _best_ranks(
+    index: Any, inputs: Inputs, comparison: Comparison, found: np.ndarray
 ) -> np.ndarray:
     """Return the rank of each query's best positive ``[Q]``, beyond every k if it was not found.
 
-    One that is tied with the last item found counts as missed: more items may be tied with it.
+    While the last item found ties with the best positive, negatives may be missing that tie too.
     """
-    same = inputs.gallery_labels[found] == inputs.labels[:, None]
-    best = np.where(same & (found >= 0), similarity, -np.inf).max(axis=1)
-    as_near = similarity >= at_least(best, tolerance)[:, None]
-    ahead = as_near & ~same & (found >= 0)
-    cut_off = as_near[:, -1]
-    missed = np.iinfo(np.int64).max
-    return np.where(np.isfinite(best) & ~cut_off, ahead.sum(axis=1) + 1, missed)
+    rank = np.empty(len(found), np.int64)
+    queries, k = np.arange(len(found)), found.shape[1]
+    while len(queries):
+        rank[queries], cut_off = _ranked(inputs, comparison, queries, found)
+        queries = queries[cut_off] if k < len(inputs.gallery) else queries[:0]
+        k = min(4 * k, len(inputs.gallery))
+        found = _search(index, inputs, queries, k) if len(queries) else found
+    return rank
+
+
+def _ranked(
+    inputs: Inputs, comparison: Comparison, queries: np.ndarray, found: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rank of each query's best positive ``[n]``, and whether the last found ties."""
+    row, place = np.nonzero(found >= 0)
+    exact = comparison.exact(queries[row], found[row, place])
+    high, low = np.full((2, *found.shape), -np.inf)
+    high[row, place] = exact.value + exact.rounding
+    low[row, place] = exact.value - exact.rounding
+    same = (inputs.gallery_labels[found] == inputs.labels[queries, None]) & (found >= 0)
+    best = np.where(same, low, -np.inf).max(axis=1) - comparison.tolerance
+    as_near = (high >= best[:, None]) & (found >= 0)
+    rank = (as_near & ~same).sum(axis=1) + 1
+    any_found = np.isfinite(best)
+    cut_off = any_found & (as_near | (found == _OWN)).all(axis=1)
+    return np.where(any_found, rank, np.iinfo(np.int64).max), cut_off
 
 
 def _neighbour_recall(inputs: Inputs, found: np.ndarray, chosen: np.ndarray, k: int) -> float:

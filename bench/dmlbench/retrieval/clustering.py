@@ -7,7 +7,8 @@ import numpy as np
 
 from dmlbench.errors import ConfigError
 from dmlbench.retrieval.distances import unit_length
-from dmlbench.retrieval.inputs import read_embeddings, read_labels
+from dmlbench.retrieval.inputs import read_embeddings
+from dmlbench.retrieval.labels import read_labels
 
 if TYPE_CHECKING:
     from dmlbench.retrieval.inputs import Embeddings, Labels

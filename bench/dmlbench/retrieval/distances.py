@@ -1,36 +1,46 @@
-"""Distances as pairs of maps, after which a larger inner product means a smaller distance.
+"""Distances as pairs of maps, after which vectors are compared by one of three simple rules.
 
 So any distance is searched at the speed of a matrix product. A `Distance` looks at the data once
-(`fit`) and returns the maps of queries and gallery; `DISTANCES` has the names.
-
-Mapped vectors are scaled so that similarities stay within about -1 to 1, whatever the unit of the
-embeddings: the tolerance for ties refers to that scale.
+(`fit`) and returns the maps of queries and gallery, with the rule; `DISTANCES` has the names.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from dmlbench.errors import ConfigError, DataError, nearest
 
 Map = Callable[[np.ndarray], np.ndarray]
+Rule = Literal["product", "distance", "angle"]
 _BYTES_AT_ONCE = 4 * 2**20
-# A spread below this share of the vectors' length is rounding error, not distance.
-_SMALLEST_SPREAD = 1e-7
 _SAFE_SQUARE = 1e-200
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Maps from rows ``[n, D]`` to float64 rows ``[n, E]``, each row independently."""
+    """Maps from rows ``[n, D]`` to float64 rows ``[n, E]``, each row independently.
+
+    The rule says what the similarity of a mapped query x and gallery item y is:
+
+    - ``"product"``: x.y
+    - ``"distance"``: -|(x - y) A|^2 / 2, A being `linear` or the identity
+    - ``"angle"``: x.y of rows of length 1, which are the cosines; a row of zeros has similarity 0
+      to everything
+
+    Where distances decide, two rows are compared by their difference, which is exact however far
+    from the origin they lie. Prefer these rules to a product that amounts to the same.
+    """
 
     query: Map
     gallery: Map
     symmetric: bool = True
     """Whether similarity(a, b) equals similarity(b, a), so that half of the products suffice."""
+    rule: Rule = "product"
+    linear: np.ndarray | None = None
+    """A ``[E, F]``, applied to differences of mapped rows."""
 
 
 class Distance(ABC):
@@ -74,27 +84,27 @@ class Cosine(Distance):
 
     def fit(self, queries: np.ndarray, gallery: np.ndarray) -> Maps:
         """Return the same maps for any data."""
-        return Maps(unit_length, unit_length)
+        return Maps(unit_length, unit_length, rule="angle")
 
 
 class Euclidean(Distance):
-    """Similarity -|x - y|^2 / (2 s^2), s the largest distance of a vector from the mean.
-
-    As an inner product: (x, -|x|^2 / 2, 1) . (y, 1, -|y|^2 / 2) of centred and scaled vectors.
+    """Similarity -|x - y|^2 / 2.
 
     Example:
-        >>> rows = np.array([[0.0], [1.0], [4.0], [-1.0]])  # the mean is 1, so s is 3
-        >>> maps = Euclidean().fit(rows, rows)
-        >>> similarity = maps.query(rows[:1]) @ maps.gallery(rows).T
-        >>> np.round(-similarity * 2 * 3**2, 6) + 0.0  # squared distances
-        array([[ 0.,  1., 16.,  1.]])
+        >>> from dmlbench.retrieval import nearest_neighbours
+        >>> rows = np.array([[0.0], [1.0], [4.0], [-1.5]])
+        >>> found = nearest_neighbours(rows[:1], rows[1:], k=3, distance="euclidean")
+        >>> found.index
+        array([[0, 2, 1]])
+        >>> np.sqrt(-2 * found.similarity)  # distances
+        array([[1. , 1.5, 4. ]])
     """
 
     name = "euclidean"
 
     def fit(self, queries: np.ndarray, gallery: np.ndarray) -> Maps:
-        """Centre on the gallery's mean, then scale by the largest remaining length."""
-        return _euclidean_maps(queries, gallery, np.asarray)
+        """Return the same maps for any data."""
+        return Maps(_as_float64, _as_float64, rule="distance")
 
 
 class Mahalanobis(Distance):
@@ -149,7 +159,7 @@ class Mahalanobis(Distance):
                 f"The covariance is for {len(self.whitening)} dimensions, "
                 f"the embeddings have {queries.shape[1]}."
             )
-        return _euclidean_maps(queries, gallery, lambda rows: rows @ self.whitening)
+        return Maps(_as_float64, _as_float64, rule="distance", linear=self.whitening)
 
 
 class Matusita(Distance):
@@ -171,7 +181,7 @@ class Matusita(Distance):
     def fit(self, queries: np.ndarray, gallery: np.ndarray) -> Maps:
         """Check that the vectors are distributions, up to scale."""
         _check_distributions(queries, gallery, self.name)
-        return Maps(_root_of_distribution, _root_of_distribution)
+        return Maps(_root_of_distribution, _root_of_distribution, rule="angle")
 
 
 class Bhattacharyya(Matusita):
@@ -276,30 +286,8 @@ def unit_length(rows: np.ndarray) -> np.ndarray:
     return exact
 
 
-def _euclidean_maps(queries: np.ndarray, gallery: np.ndarray, transform: Map) -> Maps:
-    def exact(rows: np.ndarray) -> np.ndarray:
-        return transform(rows.astype(np.float64))
-
-    longest = spread = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):  # reported below
-        centre = sum(exact(rows).sum(axis=0) for rows in _parts(gallery)) / len(gallery)
-        for part in (*_parts(gallery), *(_parts(queries) if queries is not gallery else ())):
-            rows = exact(part)
-            longest = max(longest, float(np.linalg.norm(rows, axis=1).max()))
-            spread = max(spread, float(np.linalg.norm(rows - centre, axis=1).max()))
-    if not np.isfinite(spread):
-        raise DataError(
-            "The embeddings are too large, as their squares overflow float64. Scale them down."
-        )
-    scale = max(spread, _SMALLEST_SPREAD * longest) or 1.0
-
-    def with_norms(rows: np.ndarray, norm_first: bool) -> np.ndarray:
-        near = (exact(rows) - centre) / scale
-        half = (near * near).sum(axis=1, keepdims=True) / 2
-        one = np.ones_like(half)
-        return np.hstack([near, -half, one] if norm_first else [near, one, -half])
-
-    return Maps(lambda rows: with_norms(rows, True), lambda rows: with_norms(rows, False))
+def _as_float64(rows: np.ndarray) -> np.ndarray:
+    return rows.astype(np.float64)
 
 
 def _distribution(rows: np.ndarray, epsilon: float = 0.0) -> np.ndarray:

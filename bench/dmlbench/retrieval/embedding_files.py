@@ -1,24 +1,56 @@
 """Embeddings made elsewhere, read from the file formats people keep them in."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
 
 from dmlbench.errors import ConfigError, DataError, nearest
+from dmlbench.retrieval.kept_embeddings import holds_gallery, named_arrays
+from dmlbench.retrieval.labels import read_classes
 
 Arrays = Mapping[str, Any]
+Side = Literal["query", "gallery"]
 
 
-def read_embeddings(path: Path, labels: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return embeddings ``[N, D]`` and labels ``[N]`` from a file.
+@dataclass(frozen=True)
+class EmbeddingSet:
+    """What a file holds of one set."""
+
+    embeddings: np.ndarray
+    """``[N, D]``."""
+    labels: np.ndarray
+    """``[N]``, see `read_classes`."""
+    groups: np.ndarray | None
+    """``[N]``, if asked for."""
+
+    def equals(self, other: "EmbeddingSet") -> bool:
+        """Return whether both hold the same items in the same order."""
+        return np.array_equal(self.embeddings, other.embeddings) and np.array_equal(
+            self.labels, other.labels
+        )
+
+
+def read_sets(
+    path: Path,
+    labels: Path | None = None,
+    gallery: Path | None = None,
+    gallery_labels: Path | None = None,
+    groups: str | None = None,
+) -> tuple[EmbeddingSet, EmbeddingSet | None]:
+    """Return queries and gallery; None if the queries search each other.
 
     Args:
-        path: ``.npz`` or ``.safetensors`` with arrays ``embeddings`` and ``labels``, ``.parquet``
-            with columns of these names, or ``.npy`` with the embeddings alone.
+        path: ``.npz`` or ``.safetensors`` with arrays ``embeddings`` ``[N, D]`` and ``labels``
+            ``[N]``, ``.parquet`` with columns of these names, ``.npy`` with the embeddings alone,
+            or what ``run --keep-embeddings`` wrote, which may hold a gallery too.
         labels: a ``.npy`` file with the labels, instead of those in `path`.
+        gallery: a file of the same kinds with what is searched.
+        gallery_labels: the gallery's labels, as `labels`.
+        groups: the name of a further array or column ``[N]`` to read from each file.
 
     Raises:
         ConfigError: the file type is unknown, or neither file has labels.
@@ -30,37 +62,54 @@ def read_embeddings(path: Path, labels: Path | None = None) -> tuple[np.ndarray,
         >>> with TemporaryDirectory() as folder:
         ...     path = Path(folder, "mine.npz")
         ...     np.savez(path, embeddings=np.ones((3, 2)), labels=np.arange(3))
-        ...     embeddings, labels = read_embeddings(path)
-        >>> embeddings.shape, labels.shape
-        ((3, 2), (3,))
+        ...     items, gallery = read_sets(path)
+        >>> items.embeddings.shape, items.labels.shape, gallery
+        ((3, 2), (3,), None)
     """
     arrays = _read(path)
-    embeddings = _named(arrays, "embeddings", path)
-    if labels is not None:
-        return embeddings, _checked(_named(_read(labels), "embeddings", labels), embeddings, labels)
-    if path.suffix == ".npy":
-        raise ConfigError(f"{path} holds embeddings alone: give their classes with --labels.")
-    return embeddings, _checked(_named(arrays, "labels", path), embeddings, path)
+    queries = _set(arrays, path, labels, "query", groups)
+    if gallery is not None:
+        return queries, _set(_read(gallery), gallery, gallery_labels, "gallery", groups)
+    if holds_gallery(arrays) and "embeddings" not in arrays:
+        return queries, _set(arrays, path, None, "gallery", groups)
+    return queries, None
 
 
-def _checked(labels: np.ndarray, embeddings: np.ndarray, path: Path) -> np.ndarray:
-    """Return `labels`, which may be of any type.
+def read_vectors(path: Path) -> np.ndarray:
+    """Return embeddings ``[N, D]`` alone, of a file with or without labels.
 
     Raises:
-        DataError: there is not exactly one per embedding.
+        ConfigError, DataError: see `read_sets`.
     """
-    if labels.ndim != 1 or labels.shape != embeddings.shape[:1]:
-        raise DataError(
-            f"{path}: labels must have one entry for each embedding; their shape is "
-            f"{list(labels.shape)}, that of the embeddings {list(embeddings.shape)}."
-        )
-    if labels.dtype.kind not in "iu":
-        from pandas import isna
+    return _named(_of_side(_read(path), path, "gallery"), "embeddings", path)
 
-        empty = np.flatnonzero(isna(labels))
-        if len(empty):
-            raise DataError(f"{path}: labels have an empty entry, first in row {empty[0]}.")
-    return labels
+
+def _set(
+    arrays: Arrays, path: Path, labels: Path | None, side: Side, groups: str | None
+) -> EmbeddingSet:
+    arrays = _of_side(arrays, path, side)
+    embeddings = _named(arrays, "embeddings", path)
+    rows = len(embeddings) if embeddings.ndim else 0
+    if labels is not None:
+        classes = read_classes(
+            _named(_read(labels), "embeddings", labels), rows, f"{labels}: labels"
+        )
+    elif path.suffix == ".npy":
+        raise ConfigError(f"{path} holds embeddings alone: give their classes with --labels.")
+    else:
+        classes = read_classes(_named(arrays, "labels", path), rows, f"{path}: labels")
+    if groups is None:
+        return EmbeddingSet(embeddings, classes.values, None)
+    named = read_classes(_named(arrays, groups, path), rows, f"{path}: {groups}")
+    return EmbeddingSet(embeddings, classes.values, named.values)
+
+
+def _of_side(arrays: Arrays, path: Path, side: Side) -> Arrays:
+    """Return the arrays of one side of a file, if a trial's embeddings were kept in it."""
+    try:
+        return named_arrays(arrays, side) or arrays
+    except DataError as error:
+        raise DataError(f"{path} can't be scored: {error}.") from error
 
 
 def _read(path: Path) -> Arrays:

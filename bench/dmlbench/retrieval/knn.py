@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmlbench.retrieval.distances import Distance, as_distance
-from dmlbench.retrieval.engine.similarity_blocks import similarity_blocks
-from dmlbench.retrieval.engine.thresholds import at_least
+from dmlbench.retrieval.engine.nearest import in_given_order, nearest, tie_groups
 from dmlbench.retrieval.inputs import read_inputs
-from dmlbench.retrieval.neighbours import check_k, largest
+from dmlbench.retrieval.neighbours import check_k, first_of_rows
 
 if TYPE_CHECKING:
     from dmlbench.retrieval.inputs import Embeddings, Labels
@@ -23,14 +22,14 @@ def knn_accuracy(
     k: int = 5,
     self_index: "Labels | None" = None,
     distance: str | Distance = "cosine",
-    tolerance: float = 1e-6,
+    tolerance: float = 0.0,
     memory_budget: int = 256 * 2**20,
 ) -> float:
     """Return the share of all queries whose class wins the vote of their `k` nearest neighbours.
 
     Where classes have equally many votes, the one with the nearest neighbour wins. Neighbours of
-    the query's own class come after others that are as similar within `tolerance`, so a constant
-    embedding gains nothing. With k = 1 this is Recall@1 with lone queries counted as wrong.
+    the query's own class come after others that tie with them, so a constant embedding gains
+    nothing. With k = 1 this is Recall@1 with lone queries counted as wrong.
 
     Args:
         embeddings: queries ``[Q, D]``; without a gallery, all the others vote on each.
@@ -60,13 +59,16 @@ def knn_accuracy(
     inputs = read_inputs(embeddings, labels, gallery, gallery_labels, self_index)
     check_k(k, inputs)
     right = 0
-    for rows, block in similarity_blocks(inputs, as_distance(distance), memory_budget):
-        own_class = inputs.labels[rows, None]
-        positive = (inputs.gallery_labels == own_class) & np.isfinite(block)
-        lowered = np.nextafter(at_least(block[positive], tolerance), np.float32(-np.inf))
-        block[positive] = lowered
-        voters = inputs.gallery_labels[largest(block, k)]
+    comparison = in_given_order(inputs, as_distance(distance), tolerance, memory_budget // 2)
+    for found in nearest(inputs, comparison, k, memory_budget // 2):
+        own_class = inputs.labels[found.queries]
+        label = inputs.gallery_labels[found.item]
+        positive = label == own_class[found.row]
+        value = found.value - comparison.tolerance * positive
+        group = tie_groups(found.row, value, found.rounding)
+        order = first_of_rows(np.lexsort((found.item, positive, group)), found.row, k)
+        voters = label[order]
         votes = (voters[:, :, None] == voters[:, None, :]).sum(axis=2)
         winner = np.take_along_axis(voters, votes.argmax(axis=1)[:, None], axis=1)
-        right += int((winner == own_class).sum())
+        right += int((winner == own_class[:, None]).sum())
     return right / len(inputs.labels)

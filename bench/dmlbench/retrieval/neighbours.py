@@ -7,7 +7,7 @@ import numpy as np
 
 from dmlbench.errors import ConfigError
 from dmlbench.retrieval.distances import Distance, as_distance
-from dmlbench.retrieval.engine.similarity_blocks import similarity_blocks
+from dmlbench.retrieval.engine.nearest import in_given_order, nearest, tie_groups
 from dmlbench.retrieval.inputs import Inputs, read_embeddings, read_inputs
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ class Neighbours:
     index: np.ndarray
     """Rows of the gallery ``[Q, k]`` (int64)."""
     similarity: np.ndarray
-    """Their similarities ``[Q, k]`` (float32), larger is nearer; cosines, by default."""
+    """Their similarities ``[Q, k]`` (float64), larger is nearer: cosines, by default; half the
+    negative squared distance, for distances."""
 
 
 def nearest_neighbours(
@@ -66,10 +67,13 @@ def nearest_neighbours(
         inputs = read_inputs(queries, no_labels, items, np.zeros(len(items), int), self_index)
     check_k(k, inputs)
     index = np.empty((len(queries), k), np.int64)
-    similarity = np.empty((len(queries), k), np.float32)
-    for rows, block in similarity_blocks(inputs, as_distance(distance), memory_budget):
-        index[rows] = largest(block, k)
-        similarity[rows] = np.take_along_axis(block, index[rows], axis=1)
+    similarity = np.empty((len(queries), k))
+    comparison = in_given_order(inputs, as_distance(distance), 0.0, memory_budget // 2)
+    for found in nearest(inputs, comparison, k, memory_budget // 2):
+        group = tie_groups(found.row, found.value, found.rounding)
+        order = first_of_rows(np.lexsort((found.item, group)), found.row, k)
+        index[found.queries] = found.item[order]
+        similarity[found.queries] = comparison.similarity(found.value[order])
     return Neighbours(index, similarity)
 
 
@@ -84,16 +88,14 @@ def check_k(k: int, inputs: Inputs) -> None:
         raise ConfigError(f"k must be from 1 to {available}, the items there are to find, not {k}.")
 
 
-def largest(similarity: np.ndarray, k: int) -> np.ndarray:
-    """Return the columns of each row's `k` largest entries, largest first; ties by column.
+def first_of_rows(order: np.ndarray, row: np.ndarray, k: int) -> np.ndarray:
+    """Return the first `k` entries of each row ``[rows, k]``.
 
     Args:
-        similarity: ``[b, G]``.
+        order: of entries, row by row ``[n]``.
+        row: the row of each entry, ascending ``[n]``; each has at least `k`.
         k: entries per row.
     """
-    limit = np.partition(similarity, similarity.shape[1] - k, axis=1)[:, -k]
-    row, column = np.nonzero(similarity >= limit[:, None])
-    order = np.lexsort((column, -similarity[row, column], row))
-    first = np.searchsorted(row, np.arange(len(similarity)))
-    columns: np.ndarray = column[order][first[:, None] + np.arange(k)]
-    return columns
+    start = np.searchsorted(row, np.unique(row))
+    first: np.ndarray = order[start[:, None] + np.arange(k)]
+    return first

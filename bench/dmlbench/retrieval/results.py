@@ -7,6 +7,7 @@ import numpy as np
 
 from dmlbench.errors import PluginError
 from dmlbench.retrieval.contract import Metric, SetMetric
+from dmlbench.retrieval.inputs import Inputs
 from dmlbench.retrieval.metrics import in_order, rank_in
 
 
@@ -94,12 +95,14 @@ class RetrievalResult(Averages):
     """Means over queries, with what is needed to judge them."""
 
     queries: int
-    """All queries, lone ones too."""
+    """All queries, lone ones too; distractors are none."""
     lone_queries: int
     """Queries without a positive, left out of every average."""
     per_class: Averages
     """The same averages with every class counted alike, however many queries it has."""
     per_query: PerQuery = field(repr=False)
+    distractors: int = 0
+    """Gallery items of ignored labels."""
 
     @property
     def tied(self) -> float:
@@ -108,21 +111,18 @@ class RetrievalResult(Averages):
 
 
 def summarise(
-    per_query: PerQuery,
-    labels: np.ndarray,
-    metrics: Mapping[str, Metric],
-    items: Callable[[], tuple[np.ndarray, np.ndarray]],
+    per_query: PerQuery, inputs: Inputs, metrics: Mapping[str, Metric]
 ) -> RetrievalResult:
     """Average the figures of single queries, of which one at least has a positive.
 
     Args:
         per_query: the figures.
-        labels: classes of the queries ``[Q]``.
+        inputs: what was ranked.
         metrics: what to compute, by key.
-        items: returns embeddings ``[N, D]`` and classes ``[N]`` of the whole set.
     """
     scored = per_query.relevant > 0
-    number, size = np.unique(labels[scored], return_inverse=True, return_counts=True)[1:]
+    queries = int(inputs.is_query.sum())
+    number, size = np.unique(inputs.labels[scored], return_inverse=True, return_counts=True)[1:]
 
     def over_queries(values: np.ndarray) -> float:
         return float(np.mean(values))
@@ -141,17 +141,18 @@ def summarise(
         return {key: mean(value) for key, value in values.items()}
 
     of_set = {
-        key: float(metric.of_set(*items()))
+        key: float(metric.of_set(*inputs.all_items()))
         for key, metric in metrics.items()
         if isinstance(metric, SetMetric)
     }
     found = averages(over_queries) | of_set
     return RetrievalResult(
         metrics={key: found[key] for key in in_order(found)},
-        queries=len(scored),
-        lone_queries=int(len(scored) - scored.sum()),
+        queries=queries,
+        lone_queries=queries - int(scored.sum()),
         per_class=Averages(averages(over_classes)),
         per_query=per_query,
+        distractors=int(inputs.is_distractor.sum()),
     )
 
 

@@ -32,7 +32,8 @@ def build_site(
 ) -> list[Path]:
     """Write a static site of the leaderboards of `records`; return the paths of its files.
 
-    The same records, embeddings and data give the same bytes, whatever order the records come in.
+    The same records, embeddings and data give the same bytes, whatever order the records come in
+    and whatever the processor; but maps of embeddings repeat on the same platform only.
 
     Args:
         records: of any datasets and protocols.

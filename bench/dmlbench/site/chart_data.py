@@ -5,6 +5,7 @@ from math import isfinite
 from typing import Any
 
 from dmlbench.leaderboard.distance_curves import Curve, distance_curves
+from dmlbench.leaderboard.formats.figures import written
 from dmlbench.leaderboard.metric_names import display_name
 from dmlbench.leaderboard.rows import Row, numbers
 from dmlbench.leaderboard.tables import Table
@@ -94,7 +95,7 @@ def _spread(value: Estimate) -> tuple[float, float | None]:
 
 
 def _percent(value: float) -> float:
-    return round(100 * value, 4)
+    return round(100 * written(value), 4)
 
 
 def _short(value: float) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dmlbench.leaderboard.formats.escaping import REASON_LENGTH, plain
+from dmlbench.leaderboard.formats.figures import written
 from dmlbench.leaderboard.loss_grid import Grid
 from dmlbench.leaderboard.metric_names import Facts, display_name, figure
 from dmlbench.leaderboard.ranking import BEST, Ranking
@@ -56,7 +57,7 @@ class Sheet:
 def figure_cell(value: Estimate | None, metric: str, facts: Facts = MappingProxyType({})) -> Cell:
     """Return mean and half of the interval as tables show them."""
     text, _, width = figure(metric, value, facts).partition(" ± ")
-    return Cell(text, f"± {width}" if width else "", value.mean if value else None)
+    return Cell(text, f"± {width}" if width else "", written(value.mean) if value else None)
 
 
 def ranking_sheet(

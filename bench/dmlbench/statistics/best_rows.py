@@ -8,6 +8,8 @@ Rows are compared in rounds: row i is worse if some row j beats it by more than 
 with K rows, n seeds and q the studentized range (Tukey). The worse rows drop out, and the others
 are compared again without them, until none drops out: a model confidence set. The rows that remain
 can't be told from the best. Two rows that remain are compared by the two-sided paired t-test.
+Where two rows differ by the same step at every seed, the rule of `same_step` decides: the sign test
+must agree, with Bonferroni's correction for all pairs of the round.
 
 The guarantee: in at most 5 of 100 tables is any row that is truly the best, alone or with others,
 called worse. Hsu's comparisons with the best guarantee less: that one best row, fixed beforehand,
@@ -32,20 +34,22 @@ Confidence Set, Econometrica 2011.
 
 from dataclasses import dataclass
 from functools import cache
-from math import log, sqrt
+from math import isnan, log, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmlbench.errors import DataError
-from dmlbench.statistics.intervals import CONFIDENCE, Estimate
+from dmlbench.statistics.intervals import CONFIDENCE, Estimate, as_tabled
+from dmlbench.statistics.same_step import rounding, same_step, sign_test
 
 LEAST_SEEDS = 5
 """With fewer seeds no row is called worse than another."""
 
-_ROUNDING = 1e-12
-"""Differences of means up to this are rounding errors."""
+_EQUAL = 1 + 1e-9
+"""A difference within this factor of a half-width counts as equal to it: the last bits, which may
+depend on the processor, never decide."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Comparison:
     """Whether each row is worse than the best; the others can't be told from it."""
     behind: tuple[Estimate, ...]
     """How far each row's mean is below the highest, with the half-width from the round that decided
-    the row: a simultaneous 95 % interval for all pairs of that round."""
+    the row: a simultaneous 95 % interval for all pairs of that round. It has none where the two
+    differ by the same step at too few seeds."""
     detectable: float | None
     """The smallest difference of two means that tells rows of ordinary noise apart, among those of
     the last round; None if no difference would, or if there are fewer than two rows."""
@@ -100,7 +105,7 @@ def compare(values: NDArray[Any], between: NDArray[Any] | None = None) -> Compar
         if not lost.any():
             break
     behind = [
-        Estimate(gap, width if seeds > 1 else None, seeds)
+        Estimate(gap, None if seeds == 1 or isnan(width) else width, seeds)
         for gap, width in zip((means[best] - means).tolist(), widths.tolist(), strict=True)
     ]
     return Comparison(tuple(worse.tolist()), tuple(behind), least)
@@ -108,16 +113,24 @@ def compare(values: NDArray[Any], between: NDArray[Any] | None = None) -> Compar
 
 def _compare_once(
     values: NDArray[Any], between: NDArray[Any] | None
-) -> tuple[NDArray[Any], NDArray[Any], float]:
-    """Return which rows lose to any, the half-widths ``[K, K]``, and that for ordinary noise."""
+) -> tuple[NDArray[Any], NDArray[Any], float | None]:
+    """Return which rows lose to any, the half-widths ``[K, K]``, and that for ordinary noise.
+
+    Where a pair differs by the same step at too few seeds, the half-width is NaN.
+    """
     rows, seeds = values.shape
     means, critical = values.mean(axis=1), critical_value(rows, seeds)
     besides = np.zeros((rows, rows)) if between is None else between
+    pairs = rows * (rows - 1)
     widths = critical * np.sqrt(standard_errors(values) ** 2 + besides)
+    if sign_test(seeds) * pairs / 2 >= 1 - CONFIDENCE:
+        widths[same_step(values)] = np.nan
     np.fill_diagonal(widths, 0.0)
     lead = means[None, :] - means[:, None]  # [i, j]: by how much j is ahead of i
-    lost = (lead > np.maximum(widths, _ROUNDING)).any(axis=1)
-    ordinary = 2 * variances(values).mean() / seeds + besides.sum() / (rows * (rows - 1))
+    lost = ((lead > rounding(values)) & (lead > _EQUAL * widths)).any(axis=1)
+    if np.isnan(widths).sum() == pairs:
+        return lost, widths, None
+    ordinary = 2 * variances(values).mean() / seeds + besides.sum() / pairs
     return lost, widths, critical * sqrt(ordinary)
 
 
@@ -137,9 +150,11 @@ def standard_errors(values: NDArray[Any]) -> NDArray[Any]:
     """Return the standard error ``[..., K, K]`` of each difference of rows ``[..., K, n]``."""
     seeds = values.shape[-1]
     own, residuals = variances(values), _residuals(values)
-    products = residuals @ residuals.swapaxes(-1, -2) / (seeds - 1)
-    squares = np.diagonal(products, axis1=-2, axis2=-1)
-    paired = squares[..., :, None] + squares[..., None, :] - 2 * products
+    paired = np.zeros((*own.shape, own.shape[-1]))
+    for place in range(seeds):  # seed by seed: a matrix product would round as the processor likes
+        seed = residuals[..., place]
+        paired += (seed[..., :, None] - seed[..., None, :]) ** 2
+    paired /= seeds - 1
     apart = own[..., :, None] + own[..., None, :]
     pooled = 2 * own.mean(axis=-1)[..., None, None]
     result: NDArray[Any] = np.sqrt(np.maximum(np.maximum(paired, apart), pooled) / seeds)
@@ -161,7 +176,7 @@ def critical_value(rows: int, seeds: int) -> float:
         x1=0.9 * above,
         xtol=1e-10,
     )
-    return float(found.root) / sqrt(2)
+    return as_tabled(float(found.root) / sqrt(2))
 
 
 def _residuals(values: NDArray[Any]) -> NDArray[Any]:

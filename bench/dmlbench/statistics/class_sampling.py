@@ -65,12 +65,11 @@ def class_noise(totals: NDArray[Any], counts: NDArray[Any]) -> ClassNoise:
     """
     _check(totals, counts)
     weights = _draws(len(counts), stream=0)
-    values = (weights @ totals.mean(axis=1).T) / (weights @ counts)[:, None]  # [B, K]
-    covariance = np.atleast_2d(np.cov(values, rowvar=False))
-    own = np.diagonal(covariance)
-    between = np.maximum(own[:, None] + own[None, :] - 2 * covariance, 0.0)
-    np.fill_diagonal(between, 0.0)
-    return ClassNoise(quantile(len(counts) - 1) * np.sqrt(own), between)
+    values = _drawn(weights, totals.mean(axis=1).T) / (weights @ counts)[:, None]  # [B, K]
+    values -= values.mean(axis=0)
+    own = (values**2).sum(axis=0) / (RESAMPLES - 1)
+    between = np.stack([((values - row[:, None]) ** 2).sum(axis=0) for row in values.T])
+    return ClassNoise(quantile(len(counts) - 1) * np.sqrt(own), between / (RESAMPLES - 1))
 
 
 def two_way_half_width(totals: NDArray[Any], counts: NDArray[Any]) -> float | None:
@@ -102,17 +101,29 @@ def two_way_half_width(totals: NDArray[Any], counts: NDArray[Any]) -> float | No
     if seeds == 1:
         return None
     by_seed, by_class = _draws(seeds, stream=1), _draws(classes, stream=0)
-    sums = np.einsum("bn,bn->b", by_seed, by_class @ totals.T)
+    sums = (by_seed * _drawn(by_class, totals.T)).sum(axis=1)
     values = sums / (seeds - 1) / (by_class @ counts)
     of_seeds = float(np.var(totals.sum(axis=1) / counts.sum(), ddof=1)) / seeds
-    of_classes = (
-        float(class_noise(totals[None], counts).half_widths[0] / quantile(classes - 1)) ** 2
-    )
-    if of_seeds + of_classes == 0:
+    of_classes = float(np.var(_drawn(by_class, totals.mean(axis=0)) / (by_class @ counts), ddof=1))
+    both = of_seeds + of_classes
+    if both == 0:
         return 0.0
-    parts = of_seeds**2 / (seeds - 1) + of_classes**2 / (classes - 1)
-    freedom = (of_seeds + of_classes) ** 2 / parts
+    parts = of_seeds * of_seeds / (seeds - 1) + of_classes * of_classes / (classes - 1)
+    freedom = both * both / parts
     return quantile(freedom) * sqrt(float(np.var(values, ddof=1)))
+
+
+def _drawn(draws: NDArray[Any], sums: NDArray[Any]) -> NDArray[Any]:
+    """Return the product of `draws` ``[B, C]`` and `sums` ``[C, ...]``, exact in any order.
+
+    How a matrix product rounds depends on the processor and the number of threads. So the sums are
+    first rounded to multiples of a power of two, so large that no sum of a draw has more than the
+    53 bits of a float: then nothing in the product is rounded.
+    """
+    most = np.abs(sums).max(axis=0) * len(sums)
+    unit = np.ldexp(1.0, np.maximum(np.frexp(most)[1] - 53, -1022))
+    product: NDArray[Any] = draws @ np.rint(sums / unit) * unit
+    return product
 
 
 @lru_cache(maxsize=4)

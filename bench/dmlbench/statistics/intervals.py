@@ -17,7 +17,8 @@ class Estimate:
 
     mean: float
     half_width: float | None
-    """None for a single value, which has no interval."""
+    """None if there is no interval: for a single value, and for a difference that is the same at
+    too few seeds (see `same_step`)."""
     n: int
 
 
@@ -44,7 +45,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     if min(values) == max(values):  # rounding could make their mean a different number
         return Estimate(values[0], 0.0, n)
     mean = fmean(values)
-    variance = fsum((value - mean) ** 2 for value in values) / (n - 1)
+    variance = fsum((value - mean) * (value - mean) for value in values) / (n - 1)
     return Estimate(mean, quantile(n - 1) * sqrt(variance / n), n)
 
 
@@ -53,4 +54,12 @@ def quantile(degrees_of_freedom: float) -> float:
     """Return the half-width of Student's 95 % interval, in standard errors."""
     from scipy.stats import t
 
-    return float(t.ppf((1 + CONFIDENCE) / 2, degrees_of_freedom))
+    return as_tabled(float(t.ppf((1 + CONFIDENCE) / 2, degrees_of_freedom)))
+
+
+def as_tabled(quantile: float) -> float:
+    """Return a quantile to nine significant digits, more than any printed table has.
+
+    The digits that a numerical library gives beyond differ between its versions and processors.
+    """
+    return float(f"{quantile:.9g}")

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmlbench.errors import DataError
-from dmlbench.statistics.intervals import CONFIDENCE
+from dmlbench.statistics.intervals import CONFIDENCE, as_tabled
 
 LEAST_DATASETS = 6
 """With fewer datasets a mean rank has no interval, and no test could reject."""
@@ -71,7 +71,7 @@ def rank_over(values: NDArray[Any]) -> Ranks:
         raise DataError("Only finite values can be ranked.")
     datasets, rows = values.shape
     ranks = rankdata(-values, axis=1)
-    critical = float(studentized_range.ppf(CONFIDENCE, rows, inf)) / sqrt(2)
+    critical = as_tabled(float(studentized_range.ppf(CONFIDENCE, rows, inf)) / sqrt(2))
     critical *= sqrt(rows * (rows + 1) / (6 * datasets))
     low, high = ranks.min(axis=0), ranks.max(axis=0)
     if datasets >= LEAST_DATASETS:

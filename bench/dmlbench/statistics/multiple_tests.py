@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dmlbench.statistics.same_step import rounding, same_step, sign_test
+
 
 def paired_p_value(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the two-sided p-value of the paired t-test on values ``[n]`` of the same seeds.
 
-    Where all differences are equal, the t-test would be certain for any n. We return 0 for values
-    that no seed changes, since nothing is left to chance, and for others the p-value of the sign
-    test, ``2 ** (1 - n)``, since such steps (an item more or fewer) do occur by chance.
+    Where all differences are equal, the rule of `dmlbench.statistics.same_step` holds: 0 for values
+    that no seed changes, the p-value of the sign test for others. `compare` tells two rows by
+    themselves apart just where this is below 5 %, and no two rows of a larger table elsewhere.
 
     Source: Student, The Probable Error of a Mean, Biometrika 1908.
 
@@ -20,11 +22,13 @@ def paired_p_value(first: Sequence[float], second: Sequence[float]) -> float:
     """
     values = np.array([first, second], dtype=np.float64)
     apart = values[1] - values[0]
-    if not apart.any():
+    few = rounding(values)[0, 1]
+    if len(apart) == 1 or np.abs(apart).max() <= few:
         return 1.0
-    if np.ptp(apart) <= 1e-12:
-        fixed = np.ptp(values, axis=1).max() == 0
-        return 0.0 if fixed and len(apart) > 1 else 2.0 ** (1 - len(apart))
+    if same_step(values)[0, 1]:
+        return sign_test(len(apart))
+    if np.ptp(apart) <= few:
+        return 0.0
     from scipy.stats import ttest_1samp
 
     return float(ttest_1samp(apart, 0).pvalue)

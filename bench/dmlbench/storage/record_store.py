@@ -14,6 +14,12 @@ import numpy as np
 from pydantic import ValidationError
 
 from dmlbench.errors import ConfigError, DataError, TrialError
+from dmlbench.retrieval.kept_embeddings import (
+    KeptSplit,
+    as_arrays,
+    embeddings_by_split,
+    has_labels,
+)
 from dmlbench.schemas.base import as_recorded
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Trial
@@ -78,8 +84,8 @@ class Store:
         """Return where the test embeddings of `trial` belong: beside its record."""
         return self.path(trial).with_suffix(".safetensors")
 
-    def write_embeddings(self, trial: Trial, embeddings: Mapping[str, np.ndarray]) -> None:
-        """Write embeddings ``[N, E]`` float32 by split, whole or not at all.
+    def write_embeddings(self, trial: Trial, splits: Mapping[str, KeptSplit]) -> None:
+        """Write the embeddings of each split with labels and names, whole or not at all.
 
         Raises:
             TrialError: they can't be written.
@@ -87,13 +93,24 @@ class Store:
         from safetensors.numpy import save
 
         path = self.embeddings_path(trial)
-        content = save({name: np.ascontiguousarray(rows) for name, rows in embeddings.items()})
+        content = save(as_arrays(splits))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content)
         except OSError as error:
             reason = error.strerror or error
             raise TrialError(f"The embeddings can't be written to {path}: {reason}.") from error
+
+    def has_embeddings(self, trial: Trial) -> bool:
+        """Return whether the test embeddings of `trial` were kept, with labels as of today."""
+        from safetensors import SafetensorError, safe_open
+
+        path = self.embeddings_path(trial)
+        try:
+            with safe_open(path, "numpy") as file:
+                return has_labels(file.keys())
+        except (SafetensorError, OSError):
+            return False
 
     def embeddings(self, trial: Trial) -> dict[str, np.ndarray] | None:
         """Return the test embeddings ``[N, E]`` of `trial` by split; None if they were not kept.
@@ -106,7 +123,7 @@ class Store:
 
         path = self.embeddings_path(trial)
         try:
-            return load(path.read_bytes()) if path.is_file() else None
+            return embeddings_by_split(load(path.read_bytes())) if path.is_file() else None
         except (SafetensorError, OSError) as error:
             raise DataError(f"{path} can't be read: {error}.") from error
 

@@ -11,6 +11,7 @@ from dmlbench.compute.determinism import SPLIT_STREAM
 from dmlbench.data.items import Data, Items
 from dmlbench.data.splits import hold_out_classes
 from dmlbench.retrieval import Metric, RetrievalResult, evaluate, has_collapsed, mean_distances
+from dmlbench.retrieval.kept_embeddings import KeptSplit
 from dmlbench.retrieval.metrics import in_order
 from dmlbench.schemas.record import Array, Distances, Epoch
 from dmlbench.schemas.trial import Trial
@@ -28,7 +29,7 @@ NEIGHBOURS = 5
 Learn = Callable[[Items], Iterator[State]]
 OnEpoch = Callable[[Epoch], None]
 Evaluate = Callable[..., RetrievalResult]
-KeepEmbeddings = Callable[[dict[str, np.ndarray]], None]
+KeepEmbeddings = Callable[[dict[str, KeptSplit]], None]
 
 
 def score_retrieval(
@@ -46,7 +47,7 @@ def score_retrieval(
     The epoch is selected by MAP@R on held-out training classes where the protocol holds some out
     and there are enough; else the last one counts. Test items never have a say. Where there is a
     gallery, "test" in the curves is the queries. `keep` gets the selected epoch's embeddings
-    ``[N, E]`` of the test items, or of queries and gallery, by split. Metrics are computed on
+    of the test items, or of queries and gallery, by split. Metrics are computed on
     `device` if it is a GPU; `metrics` are more of them, by key.
 
     Embeddings that have collapsed get the figures of equal ones: every item of another class ranks
@@ -95,7 +96,8 @@ def score_retrieval(
         embeddings = [best[2](some) for some in tested]
         selected = _score(measure, trial, tested, embeddings, recall_at, more)
     if keep:
-        keep(dict(zip(names, embeddings, strict=True)))
+        kept = zip(names, tested, embeddings, strict=True)
+        keep({name: _labelled(name, items, rows) for name, items, rows in kept})
     return {
         "metrics": _metrics(selected.result, more),
         "last_epoch_metrics": _metrics(last.result, more),
@@ -179,11 +181,19 @@ def _score(
     collapsed = has_collapsed(*embeddings, precision=trial.protocol.precision)
     if collapsed:
         embeddings = [np.ones_like(each) for each in embeddings]
-    queries, *gallery = zip(embeddings, (items.labels for items in tested), strict=True)
-    searched = gallery[0] if gallery else ()
-    return _Scored(
-        measure(*queries, *searched, recall_at=recall_at, metrics=metrics or {}), collapsed
-    )
+    asked: dict[str, Any] = {"recall_at": recall_at, "metrics": metrics or {}}
+    if len(tested) == 1:
+        return _Scored(measure(embeddings[0], tested[0].labels, **asked), collapsed)
+    (queries, gallery), labels = embeddings, [items.labels for items in tested]
+    asked["self_index"] = np.full(len(queries), -1)  # the dataset says so, even of equal images
+    return _Scored(measure(queries, labels[0], gallery, labels[1], **asked), collapsed)
+
+
+def _labelled(split: str, items: Items, embeddings: np.ndarray) -> KeptSplit:
+    names = items.names
+    if names is None:
+        names = np.array([f"{split}/{row}" for row in range(len(items))])
+    return KeptSplit(embeddings, items.labels, names)
 
 
 def _sample(items: Items) -> Items:

@@ -26,7 +26,7 @@ BOXES = np.array([[0, 0, 12, 12], [1, 2, 9, 7], [3, 1, 4, 11], [2, 2, 10, 5]])
 def pictures(tmp_path_factory, request) -> StoredPhotos:
     channels = {"colour": (3, 3), "grey": (1, 1), "mixed": (1, 3)}[request.param]
     photos = [*some_photos(4, 0, channels[0]), *some_photos(4, 1, channels[1])]
-    images = list(sources("train", table([encoded(photo) for photo in photos])))
+    images = sources({"train": table([encoded(photo) for photo in photos])})
     folder = tmp_path_factory.mktemp("cache")
     store, places = photo_store(images, PhotoFormat(14, 20), folder, lambda *_: None)
     return StoredPhotos(store, places, 14)[np.array([7, 2, 2, 0, 1, 6])]

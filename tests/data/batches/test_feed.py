@@ -28,7 +28,7 @@ RICH = Augmentation(crop="random-resized", shift=0.1, flip=True, **COLOURS)
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> StoredPhotos:
-    images = list(sources("train", table([encoded(p) for p in some_photos(9)], [0] * 9)))
+    images = sources({"train": table([encoded(p) for p in some_photos(9)], [0] * 9)})
     folder = tmp_path_factory.mktemp("cache")
     return StoredPhotos(*photo_store(images, PhotoFormat(14, 20), folder, lambda *_: None), 14)
 

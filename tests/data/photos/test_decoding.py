@@ -1,6 +1,8 @@
 """From image files of every kind to pixels of one size."""
 
+import struct
 import warnings
+import zlib
 from io import BytesIO
 
 import numpy as np
@@ -27,7 +29,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
 
 def decoded(content: bytes, side: int = 12, interpolation="bicubic") -> np.ndarray:
     with quiet_pillow():
-        return decode(content, "The image x.png", PhotoFormat(side, side, interpolation))
+        return decode(content, "The image x.png", PhotoFormat(side, side, interpolation)).pixels
 
 
 def smooth(height: int, width: int) -> Image.Image:
@@ -62,6 +64,37 @@ def test_sixteen_bits_are_scaled_and_not_cut_off():
     assert np.array_equal(decoded(encoded(deep))[:, :, 0], RAMP)
 
 
+def test_sixteen_bits_of_which_little_is_used_are_told_from_others():
+    def facts(pixels, kind="PNG"):
+        with quiet_pillow():
+            return decode(encoded(Image.fromarray(pixels), kind), "x", PhotoFormat(12, 12))[1:]
+
+    twelve_bits = RAMP.astype(np.uint16) * 17  # up to 3,740 of 65,535
+    for kind in ("PNG", "TIFF"):
+        assert facts(RAMP.astype(np.uint16) * 257, kind) == (True, False)
+        assert facts(twelve_bits, kind) == (True, True)
+        assert facts(twelve_bits + np.uint16(40_000), kind) == (True, True)
+        assert facts(RAMP // 16, kind) == (False, False)
+
+
+def test_sixteen_bits_of_colour_are_known_though_pillow_makes_eight_of_them():
+    def png(scale: int) -> bytes:
+        """Return a PNG of 2 x 2 pixels in 16-bit colour, written by hand."""
+
+        def chunk(name: bytes, content: bytes) -> bytes:
+            check = zlib.crc32(name + content)
+            return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+
+        header = struct.pack(">2I5B", 2, 2, 16, 2, 0, 0, 0)
+        rows = b"".join(b"\0" + struct.pack(">6H", *(scale * n for n in range(6))) for _ in "ab")
+        chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+        return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*parts) for parts in chunks)
+
+    with quiet_pillow():
+        assert decode(png(13_107), "x", PhotoFormat(2, 2))[1:] == (True, False)
+        assert decode(png(819), "x", PhotoFormat(2, 2))[1:] == (True, True)
+
+
 @pytest.mark.parametrize(
     ("pixels", "reason"),
     [(RAMP / np.float32(255), "floats"), (RAMP.astype(np.int32) * 1000, "32-bit integers")],
@@ -92,29 +125,47 @@ def test_a_palette_with_transparent_entries_lies_on_white():
     assert (found[6:] == 255).all()
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_camera_held_on_its_side_is_set_upright(orientation, kind):
-    upright = smooth(64, 96)
-    # What a camera stores is what its orientation turns into the upright picture.
-    undo = {
-        1: None,
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }[orientation]
+# What a camera stores is what its orientation turns into the upright picture.
+STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+FORMATS = {
+    "JPEG": {"quality": 100, "subsampling": 0},
+    "MPO": {"quality": 100, "subsampling": 0},
+    "PNG": {},
+    "WEBP": {"lossless": True},
+    "TIFF": {},
+}
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    ("size", "found_size"),
+    [
+        ((64, 96), (32, 48)),  # resized
+        ((20, 20), (32, 32)),  # square, resized up
+        ((32, 44), (32, 44)),  # kept as it is
+        ((397, 801), (32, 64)),  # of a JPEG, a quarter is decoded
+        ((803, 800), (32, 32)),  # and an eighth, which is square
+    ],
+)
+def test_a_camera_held_on_its_side_is_set_upright(orientation, kind, size, found_size):
+    upright, undo = smooth(*size), STORED[orientation]
     stored = upright if undo is None else upright.transpose(undo)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
-    found = decoded(encoded(stored, kind, exif=exif, **options), 32)
-    assert found.shape == (32, 48, 3)
-    plain = decoded(encoded(upright, kind, **options), 32)
-    assert np.abs(found.astype(int) - plain).max() <= (0 if kind == "PNG" else 12)
+    found = decoded(encoded(stored, kind, exif=exif, **FORMATS[kind]), 32)
+    assert found.shape == (*found_size, 3)
+    plain = decoded(encoded(upright, "PNG"), 32)
+    assert np.abs(found.astype(int) - plain).max() <= (20 if kind in ("JPEG", "MPO") else 0)
 
 
 # Sizes

@@ -15,13 +15,13 @@ from dmlbench.data.photos.store import photo_store
 FORMAT = PhotoFormat(16, 20)
 GREY = [encoded(photo) for photo in some_photos(2, channels=1)]
 ROWS = [*(encoded(photo) for photo in some_photos(9)), *GREY]
-DECODED = [np.array(decode(row["bytes"], "x", FORMAT)) for row in ROWS]
+DECODED = [np.array(decode(row["bytes"], "x", FORMAT).pixels) for row in ROWS]
 WHOLE = [torch.from_numpy(pixels).permute(2, 0, 1).expand(3, -1, -1) for pixels in DECODED]
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> StoredPhotos:
-    images = list(sources("train", table(ROWS, [0] * len(ROWS))))
+    images = sources({"train": table(ROWS, [0] * len(ROWS))})
     store, places = photo_store(images, FORMAT, tmp_path_factory.mktemp("cache"), lambda *_: None)
     return StoredPhotos(store, places, 16)
 
@@ -66,7 +66,7 @@ def test_crops_are_torchvisions(pictures, kind):
 
 
 def test_grey_ones_alone_have_one_channel(tmp_path):
-    images = list(sources("train", table(GREY)))
+    images = sources({"train": table(GREY)})
     pictures = StoredPhotos(*photo_store(images, FORMAT, tmp_path, lambda *_: None), 16)
     assert pictures.centre().shape == pictures.shape == (2, 1, 16, 16)
     boxes = np.array([[0, 0, 20, 20]])

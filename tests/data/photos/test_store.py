@@ -27,14 +27,14 @@ FORMAT = PhotoFormat(16, 16)
 def made(images, folder: Path, photos: PhotoFormat = FORMAT, told: list | None = None):
     """Return the store of a table of images, and the place of each."""
     told = [] if told is None else told
-    found = list(sources("train", table(images, [0] * len(images))))
+    found = sources({"train": table(images, [0] * len(images))})
     return photo_store(found, photos, folder, lambda done, total: told.append((done, total)))
 
 
 def holds(store: PhotoStore, places: np.ndarray, images: list[dict]) -> bool:
     """Return whether the store holds what decoding each image by itself gives."""
     return all(
-        np.array_equal(store.photo(place), decode(image["bytes"], "x", FORMAT))
+        np.array_equal(store.photo(place), decode(image["bytes"], "x", FORMAT).pixels)
         for place, image in zip(places, images, strict=True)
     )
 
@@ -91,8 +91,10 @@ def test_other_photos_or_another_way_to_keep_them_make_another_store(tmp_path):
     assert made(ROWS, tmp_path, PhotoFormat(8, 16))[0].path == stores[0].path
 
 
-def test_the_versions_that_decoded_are_part_of_the_name(tmp_path, monkeypatch):
+def test_of_the_versions_only_that_of_the_decoder_is_part_of_the_name(tmp_path, monkeypatch):
     before = made(ROWS, tmp_path)[0].path
+    monkeypatch.setattr("torch.__version__", "0.0")
+    assert made(ROWS, tmp_path)[0].path == before
     monkeypatch.setattr("PIL.__version__", "0.0")
     assert made(ROWS, tmp_path)[0].path != before
 
@@ -110,11 +112,35 @@ def test_grey_photos_take_one_channel_and_colour_shows_in_the_whole(tmp_path):
 # What goes wrong
 
 
-def test_the_first_damaged_photo_is_named_and_nothing_is_left(tmp_path):
-    rows = [*ROWS, *[{"bytes": b"no image", "path": f"{name}.jpg"} for name in "ab"], *ROWS]
-    with pytest.raises(DataError, match=r"The image a\.jpg can't be used: it is not an image"):
-        made(rows, tmp_path)
+def test_all_damaged_photos_are_named_and_nothing_is_left(tmp_path):
+    rows = [*ROWS, *[{"bytes": b"no " + name.encode(), "path": f"{name}.jpg"} for name in "ab"]]
+    with pytest.raises(DataError, match=r"2 problems:") as error:
+        made([*rows, *ROWS], tmp_path)
+    for name in "ab":
+        assert f"The image {name}.jpg can't be used: it is not an image" in str(error.value)
     assert os.listdir(tmp_path / "photos") == []
+
+
+def test_images_that_were_all_replaced_are_decoded_again_though_their_times_are_kept(tmp_path):
+    paths = [Path(path) for path in files_of(PHOTOS, tmp_path / "files")]
+    times = {path: path.stat().st_mtime_ns for path in paths}
+    made(list(map(str, paths)), tmp_path)
+    turned = [encoded(photo[::-1])["bytes"] for photo in PHOTOS]
+    for path, content in zip(paths, turned, strict=True):
+        new = path.with_suffix(".new")
+        new.write_bytes(content)
+        new.replace(path)
+        os.utime(path, ns=(times[path], times[path]))
+    store, places = made(list(map(str, paths)), tmp_path)
+    assert holds(store, places, [{"bytes": content} for content in turned])
+
+
+def test_a_store_knows_which_files_have_16_bits_and_which_use_little_of_them(tmp_path):
+    ramp = np.arange(256).reshape(16, 16)
+    deep = [encoded(pixels.astype(np.uint16)) for pixels in (ramp * 257, ramp * 16)]
+    for _ in range(2):  # made, then read
+        store, places = made([*deep, ROWS[0]], tmp_path)
+        assert store.depths[places].tolist() == [[True, False], [True, True], [False, False]]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +231,7 @@ def make_and_stop(folder: Path, at: int) -> None:
             (folder / "stopped").touch()
             time.sleep(1000)
 
-    photo_store(list(sources("train", table(ROWS, [0] * 12))), FORMAT, folder, stop)
+    photo_store(sources({"train": table(ROWS, [0] * 12)}), FORMAT, folder, stop)
 
 
 def test_a_killed_process_leaves_nothing_that_a_second_call_would_take(tmp_path):

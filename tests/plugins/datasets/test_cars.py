@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 from support.official_sets import CAR_CLASSES, picture, write_car_ims, write_cars
 
 from dmlbench import DataError
@@ -98,3 +98,18 @@ def test_annotations_without_classes_or_with_odd_ones_are_an_error(tmp_path):
     savemat(path, {"annotations": rows})
     with pytest.raises(DataError, match="has no field class"):
         Cars().load(tmp_path)
+
+
+@pytest.mark.parametrize("number", [1.5, -1.0, float("nan"), float("inf"), "1.5"])
+def test_a_class_that_is_no_whole_number_is_not_rounded_to_one(number, tmp_path):
+    write_car_ims(tmp_path)
+    path = tmp_path / "cars_annos.mat"
+    content = loadmat(path, squeeze_me=True, variable_names=["annotations", "class_names"])
+    for whole in (1.0, np.uint8(1)):
+        content["annotations"]["class"][0] = whole
+        savemat(path, {key: content[key] for key in ("annotations", "class_names")})
+        assert Cars(partial=True).missing(tmp_path) is None
+    content["annotations"]["class"][0] = number
+    savemat(path, {key: content[key] for key in ("annotations", "class_names")})
+    with pytest.raises(DataError, match=r"annotation 1: .* is no whole number of 1 or more"):
+        Cars(partial=True).load(tmp_path)

@@ -162,6 +162,70 @@ def test_a_class_of_fewer_than_two_images_is_named(count: int, root: Path) -> No
         Folder(str(root)).load(None)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train", "val", "test", "unlabelled"),
+        ("Training", "VALIDATION", "ant", "bee"),
+        ("query", "gallery", "bounding_box", "more"),
+        ("bounding_box_train", "bounding_box_test", "ant", "bee"),
+        ("train2017", "val2017", "test2017", "annotated"),
+    ],
+)
+def test_class_folders_that_are_splits_are_refused(names: tuple[str, ...], tmp_path: Path) -> None:
+    for name in names:
+        for kind in ("cat", "dog"):
+            save(tmp_path / name / f"{name} {kind}" / "1.png")
+    with pytest.raises(DataError, match=r"holds splits, not classes.*reads no split yet") as error:
+        Folder(str(tmp_path)).load(None)
+    assert "folder:PATH/train" in str(error.value)
+    assert "write a dataset class" in str(error.value)
+
+
+def test_splits_are_named_even_if_there_are_too_few_of_them_for_classes(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        save(tmp_path / name / "cat" / "1.png")
+    with pytest.raises(DataError, match="holds splits, not classes: test, train"):
+        Folder(str(tmp_path)).load(None)
+
+
+@pytest.mark.parametrize("inner", ["cat", "train", "2019/cat"])
+def test_folders_of_one_name_in_several_classes_are_refused(inner: str, root: Path) -> None:
+    for name in ("ant", "bee"):
+        save(root / name / inner / "1.png")
+    shared = inner.split("/", maxsplit=1)[0]
+    with pytest.raises(DataError, match=rf"in several of its class folders: {shared}\..*no split"):
+        Folder(str(root)).load(None)
+
+
+@pytest.mark.parametrize(
+    "names", [("test tube", "train station"), ("training", "bee"), ("valley", "testament")]
+)
+def test_classes_that_only_sound_like_splits_are_taken(names: tuple[str, ...], root: Path) -> None:
+    for name in names:
+        for copy in range(2):
+            save(root / name / f"{copy}.png", copy)
+    splits = contents(root)
+    assert set(names) <= classes(splits["train"] + splits["test"])
+
+
+def test_all_files_that_can_t_be_used_are_named_at_once(root: Path) -> None:
+    (root / "ant" / "notes.txt").write_text("not an image")
+    (root / "dog" / "9.png").touch()
+    (root / "fox" / "gone.png").symlink_to(root / "nowhere.png")
+    with pytest.raises(DataError, match="3 problems") as error:
+        Folder(str(root)).load(None)
+    for name in ("ant/notes.txt", "dog/9.png", "fox/gone.png"):
+        assert name in str(error.value)
+
+
+def test_all_classes_that_are_too_small_are_named_at_once(root: Path) -> None:
+    for name in ("gnu", "hen"):
+        save(root / name / "1.png")
+    with pytest.raises(DataError, match=r"(?s)Class 'gnu' has 1 image.*Class 'hen' has 1 image"):
+        Folder(str(root)).load(None)
+
+
 def test_an_image_outside_the_class_folders_is_named(root: Path) -> None:
     save(root / "stray.png")
     with pytest.raises(DataError, match=r"stray\.png lies outside the class folders"):

@@ -1,7 +1,8 @@
 """The hub path, against a stand-in of the hub's cache: one revision, and no network."""
 
 import io
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import datasets
@@ -15,6 +16,7 @@ from dmlbench.data.items import load_data
 from dmlbench_datasets import hub_snapshot
 from dmlbench_datasets.cars import Cars
 from dmlbench_datasets.cub import CUB
+from dmlbench_datasets.mnist import MNIST
 from dmlbench_datasets.sop import SOP
 
 pytestmark = pytest.mark.usefixtures("whole")
@@ -155,7 +157,7 @@ def test_another_revision_in_the_cache_is_never_taken_for_the_pinned_one(publish
     repository, revision = Cars.mirror.split("@")
     advice = Cars().missing(None)
     assert f"hf download {repository} --repo-type dataset --revision {revision}" in advice
-    with pytest.raises(DataError, match=f"Can't get {repository} at {revision}.*Go online"):
+    with pytest.raises(DataError, match=f"Can't get {repository} at {revision}.*go online"):
         Cars().load(None)
 
 
@@ -164,7 +166,7 @@ def test_a_download_that_stopped_halfway_is_not_taken_for_whole(publish):
     (data / "test-00001-of-00002.parquet").unlink()
     assert not hub_snapshot.cached(*hub_snapshot.parse(Cars.mirror))
     assert Cars().missing(None) is not None
-    with pytest.raises(DataError, match="has not all files data/test-"):
+    with pytest.raises(DataError, match="Can't get tanganke/stanford_cars"):
         Cars().load(None)
 
 
@@ -212,3 +214,36 @@ def test_other_columns_are_an_error(plugin, change, problem, publish):
 def test_a_repository_is_named_with_all_of_its_revision(text):
     with pytest.raises(ConfigError, match="OWNER/NAME@REVISION"):
         Cars(hub=text)
+
+
+# A hub that is out of reach
+
+
+@pytest.fixture(params=["refused", "silent"])
+def unreachable(request, tmp_path, monkeypatch) -> Iterator[list[str]]:
+    """A hub that refuses connections, or takes them and never answers; lists what is asked."""
+    asked: list[str] = []
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "arrow")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: asked.append("all"))
+    monkeypatch.setattr(hub_snapshot, "SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if request.param == "refused":
+            server.close()
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+        yield asked
+
+
+@pytest.mark.parametrize("dataset", [Cars(), SOP(), CUB(hub=f"a/b@{OTHER}"), MNIST()])
+def test_a_hub_out_of_reach_is_asked_once_and_one_sentence_says_so(dataset, unreachable):
+    with pytest.raises(DataError, match=r"Can't get .* from the Hugging Face hub \(.*go online"):
+        dataset.load(None)
+    assert unreachable == []
+
+
+def test_what_is_here_is_read_though_the_hub_is_out_of_reach(publish, monkeypatch):
+    publish(Cars.mirror, classified(CAR_LABELS, 196))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(socket.socket, "connect", None)
+    assert len(Cars().load(None)["train"]) == 6

@@ -3,13 +3,17 @@
 import gzip
 import hashlib
 import io
+import socket
 import struct
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import datasets
 import numpy as np
 import pytest
 from datasets.packaged_modules.parquet.parquet import Parquet
+from huggingface_hub import constants
 from PIL import Image
 from support.real_data import real_data
 
@@ -78,17 +82,22 @@ def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
         files[IMAGES[split]] = header + images.tobytes()
         files[LABELS[split]] = struct.pack(">2I", 2049, count) + labels.tobytes()
     sums = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setattr(mnist_source, "MD5", sums)
+    monkeypatch.setattr(mnist_source, "SOURCE", replace(mnist_source.SOURCE, md5=sums))
     return files
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of Hugging Face's, with its network switched off."""
+    """An empty cache of Hugging Face's; whoever opens a connection fails."""
     folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "arrow")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+    monkeypatch.setattr(socket.socket, "connect", refuse)
     return folder
+
+
+def refuse(*_: object) -> NoReturn:
+    raise ConnectionRefusedError("no network here")
 
 
 def write(files: dict[str, bytes], folder: Path, packed: bool) -> None:
@@ -98,8 +107,9 @@ def write(files: dict[str, bytes], folder: Path, packed: bool) -> None:
         path.write_bytes(gzip.compress(content) if packed else content)
 
 
-def write_hub(files: dict[str, bytes], repository: Path) -> None:
-    """Write a repository laid out as the hub's: PNG images and labels in one Parquet a split."""
+def write_hub(files: dict[str, bytes], cache: Path) -> Path:
+    """Put the repository into the hub's cache: PNG images and labels in one Parquet a split."""
+    repository = cache / "hub" / "datasets--ylecun--mnist" / "snapshots" / mnist_source.HUB_REVISION
     features = datasets.Features(
         image=datasets.Image(), label=datasets.ClassLabel(names=list(NAMES))
     )
@@ -116,10 +126,7 @@ def write_hub(files: dict[str, bytes], repository: Path) -> None:
         path = repository / "mnist" / f"{split}-00000-of-00001.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         table.to_parquet(path)
-    (repository / "README.md").write_text(
-        "---\nconfigs:\n- config_name: mnist\n  data_files:\n  - split: train\n"
-        "    path: mnist/train-*\n  - split: test\n    path: mnist/test-*\n---\n"
-    )
+    return repository
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -137,11 +144,12 @@ def test_files_are_found_packed_or_not_in_three_places(
 
 @pytest.mark.parametrize("dataset", [MNISTClosed(), MNIST(split=3)])
 def test_hub_and_files_give_the_same_arrays(
-    dataset: Dataset, small: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, small: dict[str, bytes], tmp_path: Path, cache: Path
 ) -> None:
     write(small, tmp_path / "files", packed=True)
-    write_hub(small, tmp_path / "hub")
-    monkeypatch.setattr(mnist_source, "HUB_ID", str(tmp_path / "hub"))
+    assert dataset.missing(None) is not None
+    write_hub(small, cache)
+    assert dataset.missing(None) is None
     from_files, from_hub = arrays(dataset.load(tmp_path / "files")), arrays(dataset.load(None))
     for split in ("train", "test"):
         for one, other in zip(from_files[split], from_hub[split], strict=True):
@@ -152,13 +160,13 @@ def test_hub_and_files_give_the_same_arrays(
 def test_a_set_that_the_hub_library_has_cached_loads_without_network(
     small: dict[str, bytes], cache: Path, tmp_path: Path
 ) -> None:
-    write_hub(small, tmp_path)
+    repository = write_hub(small, tmp_path)
     data_files = {
-        split: str(tmp_path / "mnist" / f"{split}-00000-of-00001.parquet") for split in IMAGES
+        split: str(repository / "mnist" / f"{split}-00000-of-00001.parquet") for split in IMAGES
     }
     assert MNIST().missing(tmp_path) is not None
     builder = Parquet(
-        cache_dir=str(cache),
+        cache_dir=str(cache / "arrow"),
         dataset_name="mnist",
         config_name="mnist",
         config_id="mnist",
@@ -166,20 +174,17 @@ def test_a_set_that_the_hub_library_has_cached_loads_without_network(
         data_files=data_files,
     )
     builder.download_and_prepare(
-        str(cache / "ylecun___mnist" / "mnist" / "0.0.0" / mnist_source.HUB_REVISION)
+        str(cache / "arrow" / "ylecun___mnist" / "mnist" / "0.0.0" / mnist_source.HUB_REVISION)
     )
     assert MNIST().missing(tmp_path) is None
     assert [len(table) for table in MNIST().load(tmp_path).values()] == [20, 10]
 
 
-def test_a_hub_set_with_other_images_is_an_error(
-    small: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hub_set_with_other_images_is_an_error(small: dict[str, bytes], cache: Path) -> None:
     name = IMAGES["test"]
     changed = bytearray(small[name])
     changed[100] ^= 1
-    write_hub(small | {name: bytes(changed)}, tmp_path)
-    monkeypatch.setattr(mnist_source, "HUB_ID", str(tmp_path))
+    write_hub(small | {name: bytes(changed)}, cache)
     with pytest.raises(DataError, match=r"test images.*is not MNIST's official t10k-images"):
         MNIST().load(None)
 
@@ -188,8 +193,10 @@ def test_without_files_and_hub_the_error_says_how_to_get_the_set(tmp_path: Path)
     for data_dir in (None, tmp_path):
         advice = MNIST().missing(data_dir)
         assert advice is not None
-        assert all(word in advice for word in ("train-images-idx3-ubyte", "load_dataset", "ylecun"))
-        with pytest.raises(DataError, match=r"Hugging Face hub \(ylecun/mnist\).*four IDX files"):
+        assert all(word in advice for word in ("train-images-idx3-ubyte", "hf download", "ylecun"))
+        with pytest.raises(
+            DataError, match=r"Can't get ylecun/mnist at .* go online.*four IDX files"
+        ):
             MNIST().load(data_dir)
 
 
@@ -209,6 +216,39 @@ def test_another_file_under_the_official_name_is_an_error(
     write(small | {name: small[name][:-1] + b"\x07"}, tmp_path, packed=True)
     with pytest.raises(DataError, match=rf"{name}\.gz is not MNIST's official {name}: md5"):
         MNIST().load(tmp_path)
+
+
+def test_all_wrong_files_are_named_at_once(small: dict[str, bytes], tmp_path: Path) -> None:
+    for name in IMAGES.values():
+        small[name] = small[name][:-1] + b"\x07"
+    small[LABELS["train"]] = small[LABELS["train"]][:-1]
+    write(small, tmp_path, packed=False)
+    with pytest.raises(DataError, match="3 problems") as error:
+        MNIST().load(tmp_path)
+    for name in (*IMAGES.values(), LABELS["train"]):
+        assert str(tmp_path / name) in str(error.value)
+
+
+@pytest.mark.parametrize("others", ["here", "mnist"])
+def test_another_set_s_files_of_the_same_names_are_not_taken_for_mnist(
+    others: str, small: dict[str, bytes], tmp_path: Path
+) -> None:
+    foreign = {name: content[:-1] + b"\x07" for name, content in small.items()}
+    write(foreign, tmp_path, packed=False)
+    if others == "here":
+        assert "MNIST is not on this machine" in str(MNIST().missing(tmp_path))
+    else:
+        write(small, tmp_path / "mnist", packed=True)
+        assert MNIST().missing(tmp_path) is None
+        assert len(MNIST().load(tmp_path)["train"]) == 20
+
+
+def test_a_complete_folder_is_taken_before_a_part_of_the_set(
+    small: dict[str, bytes], tmp_path: Path
+) -> None:
+    write({LABELS["train"]: small[LABELS["train"]]}, tmp_path / "mnist", packed=False)
+    write(small, tmp_path / "MNIST" / "raw", packed=False)
+    assert len(MNIST().load(tmp_path)["train"]) == 20
 
 
 def test_a_download_cut_short_is_an_error(small: dict[str, bytes], tmp_path: Path) -> None:
@@ -250,7 +290,7 @@ def test_the_known_md5_sums_are_those_of_the_official_archives(real: Path) -> No
     for name, md5 in official.items():
         packed = (real / "mnist" / f"{name}.gz").read_bytes()
         assert hashlib.md5(packed).hexdigest() == md5
-        assert hashlib.md5(gzip.decompress(packed)).hexdigest() == mnist_source.MD5[name]
+        assert hashlib.md5(gzip.decompress(packed)).hexdigest() == mnist_source.SOURCE.md5[name]
 
 
 @pytest.mark.parametrize("dataset", [MNISTClosed(), *(MNIST(split=s) for s in (1, 2, 3, 4, 5))])
@@ -272,13 +312,9 @@ def test_raw_pixels_of_the_real_set_score_as_published(real: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # 70,000 images become PNG files and are read again
-def test_the_real_set_comes_through_a_hub_repository_unchanged(
-    real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_hub(
-        {name: read_bytes(real / "mnist" / f"{name}.gz") for name in mnist_source.MD5}, tmp_path
-    )
-    monkeypatch.setattr(mnist_source, "HUB_ID", str(tmp_path))
+def test_the_real_set_comes_through_a_hub_repository_unchanged(real: Path, cache: Path) -> None:
+    names = mnist_source.SOURCE.md5
+    write_hub({name: read_bytes(real / "mnist" / f"{name}.gz") for name in names}, cache)
     assert {split: len(table) for split, table in MNIST().load(None).items()} == {
         "train": 30_596,
         "test": 4_861,

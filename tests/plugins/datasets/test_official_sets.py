@@ -166,12 +166,15 @@ def test_parts_and_whole_sets_are_told_apart_by_a_setting(name):
         ("cub", "images.txt", "1 /etc/passwd", "no path within the set's folder"),
         ("cub", "images.txt", "77 001.Albatross/Albatross_0.jpg", "no class of image 77"),
         ("cub", "images.txt", "one 001.Albatross/Albatross_0.jpg", "'one' is no whole number"),
-        ("cub", "images.txt", "12", "line 13: expected 'image_id image_name', found '12'"),
+        ("cub", "images.txt", "12", "line 12: expected 'image_id image_name', found '12'"),
         ("cub", "image_class_labels.txt", "1 150", "does not name class 150"),
         ("cub", "image_class_labels.txt", "1 0", "'0' is no whole number of 1 or more"),
         ("sop", "Ebay_train.txt", "9 9 bicycle_final/x_0.JPG", "line 6: expected 'image_id class"),
         ("sop", "Ebay_train.txt", "9 9 1 ../x_0.JPG", "no path within the set's folder"),
         ("sop", "Ebay_train.txt", "9 -9 1 x_0.JPG", "'-9' is no whole number"),
+        ("sop", "Ebay_train.txt", "9 1.5 1 x_0.JPG", "'1.5' is no whole number"),
+        ("sop", "Ebay_train.txt", "9 1_0 1 x_0.JPG", "'1_0' is no whole number"),
+        ("sop", "Ebay_train.txt", "9 ٣ 1 x_0.JPG", "'٣' is no whole number"),
         ("inshop", "Eval/list_eval_partition.txt", "img/x.jpg id_1 val", "'val' is none of train"),
         ("inshop", "Eval/list_eval_partition.txt", "img/x.jpg id_1", "line 11: expected"),
     ],
@@ -179,8 +182,52 @@ def test_parts_and_whole_sets_are_told_apart_by_a_setting(name):
 def test_an_odd_line_is_an_error_that_says_where_it_stands(name, file, line, problem, tmp_path):
     tiny = TINY[name]
     tiny.write(tmp_path)
-    with (tmp_path / tiny.root / file).open("a") as labels:
-        labels.write(f"{line}\n")
+    labels = tmp_path / tiny.root / file
+    others = [one for one in labels.read_text().splitlines() if one.split()[0] != line.split()[0]]
+    labels.write_text("\n".join([*others, line]))
     with pytest.raises(DataError, match=problem) as refused:
         tiny.plugin(partial=True).load(tmp_path)
     assert Path(file).name in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "line", "problem"),
+    [
+        ("sop", ["Ebay_train.txt", "Ebay_test.txt"], "99 9 1 x_final/x_0.JPG", "x_final/x_0.JPG"),
+        ("sop", ["Ebay_train.txt"] * 2, "99 9 1 x_final/x_0.JPG", "x_final/x_0.JPG"),
+        ("sop", ["Ebay_test.txt"], "99 9 1 bicycle_final/./111085122872_0.JPG", "111085122872_0"),
+        ("cub", ["images.txt"] * 2, "1 001.Albatross/other.jpg", "1 stands there a second time"),
+        ("cub", ["image_class_labels.txt"], "1 101", "1 stands there a second time"),
+        ("cub", ["classes.txt"], "100 100.Penguin", "100 stands there a second time"),
+        ("inshop", [TINY["inshop"].labels] * 2, "img/MEN/x.jpg id_9 train", "img/MEN/x.jpg"),
+    ],
+)
+def test_what_is_listed_twice_is_an_error_that_names_it(name, files, line, problem, tmp_path):
+    tiny = TINY[name]
+    tiny.write(tmp_path)
+    for file in files:
+        with (tmp_path / tiny.root / file).open("a") as labels:
+            labels.write(f"{line}\n")
+    assert problem in str(tiny.plugin(partial=True).missing(tmp_path))
+    with pytest.raises(DataError, match=r"twice|second time"):
+        tiny.plugin(partial=True).load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "dropped"),
+    [
+        ("sop", "Ebay_train.txt", 0),
+        ("sop", "Ebay_test.txt", 0),
+        ("inshop", TINY["inshop"].labels, 0),
+        ("inshop", TINY["inshop"].labels, 1),
+    ],
+)
+def test_a_first_line_that_is_an_image_is_not_taken_for_the_header(name, file, dropped, tmp_path):
+    tiny = TINY[name]
+    tiny.write(tmp_path)
+    path = tmp_path / tiny.root / file
+    lines = path.read_text().splitlines()
+    del lines[dropped]
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=f"{path.name}, line {dropped + 1}: expected the header"):
+        tiny.plugin(partial=True).load(tmp_path)

@@ -1,5 +1,6 @@
 """The real parts of CUB, Cars196 and Omniglot, where they are at hand: prepare, verify, load."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,10 +9,15 @@ import pytest
 from support.real_data import real_data
 
 from dmlbench import DataError, Dataset
+from dmlbench.data.items import load_data
 from dmlbench.data.prepare.prepare import Preparation, unverified
 from dmlbench.data.prepare.verify import verify
+from dmlbench.data.remarks import remarks
 from dmlbench_datasets.cars import Cars
 from dmlbench_datasets.cub import CUB
+from dmlbench_datasets.digits import Digits, DigitsClosed
+from dmlbench_datasets.iris import Iris
+from dmlbench_datasets.mnist import MNIST
 from dmlbench_datasets.omniglot import Omniglot
 
 pytestmark = pytest.mark.timeout(900)  # thousands of photos are unpacked, hashed and decoded
@@ -62,7 +68,7 @@ def test_a_real_part_is_prepared_verified_and_loaded(name, prepared):
     found = verify(dataset, data_dir, silent)
     assert found.counts == counts
     assert found.damaged == ()
-    assert unverified(data_dir, name) == [archive]
+    assert unverified(data_dir / name) == [archive]
     splits = dataset.load(data_dir)
     assert {split: len(table) for split, table in splits.items()} == {
         split: items for split, (items, _) in counts.items()
@@ -121,3 +127,28 @@ def test_the_labels_of_cub_s_part_are_those_of_the_official_lists(prepared):
             assert names[row["label"]] == path.parent.name
             assert int(path.parent.name[:3]) == number
             assert (number <= 100) == (split == "train")
+
+
+LEADERBOARDS = Path(__file__).parents[3] / "leaderboards"
+ODD = {"cars": ["24 of 8,144"]}
+"""Cars196 has photos that are there twice, as two models."""
+PUBLISHED = {
+    "cars": ("cars-partial=True/frozen", Cars(partial=True)),
+    "cub": ("cub-partial=True/frozen", CUB(partial=True)),
+    "omniglot": ("omniglot-part=small/small", Omniglot(part="small")),
+    "mnist": ("mnist/small", MNIST()),
+    "digits": ("digits/small", Digits()),
+    "digits-closed": ("digits-closed/small", DigitsClosed()),
+    "iris": ("iris/vectors", Iris()),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_fingerprint_is_that_of_the_published_table(name, prepared, tmp_path):
+    table, dataset = PUBLISHED[name]
+    data_dir = real_data("mnist") if name == "mnist" else prepared(name) if name in CASES else None
+    data = load_data(dataset, data_dir, 16, cache_dir=tmp_path)
+    published = json.loads((LEADERBOARDS / f"{table}.json").read_text())
+    assert data.fingerprint == published["fingerprint"]
+    odd = remarks(data)
+    assert [sentence.split(" items ")[0] for sentence in odd] == ODD.get(name, [])

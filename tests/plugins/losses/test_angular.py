@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from pytorch_metric_learning import losses as peer
 from support.loss_loops import (
     REFERENCES,
     SELECTIONS,
@@ -59,3 +60,27 @@ def test_a_wider_angle_is_more_lenient_with_a_far_negative():
     pairs = Pairs(vectors, torch.tensor([0, 0, 1]))
     values = [Angular(alpha=alpha)(pairs, all_pairs(pairs)).item() for alpha in (10, 30, 50)]
     assert values == sorted(values, reverse=True)
+
+
+def test_pytorch_metric_learning_leaves_the_length_of_the_negatives():
+    raw, embeddings = unit(9, 4, seed=2)
+    labels = torch.arange(9) % 3
+    squared = math.tan(math.radians(45)) ** 2
+
+    def value(negatives: Tensor) -> Tensor:
+        """Return the loss of all pairs by its formula, for these negatives."""
+        terms = []
+        for a in range(9):
+            for p in range(9):
+                if p != a and labels[p] == labels[a]:
+                    push = negatives[labels != labels[a]] @ (embeddings[a] + embeddings[p])
+                    pull = embeddings[a] @ embeddings[p]
+                    exponents = 4 * squared * push - 2 * (1 + squared) * pull
+                    terms.append(torch.log1p(exponents.exp().sum()))
+        return mean(terms)
+
+    pairs = Pairs(embeddings, labels)
+    torch.testing.assert_close(Angular(alpha=45)(pairs, all_pairs(pairs)), value(embeddings))
+    theirs = peer.AngularLoss(alpha=45)(raw, labels)
+    torch.testing.assert_close(theirs, value(raw))
+    assert abs(theirs - value(embeddings)) > 0.1

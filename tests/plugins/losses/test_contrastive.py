@@ -6,6 +6,7 @@ from support.loss_loops import (
     REFERENCES,
     SELECTIONS,
     Batch,
+    check_on_duplicates,
     check_on_pairs,
     make_selection,
     mean,
@@ -29,6 +30,16 @@ def by_loops(loss: Contrastive, batch: Batch, selection: Selection) -> Tensor:
 @pytest.mark.parametrize("settings", [{}, {"pos_margin": 0.8, "neg_margin": 1.5}])
 def test_agrees_with_plain_loops(settings, chosen, references):
     check_on_pairs(Contrastive(**settings), by_loops, chosen, references)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_duplicates_are_no_terms_above_zero(dtype):
+    check_on_duplicates(Contrastive(), by_loops, dtype)
+
+
+@pytest.mark.parametrize("pos_margin", [0.0, 0.005, 0.05])
+def test_near_duplicates_are_terms_above_a_margin_that_is_nearer(pos_margin):
+    check_on_duplicates(Contrastive(pos_margin=pos_margin), by_loops, torch.float64, apart=0.01)
 
 
 def test_pairs_beyond_their_margins_cost_nothing_and_do_not_dilute_the_others():

@@ -3,10 +3,12 @@
 import pytest
 import torch
 from support.loss_loops import (
+    LABELS,
     REFERENCES,
     SELECTIONS,
     Batch,
     check_on_pairs,
+    make_batch,
     mean,
     pairs_of,
 )
@@ -45,6 +47,35 @@ def by_loops(loss: FastAP, batch: Batch, selection: Selection) -> Tensor:
 @pytest.mark.parametrize("bins", [10, 37])
 def test_agrees_with_plain_loops(bins, chosen, references):
     check_on_pairs(FastAP(bins=bins), by_loops, chosen, references)
+
+
+def backward_of_the_authors(anchors: Tensor, labels: Tensor, bins: int) -> Tensor:
+    """What their backward pass returns: slopes of the sum of all AP, without the mean's 1 / N.
+
+    With the slopes G by squared distance, and these being 2 - 2 x_i x_j, they return (G + G') X.
+    """
+    squared = (2 - 2 * anchors @ anchors.T).detach().requires_grad_()
+    centres = torch.linspace(0, 4, bins + 1, dtype=torch.float64)
+    shares = (1 - (squared[..., None] - centres).abs() * bins / 4).relu()
+    same = labels[:, None] == labels
+    others = same ^ torch.eye(len(labels), dtype=torch.bool)
+    positive, negative = (shares * others[..., None]).sum(1), (shares * ~same[..., None]).sum(1)
+    upto = (positive + negative).cumsum(1)
+    terms = positive * positive.cumsum(1) / upto.where(upto > 0, 1)
+    precision = terms.sum(1) / others.sum(1).clamp_min(1)
+    (slopes,) = torch.autograd.grad(precision.sum(), squared)
+    return (slopes + slopes.T) @ anchors
+
+
+def test_the_authors_backward_is_half_the_number_of_anchors_times_our_gradient():
+    """They leave out the derivative of their mean, and of squared distances take half."""
+    anchors = make_batch("batch").pairs.anchors.detach().requires_grad_()
+    pairs = Pairs(anchors, LABELS)
+    (ours,) = torch.autograd.grad(FastAP()(pairs, all_pairs(pairs)), anchors)
+    with_a_positive = pairs.positive.any(1).sum()
+    assert with_a_positive < len(LABELS)
+    theirs = backward_of_the_authors(anchors, LABELS, bins=10)
+    torch.testing.assert_close(theirs, ours * with_a_positive / 2, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("bins", [2, 3, 10, 17, 200])

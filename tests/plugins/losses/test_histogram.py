@@ -1,5 +1,6 @@
 """The histogram loss against plain loops, and for similarities of exactly 1 and -1."""
 
+import numpy as np
 import pytest
 import torch
 from pytorch_metric_learning import losses as peer
@@ -81,3 +82,12 @@ def test_it_is_the_probability_that_a_negative_pair_is_more_similar():
     share = (negative[:, None] > positive).double().mean()
     value = Histogram(bins=1000)(pairs, all_pairs(pairs))
     assert value.item() == pytest.approx(share.item(), abs=0.01)
+
+
+@pytest.mark.parametrize(("nodes", "found"), [(65, 64), (11, 4)])
+def test_roth_et_al_find_the_upper_node_of_some_bins_only(nodes, found):
+    """Their code takes a pair for one of a bin if a node less the width equals the lower node."""
+    width = 2 / (nodes - 1)
+    lower, support = np.arange(nodes - 1) * width - 1, np.linspace(-1, 1, nodes)
+    assert np.isin(lower, support).all()
+    assert np.isin(lower, support - width).sum() == found

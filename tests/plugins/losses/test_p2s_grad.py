@@ -52,11 +52,15 @@ def test_it_is_half_the_number_of_classes_times_that_of_pytorch_metric_learning(
     expected = theirs(batch.pairs.anchors, LABELS) * C / 2
     actual = ours(batch.pairs, None)
     assert_same(actual, expected, batch.raw, tolerance=1e-7)
-    # The peer's step along a weight's own direction is undone when it is brought to length 1.
+    # The peer lacks the term along a weight's own direction. What a step of plain SGD makes of it
+    # is undone when the weight is brought to length 1.
     (mine,) = torch.autograd.grad(actual, ours.weight)
     (other,) = torch.autograd.grad(expected, theirs.weight)
     direction = F.normalize(ours.weight.detach())
-    across = other.T - (other.T * direction).sum(1, keepdim=True) * direction
+    along = (other.T * direction).sum(1, keepdim=True)
+    assert along.abs().min() > 1e-3
+    assert (mine * direction).sum(1).abs().max() < 1e-12
+    across = other.T - along * direction
     lengths = ours.weight.detach().norm(dim=1, keepdim=True)
     torch.testing.assert_close(mine * lengths, across, rtol=1e-7, atol=1e-7)
 

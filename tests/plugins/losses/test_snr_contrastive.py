@@ -2,17 +2,19 @@
 
 import pytest
 import torch
+from pytorch_metric_learning import losses as peer
 from support.loss_loops import (
-    LABELS,
     REFERENCES,
     SELECTIONS,
     Batch,
     check_on_batch,
+    check_on_duplicates,
     check_on_pairs,
     make_selection,
     mean,
     of_any_length,
     pairs_of,
+    with_duplicates,
 )
 from torch import Tensor
 
@@ -29,7 +31,7 @@ def by_loops(loss: SNRContrastive, batch: Batch, selection: Selection) -> Tensor
     positives, negatives = pairs_of(selection)
     pull = [ratio(batch, a, p) - loss.pos_margin for a, row in enumerate(positives) for p in row]
     push = [loss.neg_margin - ratio(batch, a, n) for a, row in enumerate(negatives) for n in row]
-    used = [a for a in range(len(LABELS)) if positives[a] or negatives[a]]
+    used = [a for a, chosen in enumerate(zip(positives, negatives, strict=True)) if any(chosen)]
     off_zero = mean([batch.anchor(a).sum().abs() for a in used])
     active = mean([v for v in pull if v > 0]) + mean([v for v in push if v > 0])
     return active + loss.zero_mean_weight * off_zero
@@ -47,6 +49,19 @@ def test_agrees_with_plain_loops(settings, chosen, references):
 def test_agrees_with_plain_loops_on_embeddings_of_any_length():
     batch = of_any_length()
     check_on_batch(SNRContrastive(), by_loops, batch, make_selection("all", batch.pairs))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("apart", [0.0, 1e-5, 1e-2])
+def test_duplicates_are_no_terms_above_zero_and_near_duplicates_are(dtype, apart):
+    check_on_duplicates(SNRContrastive(), by_loops, dtype, apart)
+
+
+def test_with_duplicates_it_agrees_with_pytorch_metric_learning():
+    pairs = with_duplicates(torch.float32).pairs
+    expected = peer.SignalToNoiseRatioContrastiveLoss()(pairs.anchors, pairs.labels)
+    actual = SNRContrastive(zero_mean_weight=0.0)(pairs, all_pairs(pairs))
+    assert actual.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_ratio_is_not_symmetric():

@@ -92,3 +92,16 @@ def test_a_batch_larger_than_the_set_shows_all_of_it():
     labels = np.array([0, 0, 0, 1, 1, 2])
     (batch,) = epoch(CoreSet(m=2), labels, 24, 1, 0, embeddings=unit(6, 3, 0))
     assert Counter(batch[:12].tolist()) == dict.fromkeys(range(6), 2)
+
+
+def test_one_item_that_moves_changes_only_batches_whose_pool_holds_it():
+    labels = labels_of([*range(5, 25)], 0)
+    embeddings = unit(len(labels), 8, 0)
+    moved = embeddings.copy()
+    moved[7] = [100, 0, 0, 0, 0, 0, 0, 0]
+    sampler = CoreSet(pool=15, m=3)
+    before, after = (
+        epoch(sampler, labels, 24, 60, 0, embeddings=each) for each in (embeddings, moved)
+    )
+    other = sum(not np.array_equal(*pair) for pair in zip(before, after, strict=True))
+    assert 1 <= other <= 60 * 3 * 15 / len(labels)

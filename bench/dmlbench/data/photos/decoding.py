@@ -1,7 +1,9 @@
 """From the bytes of an image file to pixels of one size, whatever the kind of image.
 
 - The orientation that a camera records (EXIF) is applied.
-- Pixels are RGB, or grey where the file is grey. 16 bits become 8. Transparency is put on white.
+- Pixels are RGB, or grey where the file is grey. 16 bits become 8; an image that uses a small part
+  of their range, such as 12-bit values in a 16-bit file, keeps few levels, and that is reported.
+  Transparency is put on white.
 - The short side is resized, up or down, to the protocol's length; the aspect ratio is kept, and
   resizing always anti-aliased. A JPEG of at least four times that size is decoded at a half, a
   quarter or an eighth of its own, but never below twice the size wanted: several times as fast, and
@@ -13,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from dmlbench.schemas.protocol import Protocol
 if TYPE_CHECKING:
     from PIL import Image
 
-VERSION = 1
+VERSION = 2
 """Increased when decoding changes: photos stored by older rules are then decoded again."""
 
 MAX_PIXELS = 1 << 26
@@ -34,6 +36,7 @@ _ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # in EXIF
 _GREY_MODES = ("1", "L", "LA", "La")
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _DEEP_FORMATS = ("PNG", "PPM")  # 16 bits, though some versions of Pillow say "I"
+_FAINT_LEVELS = 256 // 8
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,22 @@ class PhotoFormat:
         return cls(protocol.image_size, protocol.short_side, protocol.interpolation)
 
 
-def decode(content: bytes, name: str, photos: PhotoFormat) -> np.ndarray:
-    """Return an image file as pixels ``[H, W, C]`` uint8, C = 1 or 3, resized.
+class Decoded(NamedTuple):
+    """An image file as a network may see it.
+
+    Attributes:
+        pixels: ``[H, W, C]`` uint8, C = 1 or 3, resized.
+        deep: whether the file has 16 bits a channel.
+        faint: whether it has, and uses less than an eighth of their range.
+    """
+
+    pixels: np.ndarray
+    deep: bool
+    faint: bool
+
+
+def decode(content: bytes, name: str, photos: PhotoFormat) -> Decoded:
+    """Decode an image file and resize it.
 
     Call it inside `quiet_pillow`.
 
@@ -66,8 +83,9 @@ def decode(content: bytes, name: str, photos: PhotoFormat) -> np.ndarray:
     if not content:
         raise DataError(f"{name} is empty (0 bytes).")
     try:
-        pixels, size = _pixels(content, photos.short_side)
-        return resized(pixels, size, photos.interpolation)
+        pixels, size, deep = _pixels(content, photos.short_side)
+        faint = deep and int(pixels.max()) - int(pixels.min()) < _FAINT_LEVELS
+        return Decoded(resized(pixels, size, photos.interpolation), deep, faint)
     except Exception as error:  # Pillow raises whatever a damaged file makes its readers do
         reason = str(error).rstrip(".") or type(error).__name__
         raise DataError(f"{name} can't be used: {reason}.") from error
@@ -81,8 +99,8 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def _pixels(content: bytes, short_side: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return the pixels ``[H, W, C]``, and the height and width to resize them to."""
+def _pixels(content: bytes, short_side: int) -> tuple[np.ndarray, tuple[int, int], bool]:
+    """Return pixels ``[H, W, C]``, height and width to resize them to, and if they had 16 bits."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -90,20 +108,31 @@ def _pixels(content: bytes, short_side: int) -> tuple[np.ndarray, tuple[int, int
     except UnidentifiedImageError:
         raise ValueError("it is not an image, or of a kind that Pillow does not know") from None
     with opened as file:
-        width, height = file.size
-        if file.getexif().get(_ORIENTATION) in _ON_ITS_SIDE:
-            width, height = height, width
-        short = min(width, height)
-        size = (short_side * height // short, short_side * width // short)
-        file.draft(
-            None, (2 * short_side * file.width // short, 2 * short_side * file.height // short)
-        )
-        for name, (tall, wide) in {"has": file.size, "would be stored with": size}.items():
+        full, deep = file.size, _has_16_bits(file)
+        on_its_side = file.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
+        short = min(full)
+        wanted = (short_side * full[0] // short, short_side * full[1] // short)
+        for name, (wide, tall) in {"has": full, "would be stored with": wanted}.items():
             if tall * wide > MAX_PIXELS:
                 raise ValueError(f"it {name} {tall * wide:,} pixels, more than {MAX_PIXELS:,}")
+        file.draft(None, (2 * wanted[0], 2 * wanted[1]))
+        drafted = file.size
         ImageOps.exif_transpose(file, in_place=True)
+        # Some formats turn themselves when they are read, so the size is that after the turn; only
+        # one decoded at a fraction, a JPEG, no longer tells its own.
+        if drafted == full:
+            full = file.size
+        elif on_its_side:
+            full = full[::-1]
+        size = (short_side * full[1] // short, short_side * full[0] // short)
         pixels = np.asarray(_grey_or_rgb(file, file.format))
-    return (pixels[:, :, None] if pixels.ndim == 2 else pixels), size
+    return (pixels[:, :, None] if pixels.ndim == 2 else pixels), size, deep
+
+
+def _has_16_bits(image: "Image.Image") -> bool:
+    """Return whether a file has 16 bits a channel; once loaded, Pillow may have made it 8."""
+    rawmodes = [str(tile[3]) for tile in getattr(image, "tile", ())]
+    return image.mode.startswith("I;16") or any(";16" in rawmode for rawmode in rawmodes)
 
 
 def _grey_or_rgb(image: "Image.Image", kind: str | None) -> "Image.Image":

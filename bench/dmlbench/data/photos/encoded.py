@@ -1,7 +1,7 @@
 """The encoded images of a Hugging Face dataset: files on this machine, or bytes in its table."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,8 +20,9 @@ class EncodedPhotos:
     """One encoded image.
 
     Attributes:
-        identity: 32 bytes that no other image has: a hash of its bytes, or of the path, size and
-            modification time of its file.
+        identity: 32 bytes that no other image has: a hash of its bytes, or of what changes when its
+            file does: path, inode, size, and times of modification and of change. The last can't be
+            set back, as copying tools do with the other.
         name: for error messages.
         where: the path, or the table and the row with the bytes.
     """
@@ -46,17 +47,29 @@ class EncodedPhotos:
             raise DataError(f"{self.name} can't be read: {error.strerror or error}.") from error
 
 
-def sources(split: str, table: "datasets.Dataset") -> Iterator[EncodedPhotos]:
-    """Yield the image of each row of a table whose column ``image`` is an ``Image`` feature.
+def sources(tables: "Mapping[str, datasets.Dataset]") -> list[EncodedPhotos]:
+    """Return the image of each row of tables whose column ``image`` is an ``Image`` feature.
+
+    Args:
+        tables: of each split.
 
     Raises:
-        DataError: a row has no image, or its file is missing.
+        DataError: rows have no image, or its file is missing; all of them are named.
     """
-    rows = table.select_columns(["image"]).with_format("arrow")
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        some = rows[start : start + _ROWS_AT_ONCE]["image"].to_pylist()
-        for row, image in enumerate(some, start):
-            yield _source(f"number {row} of the split {split}", image or {}, (rows, row))
+    found: list[EncodedPhotos] = []
+    missing: list[DataError] = []
+    for split, table in tables.items():
+        rows = table.select_columns(["image"]).with_format("arrow")
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[start : start + _ROWS_AT_ONCE]["image"].to_pylist()
+            for row, image in enumerate(some, start):
+                place = f"number {row} of the split {split}"
+                try:
+                    found.append(_source(place, image or {}, (rows, row)))
+                except DataError as error:
+                    missing.append(error)
+    DataError.raise_all(missing)
+    return found
 
 
 def _source(
@@ -69,10 +82,11 @@ def _source(
     if not path:
         raise DataError(f"{name} is missing: there is neither a file nor its bytes.")
     try:
-        found = os.stat(path)
+        file = os.stat(path)
     except OSError as error:
         raise DataError(f"{name} can't be read: {error.strerror or error}.") from error
-    identity = f"{os.path.abspath(path)}\0{found.st_size}\0{found.st_mtime_ns}"
+    facts = (file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
+    identity = "\0".join(map(str, (os.path.abspath(path), *facts)))
     return EncodedPhotos(
         sha256(identity.encode(errors="surrogateescape")).digest(), name, Path(path)
     )

@@ -48,6 +48,12 @@ class StoredPhotos:
         return digests
 
     @property
+    def depths(self) -> np.ndarray:
+        """Return whether files have 16 bits, and use little of their range ``[N, 2]`` bool."""
+        depths: np.ndarray = self.store.depths[self.places]
+        return depths
+
+    @property
     def sizes(self) -> np.ndarray:
         """Return the heights and widths of the photos ``[N, 2]``."""
         sizes: np.ndarray = self.store.shapes[self.places, :2]

@@ -4,7 +4,8 @@
 
 The pixels are mapped into memory, not read: all trials and worker processes of a machine share the
 pages that the system caches, and a store may be larger than the memory. The index (an ``.npz``
-inside) holds the sizes and the digests of the encoded files; the trailer says how long both are.
+inside) holds the sizes, the digests of the encoded files and whether they have 16 bits; the trailer
+says how long both are.
 The file is named by a hash of what was decoded and how. It can be deleted at any time.
 """
 
@@ -23,8 +24,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from dmlbench.data.batches.prefetch import prefetch
-from dmlbench.data.photos.decoding import VERSION, PhotoFormat, decode, quiet_pillow
+from dmlbench.data.photos.decoding import VERSION, Decoded, PhotoFormat, decode, quiet_pillow
 from dmlbench.data.photos.encoded import EncodedPhotos
+from dmlbench.errors import DataError
 from dmlbench.storage.cache import read_or_create
 
 OnProgress = Callable[[int, int], None]
@@ -32,7 +34,7 @@ OnProgress = Callable[[int, int], None]
 
 _TRAILER = struct.Struct("<QQ16s")
 _MAGIC = b"dmlbench photos\n"
-_INDEX = ("shapes", "digests", "identities")
+_INDEX = ("shapes", "digests", "identities", "depths")
 _AHEAD = 4  # photos that each thread may decode ahead of the writer
 
 
@@ -47,6 +49,7 @@ class PhotoStore:
         shapes: heights, widths and channels ``[M, 3]`` int64.
         digests: SHA-256 of the encoded files ``[M, 32]`` uint8.
         identities: those of the encoded photos ``[M, 32]`` uint8.
+        depths: whether files have 16 bits, and whether they use little of their range ``[M, 2]``.
     """
 
     path: Path
@@ -55,6 +58,7 @@ class PhotoStore:
     shapes: np.ndarray
     digests: np.ndarray
     identities: np.ndarray
+    depths: np.ndarray
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -76,7 +80,7 @@ def photo_store(
     """Return the store of `images`, created if need be, and the index in it of each image ``[N]``.
 
     Raises:
-        DataError: an image can't be decoded, or the store can't be written.
+        DataError: images can't be decoded (all of them are named), or the store can't be written.
     """
     distinct: dict[bytes, EncodedPhotos] = {}
     for image in images:
@@ -89,11 +93,10 @@ def photo_store(
 
 
 def _key(identities: Iterable[bytes], photos: PhotoFormat) -> str:
-    """Return the name of the store of these images as decoded by the versions installed."""
+    """Return the name of the store of these images as decoded by the Pillow installed."""
     import PIL
-    import torch
 
-    rules = (VERSION, photos.short_side, photos.interpolation, PIL.__version__, torch.__version__)
+    rules = (VERSION, photos.short_side, photos.interpolation, PIL.__version__)
     digest = sha256(repr(rules).encode())
     for identity in identities:
         digest.update(identity)
@@ -105,26 +108,37 @@ def _write(
 ) -> None:
     shapes = np.empty((len(images), 3), dtype=np.int64)
     digests, identities = np.empty((2, len(images), 32), dtype=np.uint8)
+    depths = np.empty((len(images), 2), dtype=bool)
     size, threads = 0, _cores()
+    damaged: list[DataError] = []
     with quiet_pillow():
         decoded = prefetch(partial(_decode, photos=photos), images, threads, _AHEAD * threads)
         with closing(decoded):
-            for place, (pixels, digest) in enumerate(decoded):
-                shapes[place] = pixels.shape
+            for place, found in enumerate(decoded):
+                on_progress(place + 1, len(images))
+                if isinstance(found, DataError):
+                    damaged.append(found)
+                    continue
+                photo, digest = found
+                shapes[place] = photo.pixels.shape
+                depths[place] = photo.deep, photo.faint
                 digests[place] = np.frombuffer(digest, dtype=np.uint8)
                 identities[place] = np.frombuffer(images[place].identity, dtype=np.uint8)
-                size += file.write(pixels.data)
-                on_progress(place + 1, len(images))
+                size += file.write(np.ascontiguousarray(photo.pixels).data)
+    DataError.raise_all(damaged)
     index = BytesIO()
-    np.savez(index, shapes=shapes, digests=digests, identities=identities)
+    np.savez(index, shapes=shapes, digests=digests, identities=identities, depths=depths)
     file.write(index.getbuffer())
     file.write(_TRAILER.pack(size, len(index.getbuffer()), _MAGIC))
 
 
-def _decode(image: EncodedPhotos, photos: PhotoFormat) -> tuple[np.ndarray, bytes]:
-    content = image.read()
-    pixels = decode(content, image.name, photos)
-    return np.ascontiguousarray(pixels), sha256(content).digest()
+def _decode(image: EncodedPhotos, photos: PhotoFormat) -> tuple[Decoded, bytes] | DataError:
+    """Return the photo and the digest of its file, or why it can't be used."""
+    try:
+        content = image.read()
+        return decode(content, image.name, photos), sha256(content).digest()
+    except DataError as error:
+        return error
 
 
 def _cores() -> int:
@@ -141,11 +155,11 @@ def _read(photos: int, path: Path) -> PhotoStore | None:
         with np.load(
             BytesIO(whole[size : size + index_size].tobytes()), allow_pickle=False
         ) as index:
-            shapes, digests, identities = (index[name] for name in _INDEX)
+            shapes, *others = (index[name] for name in _INDEX)
     except (OSError, ValueError, KeyError, struct.error, BadZipFile):
         return None
     ends = shapes.prod(axis=1).cumsum()
     if len(shapes) != photos or ends[-1] != size:
         return None
     starts = ends - shapes.prod(axis=1)
-    return PhotoStore(path, whole[:size], starts, shapes, digests, identities)
+    return PhotoStore(path, whole[:size], starts, shapes, *others)

@@ -11,7 +11,7 @@ from typing import Any
 
 from dmlbench.contracts.components import Dataset
 from dmlbench.data.prepare.archive_members import is_packed
-from dmlbench.data.prepare.checksums import Progress, find_archive, has_checksum, mismatch
+from dmlbench.data.prepare.checksums import Progress, find_archive, has_checksum, mismatch, names
 from dmlbench.data.prepare.unpack import copy, unpack, writing
 from dmlbench.errors import ConfigError, DataError, guarded
 from dmlbench.storage.locks import exclusive
@@ -63,7 +63,7 @@ class Preparation:
             if target.exists() and not (target.is_dir() and not any(target.iterdir())):
                 self._check(target, f"{target} exists already; remove or repair it. ")
             sources = self._find_sources()
-            verified = [self._verify(path) for path in sources]
+            verified = self._verify_all(sources)
             try:
                 shutil.rmtree(partial, ignore_errors=True)
                 with writing(new):
@@ -71,10 +71,11 @@ class Preparation:
                 for path in sources:
                     put = unpack if path.is_file() and is_packed(path) else copy
                     put(path, new, self.progress)
-                self._check(partial, "")
                 record = {"dataset": self.name, "sources": verified}
                 with writing(target):
                     (new / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+                self._check(partial, "")
+                with writing(target):
                     os.sync()  # else a power cut could leave a folder of empty files
                     with suppress(FileNotFoundError):
                         target.rmdir()
@@ -97,8 +98,8 @@ class Preparation:
                 raise ConfigError(f"--from {source}: there is no such file or folder.")
             found += self._archives_in(source) or ([source] if self.sources else [])
         if not found:
-            names = ", ".join(archive.name for archive in self.dataset.archives)
-            raise ConfigError(f"Say where its archives are (--from PATH): {names}.")
+            needed = ", ".join(archive.name for archive in self.dataset.archives)
+            raise ConfigError(f"Say where its archives are (--from PATH): {needed}.")
         found = list({path.resolve(): path for path in found}.values())
         for path in filter(Path.is_dir, found):
             if self.data_dir.resolve().is_relative_to(path.resolve()):
@@ -115,9 +116,24 @@ class Preparation:
 
         Label files that are distributed separately are then next to the images, and no archives.
         """
-        known = [folder / archive.name for archive in self.dataset.archives]
+        known = [folder / name for archive in self.dataset.archives for name in names(archive)]
         found = [path for path in known if path.is_file()]
         return found if any(map(is_packed, found)) or not any(map(is_packed, known)) else []
+
+    def _verify_all(self, sources: list[Path]) -> list[dict[str, Any]]:
+        """Return what is known about the sources, for the record.
+
+        Raises:
+            DataError: some are not the official ones, and only those are allowed.
+        """
+        known, wrong = [], []
+        for path in sources:
+            try:
+                known.append(self._verify(path))
+            except DataError as error:
+                wrong.append(error)
+        DataError.raise_all(wrong)
+        return known
 
     def _verify(self, path: Path) -> dict[str, Any]:
         """Return what is known about a source, for the record.
@@ -168,10 +184,10 @@ class Preparation:
             raise DataError(prefix + reason) from error
 
 
-def unverified(data_dir: Path, name: str) -> list[str]:
-    """Return the sources of a prepared set that are not known to be official."""
+def unverified(folder: Path) -> list[str]:
+    """Return the sources of the prepared set in a folder that are not known to be official."""
     try:
-        record = json.loads((data_dir / name / RECORD).read_text())
+        record = json.loads((folder / RECORD).read_text())
         return [str(source["name"]) for source in record["sources"] if not source["verified"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -6,13 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from dmlbench.contracts.components import Dataset
+from dmlbench.data.inputs import image_arrays, vector_arrays
 from dmlbench.data.photos.decoding import PhotoFormat, decode, quiet_pillow
 from dmlbench.data.prepare.checksums import Progress, find_archive, has_checksum, mismatch
+from dmlbench.data.prepare.prepare import unverified
+from dmlbench.data.remarks import copies, faint, item_digests
 from dmlbench.errors import DataError, guarded
 
 if TYPE_CHECKING:
@@ -32,32 +35,40 @@ class Verification:
         counts: items and classes of each split.
         fingerprint: of the split, see `split_fingerprint`.
         damaged: a line for each file that is not as it should be.
+        remarks: a sentence for each thing that is odd and no damage, see `dmlbench.data.remarks`.
     """
 
     counts: Mapping[str, tuple[int, int]]
     fingerprint: str
     damaged: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def verify(dataset: Dataset, data_dir: Path | None, progress: Progress) -> Verification:
     """Load a dataset, decode its images as trials do, and check the archives in the data folder.
+
+    The network is not asked: a set that is not on this machine is an error.
 
     Raises:
         DataError: it can't be loaded: something is missing, or the counts are wrong.
         PluginError: the dataset breaks its contract.
     """
     with guarded(f"Loading {type(dataset).__name__}"):
+        if reason := dataset.missing(data_dir):
+            raise DataError(reason)
         tables = dataset.load(data_dir)
-    total, done, damaged = sum(map(len, tables.values())), 0, []
-    with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as threads:
-        for split, table in tables.items():
-            for problems in threads.map(_damaged, _parts(split, table)):
-                damaged += problems
-                done = min(done + _AT_ONCE, total)
-                progress("opening images", done, total)
+    opened = _opened(tables, progress)
+    damaged = [line for some in opened.values() for image in some for line in image.damaged]
     damaged += _damaged_archives(dataset, data_dir, progress)
-    counts = {name: (len(table), len(set(table["label"][:]))) for name, table in tables.items()}
-    return Verification(counts, split_fingerprint(tables), tuple(sorted(damaged)))
+    labels = {name: np.asarray(table["label"][:]) for name, table in tables.items()}
+    digests = {name: _digests(table, opened[name]) for name, table in tables.items()}
+    depths = [image.depth for some in opened.values() for image in some]
+    return Verification(
+        {name: (len(some), len(np.unique(some))) for name, some in labels.items()},
+        split_fingerprint(tables),
+        tuple(sorted(damaged)),
+        (*copies(digests, labels), *faint(np.array(depths, dtype=bool).reshape(-1, 2))),
+    )
 
 
 def split_fingerprint(tables: "Mapping[str, datasets.Dataset]") -> str:
@@ -97,6 +108,30 @@ def _identity(image: Any) -> Path | str:
     return sha256(image["bytes"]).hexdigest() if image["bytes"] else Path(image["path"])
 
 
+class _Opened(NamedTuple):
+    """An encoded image: its hash, whether it has 16 bits and uses few, and why it can't be used."""
+
+    digest: bytes
+    depth: tuple[bool, bool] = (False, False)
+    damaged: tuple[str, ...] = ()
+
+
+def _opened(
+    tables: "Mapping[str, datasets.Dataset]", progress: Progress
+) -> dict[str, list[_Opened]]:
+    """Return all encoded images, opened; of a split with arrays none."""
+    opened: dict[str, list[_Opened]] = {}
+    total, done = sum(map(len, tables.values())), 0
+    with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as threads:
+        for split, table in tables.items():
+            opened[split] = []
+            for some in threads.map(_open, _parts(split, table)):
+                opened[split] += some
+                done += len(some)
+                progress("opening images", done, total)
+    return opened
+
+
 def _parts(split: str, table: "datasets.Dataset") -> "Iterator[_Part]":
     """Yield the images in parts, each with its split and the number of its first image."""
     from datasets import Image
@@ -108,25 +143,44 @@ def _parts(split: str, table: "datasets.Dataset") -> "Iterator[_Part]":
             yield split, start, undecoded.select(part)
 
 
-def _damaged(part: "_Part") -> list[str]:
-    """Return a line for each image that can't be used."""
+def _open(part: "_Part") -> list[_Opened]:
     split, start, images = part
-    lines = []
+    opened = []
     for number, item in enumerate(images, start=start):
         path, content = item["image"]["path"], item["image"]["bytes"]
         name = path or f"{split}, item {number}"
+        digest = sha256(name.encode(errors="surrogateescape")).digest()
         try:
-            decode(Path(path).read_bytes() if content is None else content, name, _AS_IN_TRIALS)
+            content = Path(path).read_bytes() if content is None else content
+            digest = sha256(content).digest()
+            opened.append(_Opened(digest, decode(content, name, _AS_IN_TRIALS)[1:]))
         except DataError as error:
-            lines.append(str(error))
+            opened.append(_Opened(digest, damaged=(str(error),)))
         except OSError as error:
-            lines.append(f"{name} can't be read: {error.strerror or error}.")
-    return lines
+            reason = f"{name} can't be read: {error.strerror or error}."
+            opened.append(_Opened(digest, damaged=(reason,)))
+    return opened
+
+
+def _digests(table: "datasets.Dataset", opened: list[_Opened]) -> np.ndarray:
+    """Return a hash of each item of a split ``[N, 32]`` uint8."""
+    if opened:
+        return np.frombuffer(b"".join(image.digest for image in opened), np.uint8).reshape(-1, 32)
+    is_image = "image" in table.column_names
+    return item_digests(image_arrays(table) if is_image else vector_arrays(table, "the set"))
 
 
 def _damaged_archives(dataset: Dataset, data_dir: Path | None, progress: Progress) -> Iterator[str]:
-    """Yield a line for each file in the data folder that only has the name of an official one."""
-    known = {archive.name for archive in dataset.archives if has_checksum(archive)}
+    """Yield a line for each file in the data folder that only has the name of an official one.
+
+    Files that `Archive.unpacked_md5` knows are left to the dataset, since other sets may have files
+    of the same names; so are those that ``data prepare`` was told to accept.
+    """
+    known = {
+        archive.name
+        for archive in dataset.archives
+        if has_checksum(archive) and not archive.unpacked_md5
+    }
     if data_dir is None or not known:
         return
     for parent, folders, names in os.walk(data_dir):
@@ -134,7 +188,9 @@ def _damaged_archives(dataset: Dataset, data_dir: Path | None, progress: Progres
         folders[:] = (
             [] if depth >= 2 else [name for name in folders if not name.endswith(".partial")]
         )
+        accepted = unverified(Path(parent))
         for path in (Path(parent, name) for name in names if name in known):
             archive = find_archive(path, dataset.archives)
-            if archive and (wrong := mismatch(path, archive, progress)):
+            wrong = archive and path.name not in accepted and mismatch(path, archive, progress)
+            if wrong:
                 yield f"{path}: {wrong}"

@@ -1,4 +1,4 @@
-"""A table's figures at full precision, for spreadsheets and scripts."""
+"""A table's figures for spreadsheets and scripts, with the digits that `written` leaves."""
 
 import csv
 import io
@@ -7,6 +7,7 @@ from typing import Any
 
 from dmlbench.leaderboard.columns import csv_cells
 from dmlbench.leaderboard.formats.escaping import csv_cell
+from dmlbench.leaderboard.formats.figures import written
 from dmlbench.leaderboard.row_document import RowDocument
 from dmlbench.leaderboard.tables import Table
 
@@ -26,6 +27,6 @@ def to_csv(table: Table) -> str:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, float) and not isfinite(value):
-        return None
+    if isinstance(value, float):
+        return written(value) if isfinite(value) else None
     return csv_cell(value) if isinstance(value, str) else value

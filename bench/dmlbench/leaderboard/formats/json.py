@@ -1,13 +1,15 @@
-"""A table as JSON, at full precision: `TableDocument` is its schema.
+"""A table as JSON: `TableDocument` is its schema.
 
-Metrics, differences and half-widths are fractions of 1. Texts are plain, not escaped for any
-format.
+Metrics, differences and half-widths are fractions of 1, with the digits that `written` leaves.
+Texts are plain, not escaped for any format.
 """
 
+import json
 from typing import Any, Literal
 
 from dmlbench.leaderboard.commands import table_command
 from dmlbench.leaderboard.formats.escaping import plain
+from dmlbench.leaderboard.formats.figures import all_written
 from dmlbench.leaderboard.protocol_facts import provenance
 from dmlbench.leaderboard.row_document import RowDocument, row_document
 from dmlbench.leaderboard.tables import Table
@@ -39,6 +41,7 @@ class TableDocument(Schema):
     fingerprint: str
     protocol: str
     protocol_fields: dict[str, Any]
+    """Settings, not figures: with all their digits."""
     headline: str | None
     """The metric that rows are ordered and compared by."""
     lanes: list[LaneDocument]
@@ -50,7 +53,9 @@ class TableDocument(Schema):
 
 def to_json(table: Table) -> str:
     """Return `table` as JSON, in the form of `TableDocument`."""
-    return document(table).model_dump_json(indent=1) + "\n"
+    content = document(table).model_dump(mode="json")
+    settings = {"protocol_fields": content["protocol_fields"]}
+    return json.dumps(all_written(content) | settings, indent=1, ensure_ascii=False) + "\n"
 
 
 def document(table: Table) -> TableDocument:

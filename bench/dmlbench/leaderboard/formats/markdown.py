@@ -56,7 +56,7 @@ def markdown_page(table: Table, name: str, pictures: PageImages) -> str:
     parts = [
         MADE,
         f"# {markdown(table.title)}",
-        f"[All leaderboards](../README.md) · Figures at full precision: [CSV]({name}.csv), "
+        f"[All leaderboards](../README.md) · As fractions of 1, to six digits: [CSV]({name}.csv), "
         f"[JSON]({name}.json) · For a paper: [LaTeX]({name}.tex)",
         markdown(plain(table.protocol.description, REASON_LENGTH)),
         _PARTIAL if table.partial else "",

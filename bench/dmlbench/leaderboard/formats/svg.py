@@ -22,6 +22,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dmlbench.leaderboard.distance_curves import Curve, distance_curves
 from dmlbench.leaderboard.formats.escaping import plain
+from dmlbench.leaderboard.formats.figures import written
 from dmlbench.leaderboard.metric_names import display_name
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
@@ -99,16 +100,16 @@ def _ranking(table: Table, metric: str) -> Figure:
     for rows, heights in zip(groups, places, strict=True):
         values = [row.metrics[metric] for row in rows]
         axes.errorbar(
-            [100 * value.mean for value in values],
+            [100 * written(value.mean) for value in values],
             heights,
-            xerr=[100 * (value.half_width or nan) for value in values],
+            xerr=[100 * written(value.half_width or nan) for value in values],
             capsize=3,
             ls="",
             **(_BASELINE if rows[0].is_baseline else _TRAINED),
         )
     for floor in table.floors:
         if metric in floor.metrics:
-            axes.axvline(100 * floor.metrics[metric].mean, **_FLOOR)
+            axes.axvline(100 * written(floor.metrics[metric].mean), **_FLOOR)
     axes.set_yticks([])
     axes.set_ylim(bottom + 0.7, -0.7)
     across = axes.get_yaxis_transform()

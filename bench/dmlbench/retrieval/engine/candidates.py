@@ -1,96 +1,69 @@
 """The list of negatives that may rank above a positive, kept short.
 
-A query lists the negatives at or above its bound. Once `depth` of them rank above its best
-positive, it can have no hit, and from then on it only counts: the negatives at least as similar as
-the best positive, and those more similar than a tie with it.
+A query lists the negatives above its lower bound. Once `depth` of them rank above its best
+positive, it can have no hit, and from then on it counts those ahead of the best positive, and lists
+only those that may or may not be.
 """
 
 import numpy as np
 
-from dmlbench.retrieval.engine.task import Figures, Task
-from dmlbench.retrieval.engine.thresholds import (
-    above,
-    at_least,
-    pack,
-    packed_query,
-    packed_similarity,
+from dmlbench.retrieval.engine.packing import pack, packed_query, packed_value
+from dmlbench.retrieval.engine.positives import Positives
+from dmlbench.retrieval.engine.query_block import Bounds, settle_listed
+from dmlbench.retrieval.engine.task import (
+    BYTES_PER_LISTED_NEGATIVE,
+    CandidatesOverflowError,
+    Figures,
+    Task,
 )
 
-_NEVER = np.float32(np.inf)
-_BYTES_PER_LISTED_NEGATIVE = 32  # its key twice while sorting, and as much to build it
+_BITS_OF_A_RADIX = 16
 
 
 class Candidates:
     """Bounds, counts and listed negatives of all queries of a task.
 
     Attributes:
-        bound: lowest similarity at which a negative is listed or counted ``[Q']``.
-        beyond: lowest similarity at which a negative beats the best positive by more than a tie
-            ``[Q']``.
-        counting: whether a query only counts ``[Q']``.
+        lower: lowest value at which a negative is listed or counted ``[Q']``.
+        upper: lowest value at which a negative is only counted ``[Q']``; infinite for queries that
+            list them all.
     """
 
     def __init__(self, task: Task) -> None:
         total = len(task.layout.relevant)
         self._task = task
         self._depth = task.depth
-        self._positive_end = np.cumsum(task.layout.relevant)
-        self._positive = np.empty(int(task.layout.relevant.sum()), np.uint64)
-        self._least = np.full(total, _NEVER)
-        self._above = np.zeros(total, np.int64)
-        self._beyond = np.zeros(total, np.int64)
-        self._listed: list[np.ndarray] = []
+        self._groups: list[tuple[np.ndarray, Positives, Bounds]] = []
+        self._ahead = np.zeros(total, np.int64)
+        self._listed: list[tuple[np.ndarray, np.ndarray]] = []
         self._listed_total = 0
-        self._most_listed = task.memory // _BYTES_PER_LISTED_NEGATIVE
-        self.bound = np.full(total, _NEVER)
-        self.beyond = np.full(total, _NEVER)
-        self.counting = np.zeros(total, dtype=bool)
+        self._most_listed = task.memory // BYTES_PER_LISTED_NEGATIVE
+        self.lower, self.upper = np.full((2, total), np.inf, np.float32)
 
-    def start(self, first: int, last: int, positive: np.ndarray, nearest: np.ndarray) -> None:
-        """Set the bounds of queries `first` to `last` from their positives and some negatives.
+    def start(self, queries: np.ndarray, positives: Positives, nearest: np.ndarray) -> None:
+        """Set the bounds of queries from their positives and some negatives.
 
         Args:
-            first: first query.
-            last: one past the last query.
-            positive: packed similarities of all positives of these queries, sorted.
-            nearest: similarities of each query's best negatives seen so far, ascending
-                ``[last - first, K]``; K is the largest depth, or each row begins with -inf.
+            queries: which, consecutive ``[b]``.
+            positives: all of theirs.
+            nearest: fast values of each query's best negatives seen so far, ascending ``[b, K]``;
+                K is the largest depth, or each row begins with -inf.
         """
-        relevant = self._task.layout.relevant[first:last]
-        end = np.cumsum(relevant)
-        self._positive[self._positive_end[first] - relevant[0] :][: len(positive)] = positive
-        scored = np.flatnonzero(relevant)
-        query = first + scored
-        best = packed_similarity(positive[end[scored] - 1])
-        worst = packed_similarity(positive[end[scored] - relevant[scored]])
-        deep = np.minimum(self._depth[query], nearest.shape[1])
-        limit = nearest[scored, nearest.shape[1] - deep]
-        tolerance = self._task.tolerance
-        least = at_least(best, tolerance)
-        self._least[query] = least
-        self.beyond[query] = above(best, tolerance)
-        self.counting[query] = limit >= least
-        self.bound[query] = np.minimum(least, np.maximum(at_least(worst, tolerance), limit))
+        bounds = Bounds(self._task, queries, positives)
+        deep = np.clip(self._depth[queries], 1, nearest.shape[1])
+        limit = nearest[np.arange(len(queries)), nearest.shape[1] - deep]
+        bounds.tighten(np.arange(len(queries)), limit)
+        self._groups.append((queries, positives, bounds))
+        self.lower[queries], self.upper[queries] = bounds.lower, bounds.upper
 
     def add(
-        self, first: int, last: int, at_bound: np.ndarray, beyond: np.ndarray, listed: np.ndarray
+        self, first: int, last: int, counted: np.ndarray, keys: np.ndarray, items: np.ndarray
     ) -> None:
-        """Add what one tile has for queries `first` to `last`.
-
-        Args:
-            first: first query.
-            last: one past the last query.
-            at_bound: number of negatives at or above the bound ``[last - first]``; used for
-                queries that only count.
-            beyond: number of negatives beyond a tie ``[last - first]``; used likewise.
-            listed: packed similarities of the other queries' negatives at or above the bound.
-        """
-        counting = self.counting[first:last]
-        self._above[first:last] += at_bound * counting
-        self._beyond[first:last] += beyond * counting
-        if len(listed):
-            self._listed.append(listed)
-            self._listed_total += len(listed)
+        """Add what one tile has for queries `first` to `last`: see `sweep.Found`."""
+        self._ahead[first:last] += counted
+        if len(keys):
+            self._listed.append((keys, items))
+            self._listed_total += len(keys)
 
     def are_long(self) -> bool:
         """Return whether the list has outgrown its share of memory."""
@@ -98,60 +71,66 @@ class Candidates:
 
     def figures(self) -> Figures:
         """Return the figures of all queries."""
-        self.shorten()
-        task, figures = self._task, Figures.zeros(self._task)
-        relevant = task.layout.relevant
-        scored = relevant > 0
-        keys, end = self._sorted()
-        query = packed_query(self._positive)
-        least = at_least(packed_similarity(self._positive), task.tolerance)
-        negatives = end[query] - np.searchsorted(keys, pack(query, least))
-        place = self._positive_end[query] - np.arange(len(query))
-        rank = place + negatives
-
-        listing = scored & ~self.counting
-        best = self._positive_end[listing] - 1
-        figures.best_rank[listing] = rank[best]
-        figures.best_rank[self.counting] = self._above[self.counting] + 1
-        tied_or_above = figures.best_rank - 1
-        beyond = self._beyond
-        beyond[listing] = end[listing] - np.searchsorted(
-            keys, pack(np.flatnonzero(listing), self.beyond[listing])
-        )
-        figures.ties[scored] = (tied_or_above - beyond)[scored]
-
-        hit = (rank <= relevant[query]) & listing[query]
-        figures.hits[:] = np.bincount(query[hit], minlength=len(relevant))
-        figures.average_precision[:] = np.bincount(
-            query[hit], place[hit] / rank[hit], minlength=len(relevant)
-        ) / np.maximum(relevant, 1)
-        for k, hits in figures.hits_at.items():
-            found = (rank <= k) & listing[query]
-            hits[:] = np.bincount(query[found], minlength=len(relevant))
+        figures = Figures.zeros(self._task)
+        keys, items = self._shortened()
+        query, value = packed_query(keys), packed_value(keys)
+        order = _stable_order(query)
+        query, items, value = query[order], items[order].astype(np.int64), value[order]
+        for queries, positives, bounds in self._groups:
+            here = slice(*np.searchsorted(query, [queries[0], queries[-1] + 1]))
+            settle_listed(
+                self._task,
+                queries,
+                positives,
+                (query[here] - queries[0], items[here], value[here]),
+                self._ahead[queries],
+                np.isfinite(bounds.upper),
+                figures,
+            )
         return figures
 
-    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return all listed keys, sorted, and the end of each query's keys (exclusive)."""
-        keys = np.concatenate([np.empty(0, np.uint64), *self._listed])
-        self._listed = [keys]
-        keys.sort()
-        total = len(self.bound)
-        end = np.searchsorted(keys, np.arange(1, total + 1, dtype=np.uint64) << np.uint64(32))
-        return keys, end
-
     def shorten(self) -> None:
-        """Keep only the best `depth` negatives of each query, and raise its bound to the last."""
-        keys, end = self._sorted()
-        size = np.diff(end, prepend=0)
-        full = np.flatnonzero((size >= self._depth) & (self._depth > 0))
-        limit = packed_similarity(keys[end[full] - self._depth[full]])
-        lost = full[limit >= self._least[full]]
-        for counts, threshold in ((self._above, self._least), (self._beyond, self.beyond)):
-            counts[lost] += end[lost] - np.searchsorted(keys, pack(lost, threshold[lost]))
-        self.counting[lost] = True
-        self.bound[full] = np.minimum(self._least[full], np.maximum(self.bound[full], limit))
+        """Drop what can't matter any more.
 
-        kept = np.minimum(size, np.where(self.counting, 0, self._depth))
-        first = np.repeat(end - np.cumsum(kept), kept)
-        self._listed = [keys[first + np.arange(len(first))]]
-        self._listed_total = len(first)
+        Raises:
+            CandidatesOverflowError: that is not enough.
+        """
+        keys, items = self._shortened()
+        self._listed = [(keys, items)]
+        self._listed_total = len(keys)
+        if self._listed_total > self._most_listed // 2:
+            raise CandidatesOverflowError
+
+    def _shortened(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tighten the bounds, and return the listed keys and items that still lie within them."""
+        nothing = (np.empty(0, np.uint64), np.empty(0, np.uint32))
+        keys, items = (np.concatenate(part) for part in zip(nothing, *self._listed, strict=True))
+        ordered = np.sort(keys)
+        total = len(self.lower)
+        end = np.searchsorted(ordered, np.arange(1, total + 1, dtype=np.uint64) << np.uint64(32))
+        size = np.diff(end, prepend=0)
+        listing = np.isinf(self.upper) & (self._depth > 0)
+        full = listing & (size >= self._depth)
+        for queries, _, bounds in self._groups:
+            rows = np.flatnonzero(full[queries])
+            chosen = queries[rows]
+            limit = packed_value(ordered[end[chosen] - self._depth[chosen]])
+            bounds.tighten(rows, limit)
+            self.lower[queries], self.upper[queries] = bounds.lower, bounds.upper
+        changed = np.flatnonzero(full & np.isfinite(self.upper))
+        above = np.searchsorted(ordered, pack(changed, self.upper[changed]))
+        self._ahead[changed] += end[changed] - above
+        query, value = packed_query(keys), packed_value(keys)
+        kept = (value >= self.lower[query]) & (value < self.upper[query])
+        return keys[kept], items[kept]
+
+
+def _stable_order(numbers: np.ndarray) -> np.ndarray:
+    """Return the stable order of integers, by digits of 16 bits, which NumPy sorts fast."""
+    order = np.arange(len(numbers))
+    largest, shift = int(numbers.max(initial=0)), 0
+    while shift == 0 or largest >> shift:
+        digit = (numbers[order] >> shift).astype(np.uint16)
+        order = order[np.argsort(digit, kind="stable")]
+        shift += _BITS_OF_A_RADIX
+    return order

@@ -1,6 +1,6 @@
 """Which engine ranks.
 
-- A GPU, or float64: `torch_blocks`, everything on the device.
+- A GPU: `torch_blocks`, the products and the choice of candidates on the device.
 - `tiles` for small classes: the work besides the products grows with R times the gallery.
 - `similarity_rows` for large classes: that work hardly depends on R. The rank of every positive,
   for the average precision of the whole ranking, also needs whole rows.
@@ -12,9 +12,10 @@ into memory. So the mean R above which rows are faster differs (measured at 6,00
 
 from typing import TYPE_CHECKING
 
+from dmlbench.retrieval.engine.settle import rank_all_alike
 from dmlbench.retrieval.engine.similarity_rows import halves_products, rank_by_rows
 from dmlbench.retrieval.engine.sweep import LARGEST_WIDTH
-from dmlbench.retrieval.engine.task import Figures, Task
+from dmlbench.retrieval.engine.task import CandidatesOverflowError, Figures, Task
 from dmlbench.retrieval.engine.tiles import rank_by_tiles
 
 if TYPE_CHECKING:
@@ -27,19 +28,21 @@ _BYTES_PER_TILE_ENTRY = 5
 _BYTES_PER_LISTED_NEGATIVE = 64
 
 
-def rank(task: Task, device: "str | torch.device", precision: str) -> Figures:
+def rank(task: Task, device: "str | torch.device") -> Figures:
     """Return the figures of every query of the layout, by the engine that suits task and device."""
-    if str(device) != "cpu" or precision == "float64":
+    if task.comparison.all_alike:
+        return rank_all_alike(task)
+    if str(device) != "cpu":
         import torch
 
         from dmlbench.retrieval.engine.torch_blocks import rank_on_device
 
-        return rank_on_device(task, torch.device(device), getattr(torch, precision))
+        return rank_on_device(task, torch.device(device))
     edge = min(
         LARGEST_WIDTH,
         int((task.memory / (4 * _BYTES_PER_TILE_ENTRY)) ** 0.5),
-        task.queries.rows_in(task.memory // 8),
-        task.gallery.rows_in(task.memory // 8),
+        task.comparison.queries.rows_in(task.memory // 8),
+        task.comparison.gallery.rows_in(task.memory // 8),
     )
     depth = task.depth
     if (
@@ -49,11 +52,14 @@ def rank(task: Task, device: "str | torch.device", precision: str) -> Figures:
         or depth.sum() * _BYTES_PER_LISTED_NEGATIVE > task.memory
     ):
         return rank_by_rows(task)
-    return rank_by_tiles(task, edge)
+    try:
+        return rank_by_tiles(task, edge)
+    except CandidatesOverflowError:
+        return rank_by_rows(task)
 
 
 def _deepest_for_tiles(task: Task) -> float:
     """Return the largest mean depth at which tiles are faster."""
-    if not task.symmetric:
+    if not task.comparison.symmetric:
         return _DEEPEST_FOR_TILES
     return _DEEPEST_IF_BOTH_HALVE if halves_products(task) else _DEEPEST_IF_TILES_ALONE_HALVE

@@ -6,14 +6,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from dmlbench.retrieval.engine.best_ranks import best_ranks
 from dmlbench.retrieval.engine.layout import ClassLayout
-from dmlbench.retrieval.engine.task import Figures, Task
-from dmlbench.retrieval.engine.thresholds import above, at_least
+from dmlbench.retrieval.engine.positives import Positives, ends, positives_of, reach
+from dmlbench.retrieval.engine.rounding import single_at_least, tag
+from dmlbench.retrieval.engine.settle import ITEM_BITS, Negatives, settle
+from dmlbench.retrieval.engine.task import CandidatesOverflowError, Figures, Task
 
 _COLUMNS_PER_PRODUCT = 2048
-_ENTRIES_RANKED_AT_ONCE = 2**16
-_BYTES_PER_RANKED_ENTRY = 40
+_ENTRIES_RANKED_AT_ONCE = 2**18
+BYTES_PER_RANKED_ENTRY = 64
 
 
 class QueryBlock:
@@ -24,121 +25,171 @@ class QueryBlock:
     Args:
         task: what to measure.
         queries: which of its queries, ascending.
+        most_listed: negatives that it may list.
+
+    Attributes:
+        bounds: what it lists and what it counts.
     """
 
-    def __init__(self, task: Task, queries: np.ndarray) -> None:
+    def __init__(self, task: Task, queries: np.ndarray, most_listed: int) -> None:
         self._task, self._queries = task, queries
-        self._vectors = task.queries.part(queries[0], queries[-1] + 1)
+        self._most_listed, self._listed_total = most_listed, 0
+        side = task.comparison.queries
+        self._vectors = side.part(queries[0], queries[-1] + 1)
         if len(self._vectors) > len(queries):
             self._vectors = self._vectors[queries - queries[0]]
         self._classes = list(_by_class(task.layout, queries))
         self._kept = negatives_kept(task, queries)
         self._nearest = np.empty((len(queries), 0), np.float32)
-        self._ahead, self._past_tie = np.zeros((2, len(queries)), np.int64)
+        self._counted = np.zeros(len(queries), np.int64)
+        self._listed: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._lock = threading.Lock()
 
-    def start(self, similarity: np.ndarray | None = None) -> None:
-        """Find the positives: in the similarities to the whole gallery, if given, else anew."""
-        self._positive = self._positives(similarity)
-        best = self._positive.max(axis=1, keepdims=True)
-        self._least = at_least(best, self._task.tolerance)
-        self._beyond = above(best, self._task.tolerance)
-
-    def _positives(self, similarity: np.ndarray | None) -> np.ndarray:
-        """Return similarities ``[b, P]``, padded with -inf; also -inf to the query itself."""
-        layout = self._task.layout
-        number = layout.query_class[self._queries]
-        width = int(layout.class_size[number].max())
-        positive = np.full((len(number), width), -np.inf, np.float32)
-        for rows, start, end in self._classes:
-            if similarity is None:
-                self._multiply(self._vectors[rows], start, end, positive[rows])
-            else:
-                positive[rows, : end - start] = similarity[rows, start:end]
-        own = layout.own_position[self._queries]
-        here = np.flatnonzero(own >= 0)
-        positive[here, own[here] - layout.class_start[number[here]]] = -np.inf
-        return positive
+    def start(self) -> None:
+        """Find the positives, and the bounds that follow from them."""
+        task, queries = self._task, self._queries
+        self._positives = positives_of(task, queries)
+        self.bounds = Bounds(task, queries, self._positives)
 
     def multiply(self, left: int, right: int, buffer: np.ndarray) -> np.ndarray:
-        """Return similarities to gallery items `left` to `right` ``[b, right - left]``."""
-        similarity = buffer[: len(self._queries), : right - left]
-        self._multiply(self._vectors, left, right, similarity)
-        return similarity
+        """Return fast values of gallery items `left` to `right` ``[b, right - left]``."""
+        comparison = self._task.comparison
+        value = buffer[: len(self._queries), : right - left]
+        step = min(_COLUMNS_PER_PRODUCT, comparison.gallery.rows_in(self._task.memory // 8))
+        for start in range(left, right, step):
+            end = min(start + step, right)
+            out = value[:, start - left : end - left]
+            comparison.multiply(self._vectors, comparison.gallery.part(start, end), out)
+            comparison.subtract_norms(self._queries, start, end, out)
+        return value
 
-    def _multiply(self, vectors: np.ndarray, start: int, end: int, out: np.ndarray) -> None:
-        step = min(_COLUMNS_PER_PRODUCT, self._task.gallery.rows_in(self._task.memory // 8))
-        for left in range(start, end, step):
-            right = min(left + step, end)
-            part = self._task.gallery.part(left, right)
-            self._task.multiply(vectors, part, out[:, left - start : right - start])
+    def see(self, left: int, value: np.ndarray) -> None:
+        """Take in the values ``[b, m]`` of gallery items from `left` on; overwrites some.
 
-    def see(self, left: int, similarity: np.ndarray) -> None:
-        """Take in the similarities ``[b, m]`` to gallery items from `left` on; overwrites them."""
-        items = similarity.shape[1]
+        Raises:
+            CandidatesOverflowError: there are, and this block is more than one query.
+        """
         for rows, start, end in self._classes:
-            similarity[rows, max(start - left, 0) : max(end - left, 0)] = -np.inf
-        best = _largest(similarity, self._kept)
-        ahead = (best >= self._least).sum(axis=1)
-        past_tie = (best >= self._beyond).sum(axis=1)
-        unseen = np.flatnonzero(ahead == best.shape[1])
-        if len(unseen) and best.shape[1] < items:
-            rest = similarity[unseen]
-            ahead[unseen] = (rest >= self._least[unseen]).sum(axis=1)
-            past_tie[unseen] = (rest >= self._beyond[unseen]).sum(axis=1)
+            value[rows, max(start - left, 0) : max(end - left, 0)] = -np.inf
+        if not self._task.whole_ranking:
+            best = _largest(value, self._kept)
+            with self._lock:
+                self._nearest = _largest(np.concatenate([self._nearest, best], axis=1), self._kept)
+                if self._nearest.shape[1] == self._kept:
+                    self.bounds.tighten(slice(None), self._nearest.min(axis=1))
+        lower, upper = self.bounds.lower[:, None], self.bounds.upper[:, None]
+        found = value >= lower
+        counting = np.flatnonzero(np.isfinite(self.bounds.upper))
+        ahead = np.zeros(len(value), np.int64)
+        if len(counting):
+            beyond = value[counting] >= upper[counting]
+            ahead[counting] = beyond.sum(axis=1)
+            found[counting] &= ~beyond
+        total = int(np.count_nonzero(found))
+        if total + self._listed_total > self._most_listed and len(found) > 1:
+            raise CandidatesOverflowError
+        self._listed_total += total
+        place = np.flatnonzero(found)
+        row, item = np.divmod(place.astype(np.int32), np.int32(value.shape[1]))
+        item += np.int32(left)
         with self._lock:
-            self._ahead += ahead
-            self._past_tie += past_tie
-            self._nearest = _largest(np.concatenate([self._nearest, best], axis=1), self._kept)
+            self._counted += ahead
+            self._listed.append((row.astype(np.uint16), item, value.ravel()[place]))
 
     def write(self, figures: Figures) -> None:
         """Write the figures of these queries, once they have seen the whole gallery."""
-        scored = self._task.layout.relevant[self._queries] > 0
-        figures.best_rank[self._queries] = (self._ahead + 1) * scored
-        figures.ties[self._queries] = (self._ahead - self._past_tie) * scored
-        entries = bytes_to_rank(self._task) // _BYTES_PER_RANKED_ENTRY
-        step = max(1, entries // (self._positive.shape[1] + self._nearest.shape[1]))
-        for first in range(0, len(self._queries), step):
-            self._write_hits(slice(first, first + step), figures)
-
-    def _write_hits(self, rows: slice, figures: Figures) -> None:
-        """Write the figures that follow from the ranks of the positives."""
-        queries = self._queries[rows]
-        depth = negatives_kept(self._task, queries)
-        row, place, rank = best_ranks(
-            self._positive[rows], self._nearest[rows], self._task.tolerance, depth
+        row, item, value = (np.concatenate(part) for part in zip(*self._listed, strict=True))
+        self._listed = []
+        settle_listed(
+            self._task,
+            self._queries,
+            self._positives,
+            (row, item, value),
+            self._counted,
+            np.isfinite(self.bounds.upper),
+            figures,
         )
-        relevant = self._task.layout.relevant[queries]
-        precision = place / rank
-        hit = rank <= relevant[row]
 
-        def count(chosen: np.ndarray) -> np.ndarray:
-            counts: np.ndarray = np.bincount(row[chosen], minlength=len(queries))
-            return counts
 
-        def mean(values: np.ndarray) -> np.ndarray:
-            total: np.ndarray = np.bincount(row, values, minlength=len(queries))
-            means: np.ndarray = total / np.maximum(relevant, 1)
-            return means
+class Bounds:
+    """Between which values of negatives a query lists them, tightened as more are seen.
 
-        figures.hits[queries] = count(hit)
-        figures.average_precision[queries] = mean(precision * hit)
-        for k, hits in figures.hits_at.items():
-            hits[queries] = count(rank <= k)
-        if figures.whole_average_precision is not None:
-            figures.whole_average_precision[queries] = mean(precision)
-        if figures.positive_ranks is not None:
-            figures.positive_ranks[self._task.first_rank[queries][row] + place - 1] = rank
+    Attributes:
+        lower: the least that matters ``[b]`` (float32).
+        upper: from here on it only counts ``[b]`` (float32); infinite while it lists them all.
+    """
+
+    def __init__(self, task: Task, queries: np.ndarray, positives: Positives) -> None:
+        lone = task.layout.relevant[queries] == 0
+        best, worst = ends(task, queries, positives)
+        near = reach(task, queries, positives)
+        self._best_lower = np.where(lone, np.inf, best - near)
+        self._best_upper = np.where(lone, np.inf, best + near)
+        self._worst_lower = np.where(lone, np.inf, worst - near)
+        self._width = 2 * near
+        self.lower = single_at_least(self._worst_lower)
+        self.upper = np.full(len(queries), np.inf, np.float32)
+
+    def tighten(self, rows: slice | np.ndarray, limit: np.ndarray) -> None:
+        """Set the bounds of some queries, which have `depth` negatives at or above `limit`."""
+        best = self._best_lower[rows]
+        counts = limit >= self._best_upper[rows]
+        upper = single_at_least(self._best_upper[rows])
+        lower = np.maximum(self._worst_lower[rows], limit - self._width[rows])
+        self.lower[rows] = single_at_least(np.where(counts, best, np.minimum(best, lower)))
+        self.upper[rows] = np.where(counts & (limit >= upper), upper, self.upper[rows])
+
+
+def settle_listed(
+    task: Task,
+    queries: np.ndarray,
+    positives: Positives,
+    listed: tuple[np.ndarray, np.ndarray, np.ndarray],
+    ahead: np.ndarray,
+    counted: np.ndarray,
+    figures: Figures,
+) -> None:
+    """Write the figures of queries from their listed negatives: row, item and value of each."""
+    row, item, value = listed
+    if (np.diff(row.astype(np.int64)) < 0).any():
+        order = np.argsort(row, kind="stable")
+        row, item, value = row[order], item[order], value[order]
+    tagged = tag(value.astype(np.float64), item, ITEM_BITS)
+    length = np.bincount(row, minlength=len(queries))
+    start = np.cumsum(length) - length
+    first = 0
+    while first < len(queries):
+        # As many rows as fit once all are as long as the longest of them.
+        longest = np.maximum.accumulate(length[first:])
+        fits = (np.arange(1, len(longest) + 1) * (longest + positives.value.shape[1])) <= (
+            _ENTRIES_RANKED_AT_ONCE
+        )
+        last = first + max(1, int(np.argmin(fits)) if not fits.all() else len(fits))
+        chosen = slice(first, last)
+        width = max(1, int(length[chosen].max()))
+        sorted_rows = np.full((last - first, width), -np.inf)
+        entries = tagged[int(start[first]) : int(start[last - 1] + length[last - 1])]
+        sorted_rows[np.arange(width) < length[chosen, None]] = entries
+        sorted_rows.sort(axis=1)
+        settle(
+            task,
+            queries[chosen],
+            Positives(positives.value[chosen], positives.bits),
+            Negatives(sorted_rows, ahead[chosen]),
+            counted[chosen],
+            figures,
+        )
+        first = last
 
 
 def bytes_to_rank(task: Task) -> int:
     """Return how many bytes a block needs to write its figures."""
-    return min(_ENTRIES_RANKED_AT_ONCE * _BYTES_PER_RANKED_ENTRY, task.memory // 4)
+    return min(_ENTRIES_RANKED_AT_ONCE * BYTES_PER_RANKED_ENTRY, task.memory // 4)
 
 
 def negatives_kept(task: Task, queries: slice | np.ndarray) -> int:
     """Return how many negatives of each row can matter."""
-    return len(task.gallery) if task.whole_ranking else max(1, int(task.depth[queries].max()))
+    return task.items if task.whole_ranking else max(1, int(task.depth[queries].max()))
 
 
 def _by_class(layout: ClassLayout, queries: np.ndarray) -> Iterator[tuple[slice, int, int]]:
@@ -150,13 +201,7 @@ def _by_class(layout: ClassLayout, queries: np.ndarray) -> Iterator[tuple[slice,
         yield slice(first, last), int(layout.class_start[of_class]), int(layout.class_end[of_class])
 
 
-def _largest(similarity: np.ndarray, k: int) -> np.ndarray:
-    """Return the `k` largest entries of each row in any order, or all if there are no more.
-
-    Reorders the entries of `similarity`.
-    """
-    width = similarity.shape[1]
-    if k >= width:
-        return similarity
-    similarity.partition(width - k, axis=1)
-    return similarity[:, width - k :]
+def _largest(value: np.ndarray, k: int) -> np.ndarray:
+    """Return the `k` largest entries of each row in any order, or all if there are no more."""
+    width = value.shape[1]
+    return value if k >= width else np.partition(value, width - k, axis=1)[:, width - k :]

@@ -6,15 +6,22 @@ multiplied once and used from both sides, for half the products.
 """
 
 import threading
+from contextlib import suppress
 from itertools import combinations_with_replacement
 
 import numpy as np
 
 from dmlbench.retrieval.engine.products import workers
 from dmlbench.retrieval.engine.query_block import QueryBlock, bytes_to_rank, negatives_kept
-from dmlbench.retrieval.engine.task import Figures, Task
+from dmlbench.retrieval.engine.task import (
+    BYTES_PER_LISTED_NEGATIVE,
+    CandidatesOverflowError,
+    Figures,
+    Task,
+)
 
 _COLUMNS = 16384
+_LISTED_OVER_KEPT = 2
 _MOST_ROWS = 256
 _MOST_ROWS_IF_GALLERY_IS_MADE = 1024  # anew for each block, so that fewer blocks pay
 _LARGEST_EDGE = 1000  # a multiple of 64 would map its columns to few cache lines
@@ -23,23 +30,21 @@ _EDGE_OVER_KEPT = 4  # where a pair of blocks keeps more, keeping outweighs the 
 
 def rank_by_rows(task: Task) -> Figures:
     """Return the figures of every query of the layout."""
-    figures = Figures.zeros(task)
     if halves_products(task):
-        _rank_pairs(task, figures)
-    else:
-        _rank_blocks(task, figures)
-    return figures
+        with suppress(CandidatesOverflowError):
+            return _rank_pairs(task)
+    return _rank_blocks(task)
 
 
 def halves_products(task: Task) -> bool:
     """Return whether each pair of blocks is multiplied once: all queries must fit into memory."""
     kept = negatives_kept(task, slice(None))
-    bytes_per_query = 4 * int(task.layout.class_size.max()) + 8 * kept
+    bytes_per_query = 8 * int(task.layout.class_size.max()) + 40 * kept
     return (
-        task.symmetric
-        and task.gallery.kept
+        task.comparison.symmetric
+        and task.comparison.gallery.kept
         and _EDGE_OVER_KEPT * kept <= _edge(task)
-        and bytes_per_query * len(task.gallery) <= task.memory // 2
+        and bytes_per_query * task.items <= task.memory // 2
     )
 
 
@@ -48,40 +53,56 @@ def _edge(task: Task) -> int:
     return min(_LARGEST_EDGE, int((task.memory / 48) ** 0.5))
 
 
-def _rank_blocks(task: Task, figures: Figures) -> None:
+def _rank_blocks(task: Task) -> Figures:
     """Show the gallery to each block of queries."""
-    items, columns = len(task.gallery), min(_COLUMNS, len(task.gallery))
+    figures = Figures.zeros(task)
+    items, columns = task.items, min(_COLUMNS, task.items)
     kept = negatives_kept(task, slice(None))
-    bytes_per_row = 4 * columns + 12 * kept + 8 * int(task.layout.class_size.max())
-    most = _MOST_ROWS if task.gallery.kept else _MOST_ROWS_IF_GALLERY_IS_MADE
-    most = min(most, task.queries.rows_in(task.memory // 8))
+    listed = _LISTED_OVER_KEPT * kept
+    bytes_per_row = (
+        9 * columns + BYTES_PER_LISTED_NEGATIVE * listed + 16 * int(task.layout.class_size.max())
+    )
+    most = _MOST_ROWS if task.comparison.gallery.kept else _MOST_ROWS_IF_GALLERY_IS_MADE
+    most = min(most, task.comparison.queries.rows_in(task.memory // 8))
     rows = int(np.clip(task.memory // (2 * bytes_per_row), 1, most))
     scored = np.flatnonzero(task.layout.relevant > 0)
     own = threading.local()
 
-    def measure(start: int) -> None:
+    def measure(queries: np.ndarray) -> None:
         if not hasattr(own, "buffer"):
             own.buffer = np.empty((rows, columns), np.float32)
-        block = QueryBlock(task, scored[start : start + rows])
-        similarity = block.multiply(0, columns, own.buffer)
-        block.start(similarity if columns == items else None)
-        block.see(0, similarity)
-        for left in range(columns, items, columns):
-            block.see(left, block.multiply(left, min(left + columns, items), own.buffer))
-        block.write(figures)
+        block = QueryBlock(task, queries, rows * listed)
+        block.start()
+        try:
+            for left in range(0, items, columns):
+                block.see(left, block.multiply(left, min(left + columns, items), own.buffer))
+        except CandidatesOverflowError:
+            for half in np.array_split(queries, 2):
+                measure(half)
+        else:
+            block.write(figures)
 
     with workers(task.memory // (rows * bytes_per_row + bytes_to_rank(task))) as pool:
-        list(pool.map(measure, range(0, len(scored), rows)))
+        blocks = (scored[first : first + rows] for first in range(0, len(scored), rows))
+        list(pool.map(measure, blocks))
+    return figures
 
 
-def _rank_pairs(task: Task, figures: Figures) -> None:
-    """Show all blocks of queries to each other."""
-    items, edge = len(task.gallery), _edge(task)
+def _rank_pairs(task: Task) -> Figures:
+    """Show all blocks of queries to each other.
+
+    Raises:
+        CandidatesOverflowError: they list too many.
+    """
+    figures = Figures.zeros(task)
+    items, edge = task.items, _edge(task)
     bounds = np.linspace(0, items, -(-items // edge) + 1).astype(int).tolist()
     own = threading.local()
+    most_listed = task.memory // (2 * BYTES_PER_LISTED_NEGATIVE)
 
     def start(number: int) -> QueryBlock:
-        block = QueryBlock(task, np.arange(bounds[number], bounds[number + 1]))
+        queries = np.arange(bounds[number], bounds[number + 1])
+        block = QueryBlock(task, queries, most_listed // (len(bounds) - 1))
         block.start()
         return block
 
@@ -102,3 +123,4 @@ def _rank_pairs(task: Task, figures: Figures) -> None:
         blocks = list(pool.map(start, numbers))
         list(pool.map(pair_up, combinations_with_replacement(numbers, 2)))
         list(pool.map(lambda block: block.write(figures), blocks))
+    return figures

@@ -1,4 +1,4 @@
-"""Counting and listing the similarities in a tile that are above a bound.
+"""Counting and listing the values in a tile that lie above a bound.
 
 Comparisons and counts run strip by strip, so that a strip is read from memory once. True entries
 are counted as bytes, eight of them in one 64-bit addition, which is why a tile has at most 8 * 255
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dmlbench.retrieval.engine.candidates import Candidates
-from dmlbench.retrieval.engine.thresholds import pack
+from dmlbench.retrieval.engine.packing import pack
 
 LARGEST_WIDTH = 8 * 255
 STRIP = 255
@@ -22,12 +22,12 @@ class Found(NamedTuple):
 
     first: int
     last: int
-    at_bound: np.ndarray
-    """Negatives at or above the bound ``[last - first]``; valid for queries that count."""
-    beyond: np.ndarray
-    """Negatives beyond a tie ``[last - first]``; valid for queries that count."""
-    listed: np.ndarray
-    """Packed similarities of the negatives at or above the bound, for the other queries."""
+    counted: np.ndarray
+    """Negatives at or above the upper bound ``[last - first]``."""
+    keys: np.ndarray
+    """Queries and values, packed, of the negatives between the bounds."""
+    items: np.ndarray
+    """The gallery positions of these (uint32)."""
 
 
 class Side(ABC):
@@ -35,94 +35,93 @@ class Side(ABC):
 
     Args:
         candidates: whose bounds to use.
-        first: first query.
-        last: one past the last query.
-        length: of this side of the tile, which is padded with similarities of -inf.
+        queries: the first query, and one past the last.
+        items: the first gallery item on the other side.
+        length: of this side of the tile, which is padded with values of -inf.
     """
 
-    def __init__(self, candidates: Candidates, first: int, last: int, length: int) -> None:
-        self._first, self._last = first, last
-        queries, here = slice(first, last), slice(last - first)
-        self.bound, self.beyond = np.full((2, length), np.inf, np.float32)
-        self.bound[here] = candidates.bound[queries]
-        self.beyond[here] = candidates.beyond[queries]
-        self.counting = np.zeros(length, dtype=bool)
-        self.counting[here] = candidates.counting[queries]
-        self._at_bound = np.zeros(length, np.int64)
-        self._past_tie = np.zeros(length, np.int64)
+    def __init__(
+        self, candidates: Candidates, queries: tuple[int, int], items: int, length: int
+    ) -> None:
+        self._first, self._last = queries
+        self._items = items
+        here = slice(self._last - self._first)
+        self.lower, self.upper = np.full((2, length), np.inf, np.float32)
+        self.lower[here] = candidates.lower[slice(*queries)]
+        self.upper[here] = candidates.upper[slice(*queries)]
+        self._counted = np.zeros(length, np.int64)
         self._keys: list[np.ndarray] = []
+        self._listed: list[np.ndarray] = []
 
     def skip(self, queries: np.ndarray) -> None:
         """Find nothing for the marked `queries` (a boolean mask)."""
-        self.bound[: len(queries)][queries] = np.inf
-        self.beyond[: len(queries)][queries] = np.inf
+        self.lower[: len(queries)][queries] = np.inf
+        self.upper[: len(queries)][queries] = np.inf
 
     @abstractmethod
-    def look(self, strip: np.ndarray, start: int, mask: np.ndarray) -> None:
-        """Count and list in the rows from `start` on, ``[n, length]``; `mask` is a buffer."""
+    def look(self, strip: np.ndarray, start: int, masks: np.ndarray) -> None:
+        """Count and list in the rows from `start` on, ``[n, length]``; `masks` are two buffers."""
 
     def found(self) -> Found:
         """Return what was found in all strips."""
-        here = slice(self._last - self._first)
         return Found(
             self._first,
             self._last,
-            self._at_bound[here],
-            self._past_tie[here],
+            self._counted[: self._last - self._first],
             np.concatenate(self._keys),
+            np.concatenate(self._listed),
         )
 
-    def _list(self, query: np.ndarray, similarity: np.ndarray) -> None:
-        self._keys.append(pack(self._first + query, similarity))
+    def _list(self, query: np.ndarray, item: np.ndarray, value: np.ndarray) -> None:
+        self._keys.append(pack(self._first + query, value))
+        self._listed.append((self._items + item).astype(np.uint32))
 
 
 class Rows(Side):
     """The queries are the rows of the tile."""
 
-    def look(self, strip: np.ndarray, start: int, mask: np.ndarray) -> None:
+    def look(self, strip: np.ndarray, start: int, masks: np.ndarray) -> None:
         """Count and list for the queries of this strip."""
-        rows = slice(start, start + len(strip))
-        counting = self.counting[rows]
-        if counting.any():
-            np.greater_equal(strip, self.beyond[rows, None], out=mask)
-            self._past_tie[rows] = count_rows(mask)
-        np.greater_equal(strip, self.bound[rows, None], out=mask)
-        if counting.any():
-            self._at_bound[rows] = count_rows(mask)
-            mask[counting] = False
+        rows, (mask, beyond) = slice(start, start + len(strip)), masks
+        np.greater_equal(strip, self.lower[rows, None], out=mask)
+        if np.isfinite(self.upper[rows]).any():
+            np.greater_equal(strip, self.upper[rows, None], out=beyond)
+            self._counted[rows] = count_rows(beyond)
+            np.logical_xor(mask, beyond, out=mask)
         place = np.flatnonzero(mask)
-        self._list(start + place // strip.shape[1], strip.ravel()[place])
+        row, column = np.divmod(place, strip.shape[1])
+        self._list(start + row, column, strip.ravel()[place])
 
 
 class Columns(Side):
     """The queries are the columns of the tile."""
 
-    def look(self, strip: np.ndarray, start: int, mask: np.ndarray) -> None:
+    def look(self, strip: np.ndarray, start: int, masks: np.ndarray) -> None:
         """Count and list for all queries."""
-        counting = self.counting.any()
-        if counting:
-            np.greater_equal(strip, self.beyond, out=mask)
-            self._past_tie += count_columns(mask)
-        np.greater_equal(strip, self.bound, out=mask)
-        if counting:
-            self._at_bound += count_columns(mask)
-            np.logical_and(mask, ~self.counting, out=mask)
+        mask, beyond = masks
+        np.greater_equal(strip, self.lower, out=mask)
+        if np.isfinite(self.upper).any():
+            np.greater_equal(strip, self.upper, out=beyond)
+            self._counted += count_columns(beyond)
+            np.logical_xor(mask, beyond, out=mask)
         place = np.flatnonzero(mask)
-        self._list(place % strip.shape[1], strip.ravel()[place])
+        row, column = np.divmod(place, strip.shape[1])
+        self._list(column, start + row, strip.ravel()[place])
 
 
-def sweep(similarity: np.ndarray, sides: list[Side], mask: np.ndarray) -> list[Found]:
+def sweep(values: np.ndarray, sides: list[Side], masks: np.ndarray) -> list[Found]:
     """Return what a tile has for the queries on each of its sides.
 
     Args:
-        similarity: ``[n, m]``, m a multiple of 8 and at most `LARGEST_WIDTH`.
+        values: ``[n, m]``, m a multiple of 8 and at most `LARGEST_WIDTH`.
         sides: rows, or rows and columns.
-        mask: a buffer of at least `STRIP` x m booleans.
+        masks: two buffers of at least `STRIP` x m booleans.
     """
-    for start in range(0, len(similarity), STRIP):
-        strip = similarity[start : start + STRIP]
+    for start in range(0, len(values), STRIP):
+        strip = values[start : start + STRIP]
+        buffers = masks[:, : strip.size].reshape(2, *strip.shape)
         for side in sides:
-            side.look(strip, start, mask[: strip.size].reshape(strip.shape))
+            side.look(strip, start, buffers)
     return [side.found() for side in sides]
 
 

@@ -1,12 +1,19 @@
 """What an engine measures, and where it writes the results."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from dmlbench.retrieval.engine.comparison import Comparison
 from dmlbench.retrieval.engine.layout import ClassLayout
-from dmlbench.retrieval.engine.mapped_vectors import MappedVectors
-from dmlbench.retrieval.engine.products import Multiply
+
+BYTES_PER_LISTED_NEGATIVE = 40
+"""Its query, its item and its value, and as much again to sort it and to see what it is."""
+
+
+class CandidatesOverflowError(Exception):
+    """So many negatives may or may not precede a positive that their list does not fit."""
 
 
 @dataclass(frozen=True)
@@ -14,19 +21,31 @@ class Task:
     """The data in class order, and what to measure."""
 
     layout: ClassLayout
-    queries: MappedVectors
-    gallery: MappedVectors
-    symmetric: bool
-    """Whether queries and gallery are one set and similarity(a, b) is similarity(b, a)."""
-    tolerance: float
+    comparison: Comparison
     precision_at: tuple[int, ...]
     whole_ranking: bool
     """Whether all positives are ranked, for the average precision of the whole ranking."""
     keep_ranks: bool
     """Whether to keep these ranks themselves."""
-    multiply: Multiply
     memory: int
-    """Bytes of working memory, on top of the mapped vectors."""
+    """Bytes of working memory, on top of the float32 rows."""
+
+    @property
+    def items(self) -> int:
+        """Return the number of gallery items."""
+        return len(self.comparison.gallery)
+
+    @cached_property
+    def gallery_slack(self) -> float:
+        """Return the largest share of a gallery item in the error of a fast value."""
+        return float(self.comparison.gallery.slack.max())
+
+    @cached_property
+    def class_precise_slack(self) -> np.ndarray:
+        """Return the largest share of a class's items in the error of a precise value ``[C]``."""
+        slack = self.comparison.gallery.precise_slack
+        largest: np.ndarray = np.maximum.reduceat(slack, self.layout.class_start)
+        return largest
 
     @property
     def depth(self) -> np.ndarray:

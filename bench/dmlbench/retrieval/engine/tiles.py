@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from dmlbench.retrieval.engine.candidates import Candidates
+from dmlbench.retrieval.engine.positives import positives_of
 from dmlbench.retrieval.engine.products import Workers, workers
 from dmlbench.retrieval.engine.sweep import STRIP, Columns, Found, Rows, sweep
 from dmlbench.retrieval.engine.task import Figures, Task
-from dmlbench.retrieval.engine.thresholds import pack
 
 
 class Tile(NamedTuple):
@@ -34,8 +34,8 @@ class _Workspace(threading.local):
     """Buffers of one thread."""
 
     def __init__(self, edge: int) -> None:
-        self.similarity = np.empty(edge * (edge + 7), np.float32)
-        self.mask = np.empty(STRIP * (edge + 7), bool)
+        self.values = np.empty(edge * (edge + 7), np.float32)
+        self.masks = np.empty((2, STRIP * (edge + 7)), bool)
 
 
 def rank_by_tiles(task: Task, edge: int) -> Figures:
@@ -51,24 +51,24 @@ def rank_by_tiles(task: Task, edge: int) -> Figures:
     workspace = _Workspace(edge)
 
     def own_tile(tile: Tile) -> list[Found]:
-        similarity = _product(task, tile, workspace)
-        _start_queries(task, candidates, tile, similarity)
-        rows = Rows(candidates, tile.top, tile.bottom, len(similarity))
-        return sweep(similarity, [rows], workspace.mask)
+        values = _product(task, tile, workspace)
+        _start_queries(task, candidates, tile, values)
+        rows = Rows(candidates, (tile.top, tile.bottom), tile.left, len(values))
+        return sweep(values, [rows], workspace.masks)
 
     def other_tile(tile: Tile) -> list[Found]:
-        similarity = _product(task, tile, workspace)
-        rows = Rows(candidates, tile.top, tile.bottom, len(similarity))
-        if task.symmetric:
-            across = Columns(candidates, tile.left, tile.right, similarity.shape[1])
-            return sweep(similarity, [rows, across], workspace.mask)
+        values = _product(task, tile, workspace)
+        rows = Rows(candidates, (tile.top, tile.bottom), tile.left, len(values))
+        if task.comparison.symmetric:
+            across = Columns(candidates, (tile.left, tile.right), tile.top, values.shape[1])
+            return sweep(values, [rows, across], workspace.masks)
         rows.skip(group[tile.top : tile.bottom] == np.searchsorted(columns, tile.left))
-        return sweep(similarity, [rows], workspace.mask)
+        return sweep(values, [rows], workspace.masks)
 
-    parts = task.queries.bytes_of(edge) + task.gallery.bytes_of(edge)
+    parts = task.comparison.queries.bytes_of(edge) + task.comparison.gallery.bytes_of(edge)
     with workers(task.memory // 2 // (5 * edge * edge + parts)) as pool:
         _gather(pool, own_tile, _own_tiles(columns, group, edge), candidates)
-        others = _other_tiles(columns, len(group), edge, task.symmetric)
+        others = _other_tiles(columns, len(group), edge, task.comparison.symmetric)
         _gather(pool, other_tile, others, candidates)
     return candidates.figures()
 
@@ -123,22 +123,18 @@ def _other_tiles(columns: np.ndarray, queries: int, edge: int, symmetric: bool) 
 
 
 def _product(task: Task, tile: Tile, workspace: _Workspace) -> np.ndarray:
-    """Return the similarities of a tile, padded with -inf to a multiple of 8 columns."""
+    """Return the fast values of a tile, padded with -inf to a multiple of 8 columns."""
     height, width = tile.bottom - tile.top, tile.right - tile.left
     padded = -(-width // 8) * 8
-    similarity = workspace.similarity[: height * padded].reshape(height, padded)
-    similarity[:, width:] = -np.inf
-    task.multiply(
-        task.queries.part(tile.top, tile.bottom),
-        task.gallery.part(tile.left, tile.right),
-        similarity[:, :width],
-    )
-    return similarity
+    values = workspace.values[: height * padded].reshape(height, padded)
+    values[:, width:] = -np.inf
+    task.comparison.fast(*tile, values[:, :width])
+    return values
 
 
-def _start_queries(task: Task, candidates: Candidates, tile: Tile, similarity: np.ndarray) -> None:
+def _start_queries(task: Task, candidates: Candidates, tile: Tile, values: np.ndarray) -> None:
     """Set the bounds of queries from the tile of their positives; leave only negatives in it."""
-    layout, queries = task.layout, slice(tile.top, tile.bottom)
+    layout, queries = task.layout, np.arange(tile.top, tile.bottom)
     depth = max(1, int(task.depth[queries].max()))  # 0 where all queries are lone
     number = layout.query_class[queries]
     size = layout.class_size[number]
@@ -146,23 +142,19 @@ def _start_queries(task: Task, candidates: Candidates, tile: Tile, similarity: n
     column = np.arange(len(row)) + np.repeat(
         layout.class_start[number] - (np.cumsum(size) - size), size
     )
-    value = similarity[row, column - tile.left]
-    similarity[row, column - tile.left] = -np.inf
-    other = column != layout.own_position[queries][row]
-    positive = pack(tile.top + row[other], value[other])
-    positive.sort()
-
-    candidates.start(tile.top, tile.bottom, positive, _some_of_the_nearest(similarity, depth))
+    values[row, column - tile.left] = -np.inf
+    nearest = _some_of_the_nearest(values, depth)
+    candidates.start(queries, positives_of(task, queries), nearest)
 
 
-def _some_of_the_nearest(similarity: np.ndarray, depth: int) -> np.ndarray:
-    """Return similarities of `depth` of the best negatives of each row, ascending.
+def _some_of_the_nearest(values: np.ndarray, depth: int) -> np.ndarray:
+    """Return values of `depth` of the best negatives of each row, ascending.
 
     Searches only the best of every eight columns, if that leaves enough of them.
     """
-    best = similarity.reshape(len(similarity), 8, -1).max(axis=1)
+    best = values.reshape(len(values), 8, -1).max(axis=1)
     if best.shape[1] < 2 * depth:
-        best = similarity
+        best = values
     depth = min(depth, best.shape[1])
     nearest = np.partition(best, best.shape[1] - depth, axis=1)[:, -depth:]
     nearest.sort(axis=1)

@@ -1,0 +1,48 @@
+"""What the items of a dataset are called: their files, where they come from files."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import datasets
+
+_ROWS_AT_ONCE = 1024
+
+
+def item_names(tables: "Mapping[str, datasets.Dataset]") -> dict[str, np.ndarray]:
+    """Return a name for each item of each split ``[N]``, no two alike in a split.
+
+    It is the path of its image below the folder that all images share, so that it is the same on
+    every machine; ``test/17`` where not every image of the split has a path of its own.
+    """
+    paths = {split: _paths(table) for split, table in tables.items()}
+    folders = {os.path.dirname(path) for found in paths.values() for path in found}
+    shared = os.path.commonpath(folders) if folders and all(map(os.path.isabs, folders)) else ""
+    return {
+        split: np.array(_below(shared, paths[split]) or [f"{split}/{n}" for n in range(len(table))])
+        for split, table in tables.items()
+    }
+
+
+def _below(folder: str, paths: list[str]) -> list[str]:
+    """Return the paths relative to `folder`, with ``/`` on every system."""
+    return [Path(os.path.relpath(path, folder) if folder else path).as_posix() for path in paths]
+
+
+def _paths(table: "datasets.Dataset") -> list[str]:
+    """Return the path of each image; none if some have no path, or share one."""
+    import datasets
+    import pyarrow.compute as pc
+
+    if not isinstance(table.features.get("image"), datasets.Image):
+        return []
+    rows = table.select_columns(["image"]).with_format("arrow")
+    found: list[str] = []
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        images = rows[start : start + _ROWS_AT_ONCE]["image"]
+        found += pc.struct_field(images, "path").to_pylist()  # without the bytes beside it
+    return found if all(found) and len(set(found)) == len(found) else []
