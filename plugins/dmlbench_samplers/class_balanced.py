@@ -16,7 +16,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dmlbench import DataError, Sampler
+from dmlbench import Sampler
+from dmlbench_samplers.classes import items_by_class, refuse_no_items
 from dmlbench_samplers.shuffled import Rounds
 
 
@@ -36,11 +37,8 @@ class ClassBalanced(Sampler):
         Raises:
             DataError: there are no items.
         """
-        if not len(labels):
-            raise DataError("The sampler 'class-balanced' has no training items to choose from.")
-        by_class = np.argsort(labels, kind="stable")
-        starts = np.unique(labels[by_class], return_index=True)[1]
-        items = [Rounds(indices, rng) for indices in np.split(by_class, starts[1:])]
+        refuse_no_items(labels, "class-balanced")
+        items = [Rounds(indices, rng) for indices in items_by_class(labels)]
         return (_batch(items, rng.integers(len(items), size=batch_size)) for _ in range(steps))
 
 

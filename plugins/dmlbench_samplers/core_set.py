@@ -24,7 +24,8 @@ from typing import Annotated
 
 import numpy as np
 
-from dmlbench import ConfigError, DataError, IntUniform, Sampler
+from dmlbench import IntUniform, Sampler
+from dmlbench_samplers.classes import items_by_class, refuse_no_items, refuse_partial_classes
 
 
 class CoreSet(Sampler):
@@ -49,7 +50,7 @@ class CoreSet(Sampler):
         self.pool = pool
         self.m = m
 
-    def batches(
+    def batches(  # type: ignore[override]  # may ask for more, see `Sampler`
         self,
         labels: np.ndarray,
         *,
@@ -71,16 +72,9 @@ class CoreSet(Sampler):
             ConfigError: the batch size is not a multiple of m.
             DataError: there are no items.
         """
-        if batch_size % self.m:
-            raise ConfigError(
-                f"The sampler 'core-set' can't fill batches of {batch_size} with m = {self.m} "
-                f"items a class: choose a batch size that is a multiple of {self.m}, or another m."
-            )
-        if not len(labels):
-            raise DataError("The sampler 'core-set' has no training items to choose from.")
-        by_class = np.argsort(labels, kind="stable")
-        starts = np.unique(labels[by_class], return_index=True)[1]
-        classes = np.split(by_class, starts[1:])
+        refuse_partial_classes(batch_size, self.m, "core-set")
+        refuse_no_items(labels, "core-set")
+        classes = items_by_class(labels)
         class_of_item = np.unique(labels, return_inverse=True)[1]
 
         def batch(rng: np.random.Generator) -> np.ndarray:

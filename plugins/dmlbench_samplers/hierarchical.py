@@ -23,7 +23,8 @@ from typing import Annotated
 
 import numpy as np
 
-from dmlbench import ConfigError, DataError, IntUniform, Sampler
+from dmlbench import IntUniform, Sampler
+from dmlbench_samplers.classes import items_by_class, refuse_no_items, refuse_partial_classes
 from dmlbench_samplers.shuffled import Rounds
 
 
@@ -50,7 +51,7 @@ class Hierarchical(Sampler):
         self.super_classes = super_classes
         self.m = m
 
-    def batches(
+    def batches(  # type: ignore[override]  # may ask for more, see `Sampler`
         self,
         labels: np.ndarray,
         *,
@@ -72,19 +73,12 @@ class Hierarchical(Sampler):
             ConfigError: the batch size is not a multiple of m.
             DataError: there are no items.
         """
-        if batch_size % self.m:
-            raise ConfigError(
-                f"The sampler 'hierarchical' can't fill batches of {batch_size} with m = {self.m} "
-                f"items a class: choose a batch size that is a multiple of {self.m}, or another m."
-            )
-        if not len(labels):
-            raise DataError("The sampler 'hierarchical' has no training items to choose from.")
+        refuse_partial_classes(batch_size, self.m, "hierarchical")
+        refuse_no_items(labels, "hierarchical")
         (group_of_class, _), class_of_item = np.unique(
             np.stack((groups, labels)), axis=1, return_inverse=True
         )
-        by_class = np.argsort(class_of_item.ravel(), kind="stable")
-        ends = np.cumsum(np.bincount(class_of_item.ravel()))
-        items = [Rounds(indices, rng) for indices in np.split(by_class, ends[:-1])]
+        items = [Rounds(indices, rng) for indices in items_by_class(class_of_item.ravel())]
         starts = np.unique(group_of_class, return_index=True)[1]
         classes = np.split(np.arange(len(items)), starts[1:])
         dealt = Rounds(np.arange(len(classes)), rng)

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import numpy as np
 
-from dmlbench import ConfigError, DataError, IntUniform, Sampler
+from dmlbench import IntUniform, Sampler
+from dmlbench_samplers.classes import items_by_class, refuse_no_items, refuse_partial_classes
 from dmlbench_samplers.shuffled import Rounds
 
 
@@ -41,16 +42,9 @@ class MPerClass(Sampler):
             ConfigError: the batch size is not a multiple of m.
             DataError: there are no items.
         """
-        if batch_size % self.m:
-            raise ConfigError(
-                f"The sampler 'm-per-class' can't fill batches of {batch_size} with m = {self.m} "
-                f"items a class: choose a batch size that is a multiple of {self.m}, or another m."
-            )
-        if not len(labels):
-            raise DataError("The sampler 'm-per-class' has no training items to choose from.")
-        by_class = np.argsort(labels, kind="stable")
-        starts = np.unique(labels[by_class], return_index=True)[1]
-        items = [Rounds(indices, rng) for indices in np.split(by_class, starts[1:])]
+        refuse_partial_classes(batch_size, self.m, "m-per-class")
+        refuse_no_items(labels, "m-per-class")
+        items = [Rounds(indices, rng) for indices in items_by_class(labels)]
         classes = Rounds(np.arange(len(items)), rng)
         return (self._batch(classes, items, batch_size) for _ in range(steps))
 

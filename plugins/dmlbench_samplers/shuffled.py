@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dmlbench import DataError, Sampler
+from dmlbench import Sampler
+from dmlbench_samplers.classes import refuse_no_items
 
 
 class Rounds:
@@ -55,7 +56,6 @@ class Shuffled(Sampler):
         Raises:
             DataError: there are no items.
         """
-        if not len(labels):
-            raise DataError("The sampler 'random' has no training items to choose from.")
+        refuse_no_items(labels, "random")
         items = Rounds(np.arange(len(labels)), rng)
         return (items.deal(batch_size) for _ in range(steps))
