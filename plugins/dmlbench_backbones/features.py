@@ -56,7 +56,8 @@ def pool_by(network: nn.Module, kind: str, name: str) -> None:
         )
     usual = layers[0].pool  # in some of timm's layers it flattens, in others the layer does
     dim, flatten = getattr(usual, "dim", (2, 3)), getattr(usual, "flatten", False)
-    layers[0].pool_type, layers[0].pool = kind, Pool(kind, dim, flatten)
+    layers[0].pool_type = kind
+    layers[0].add_module("pool", Pool(kind, dim, flatten))
 
 
 class Features(nn.Module):

@@ -123,12 +123,13 @@ class TimmModel(Backbone):
             network = self._pretrained()
         else:
             network = self._from_file(self.files()["weights"])
-        if not hasattr(network, "reset_classifier"):
+        reset_classifier = getattr(network, "reset_classifier", None)
+        if reset_classifier is None:
             raise ConfigError(
                 f"The network 'timm/{self.name}' makes a sequence of vectors of an image. Take one "
                 "that was made for classification, with a single vector before the classifier."
             )
-        network.reset_classifier(0)
+        reset_classifier(0)
         # timm's num_features is what enters the head, and a head may have layers of its own.
         network.num_features = network.head_hidden_size
         if self.pooling != "own":
@@ -149,6 +150,7 @@ class TimmModel(Backbone):
                 f"timm {timm.__version__} has no network {self.name!r}. "
                 + (f"Near it: {', '.join(nearest)}." if nearest else "See timm.list_models().")
             ) from error
+        assert config is not None  # only an unregistered name has none, and that has raised
         return config
 
     def _check(self, shape: tuple[int, ...]) -> None:

@@ -11,7 +11,7 @@ their own.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from dmlbench import Archive, DataError
 from dmlbench_datasets.label_files import as_number, inside, read_matlab, read_matlab_columns
@@ -45,7 +45,7 @@ class Cars(MirroredSet):
         "categorization, 3dRR workshop at ICCV 2013"
     )
     licence = "for research; the photos belong to their photographers"
-    expected: ClassVar = {"train": (8_054, 98), "test": (8_131, 98)}
+    expected = {"train": (8_054, 98), "test": (8_131, 98)}
     archives = (
         Archive(
             "cars_train.tgz",

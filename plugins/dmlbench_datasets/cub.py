@@ -7,7 +7,7 @@ bounding boxes: figures on cropped birds are another task.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from dmlbench import Archive, DataError
 from dmlbench_datasets.label_files import as_number, inside, read_rows
@@ -35,7 +35,7 @@ class CUB(MirroredSet):
         "Technology, 2011"
     )
     licence = "for research; the photos belong to their photographers"
-    expected: ClassVar = {"train": (5_864, 100), "test": (5_924, 100)}
+    expected = {"train": (5_864, 100), "test": (5_924, 100)}
     archives = (
         Archive(
             "CUB_200_2011.tgz",

@@ -6,7 +6,7 @@ Made by ``make_glyphs.py``; ``glyphs_fonts_licences.txt`` holds the licences of 
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 from unicodedata import category
 
 import numpy as np
@@ -34,7 +34,7 @@ class Glyphs(Dataset):
     embedded = True
     paper = "dmlbench; fonts: DejaVu (Bitstream Vera) and STIX"
     licence = "Bitstream Vera (DejaVu) and SIL OFL 1.1 (STIX), see glyphs_fonts_licences.txt"
-    expected: ClassVar = {"train": (848, 53), "test": (864, 54)}
+    expected = {"train": (848, 53), "test": (864, 54)}
 
     def load(self, data_dir: Path | None) -> dict[str, "datasets.Dataset"]:
         """Return splits ``train`` and ``test``, images ``[20, 20]``; classes share one numbering.

@@ -7,7 +7,6 @@ by the hub.
 """
 
 from pathlib import Path
-from typing import ClassVar
 
 from dmlbench import Archive, DataError
 from dmlbench_datasets.label_files import inside, read_rows
@@ -33,7 +32,7 @@ class InShop(OfficialSet):
         "recognition and retrieval with rich annotations, CVPR 2016"
     )
     licence = "for non-commercial research, by agreement with the Chinese University of Hong Kong"
-    expected: ClassVar = {
+    expected = {
         "train": (25_882, 3_997),
         "query": (14_218, 3_985),
         "gallery": (12_612, 3_985),

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -52,7 +53,7 @@ def main(output: Path) -> None:
     """Render both halves, write them to `output` and print its sha256."""
     refuse_homoglyphs(TRAIN + TEST)
     rng = np.random.default_rng(SEED)
-    arrays = {
+    arrays: dict[str, Any] = {
         "train_images": render(TRAIN, rng),
         "train_labels": np.repeat(np.arange(len(TRAIN), dtype=np.uint8), len(FACES)),
         "test_images": render(TEST, rng),

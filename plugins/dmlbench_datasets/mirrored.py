@@ -103,8 +103,8 @@ class MirroredSet(OfficialSet):
         from datasets import Image
 
         half = halves["test"].select_columns("image").cast_column("image", Image(decode=False))
-        places = range(0, len(half), max(1, len(half) // 64))
-        if is_resized_copy([half[place]["image"]["bytes"] for place in places]):
+        sample = range(0, len(half), max(1, len(half) // 64))
+        if is_resized_copy([half[place]["image"]["bytes"] for place in sample]):
             raise DataError(f"{source} is a resized copy of {self.title}: all images are one size.")
 
 

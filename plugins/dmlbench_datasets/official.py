@@ -60,7 +60,7 @@ class OfficialSet(Dataset):
     """What the field calls it."""
     folders: ClassVar[tuple[str, ...]]
     """Names of the set's folder: ours, which is that of the entry point, then the authors'."""
-    needed: ClassVar[str] = ""
+    needed: str = ""
     """Which archives make up the set, if not all do."""
     sizes_vary: ClassVar[bool] = True
     """Whether its images differ in size, so that a resized copy can be told."""

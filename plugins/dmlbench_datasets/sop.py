@@ -33,7 +33,7 @@ class SOP(MirroredSet):
         "structured feature embedding, CVPR 2016, arXiv 1511.06452"
     )
     licence = "for research; the photos belong to their sellers"
-    expected: ClassVar = {"train": (59_551, 11_318), "test": (60_502, 11_316)}
+    expected = {"train": (59_551, 11_318), "test": (60_502, 11_316)}
     archives = (
         Archive(
             "Stanford_Online_Products.zip",

@@ -55,6 +55,8 @@ class Center(Loss):
     trained_as = "cross-entropy+0.008*center"
     paper_sampler = ("random", {})
 
+    centers: Tensor
+
     def __init__(
         self,
         *,

@@ -1,5 +1,7 @@
 """Passes over all pairs ``[B, M]``, made few and fast: they are what a step of a loss costs."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -48,20 +50,21 @@ def weighted_distance(pairs: Pairs, weight: Tensor) -> Tensor:
     """
     if not pairs.normalized:
         return (weight * pairs.distance).sum()
-    return _WeightedDistance.apply(pairs.similarity, pairs.distance.detach(), weight)
+    total: Tensor = _WeightedDistance.apply(pairs.similarity, pairs.distance.detach(), weight)
+    return total
 
 
 class _WeightedDistance(torch.autograd.Function):
     """Takes d = sqrt(2 - 2 s), whose slope is -1 / d, back to the similarity s in one pass."""
 
     @staticmethod
-    def forward(ctx, similarity: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, similarity: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
         at_zero = distance.new_tensor(1e-12).sqrt()  # that of `Pairs`, which has no slope there
         ctx.save_for_backward(is_above(distance, at_zero).mul_(weight).div_(-distance))
         return (weight * distance).sum()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
         return slope * gradient, None, None

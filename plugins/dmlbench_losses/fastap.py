@@ -77,4 +77,5 @@ class FastAP(Loss):
         moved = empty.scatter_add(1, column, share)
         # What is moved out of a centre arrives at the next one; the last has nothing to move.
         both = empty.scatter_add(1, column, used) - moved + moved.roll(1, dims=1)
-        return both.split(self.bins + 1, dim=1)
+        of_positives, of_negatives = both.split(self.bins + 1, dim=1)
+        return of_positives, of_negatives

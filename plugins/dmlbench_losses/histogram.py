@@ -61,7 +61,8 @@ class Histogram(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the probability, a scalar; 0 if no positive or no negative is selected."""
-        return _Overlap.apply(pairs.similarity, as_pair_mask(selection, pairs), self.bins)
+        value: Tensor = _Overlap.apply(pairs.similarity, as_pair_mask(selection, pairs), self.bins)
+        return value
 
 
 class _Overlap(torch.autograd.Function):
@@ -86,7 +87,8 @@ class _Overlap(torch.autograd.Function):
         slopes = torch.stack([torch.zeros_like(positive), -negative, positive.roll(-1)])
         slopes = (slopes * (bins / 2) / pairs).to(similarity.dtype).flatten()
         ctx.save_for_backward(slopes.index_select(0, node).view_as(similarity))
-        return negative @ positive.cumsum(0)
+        value: Tensor = negative @ positive.cumsum(0)
+        return value
 
     @staticmethod
     @once_differentiable

@@ -57,6 +57,10 @@ class Magnet(Loss):
     reducer = "mean"
     starts_epochs = True
 
+    means: Tensor
+    offset: Tensor
+    variance: Tensor
+
     def __init__(
         self,
         *,

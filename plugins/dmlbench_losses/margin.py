@@ -88,7 +88,8 @@ def _occurrences(pairs: Pairs, selection: Selection) -> tuple[Tensor, Tensor]:
         return positive.mul_(negatives), negative.mul_(positives)
     row = selection.anchor * distance.shape[1]
     once = distance.new_ones(len(row))
-    return tuple(
+    positive, negative = (
         distance.new_zeros(distance.numel()).scatter_add_(0, row + column, once).view_as(distance)
         for column in (selection.positive, selection.negative)
     )
+    return positive, negative

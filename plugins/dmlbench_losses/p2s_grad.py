@@ -57,7 +57,8 @@ class P2SGrad(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection | None = None) -> Tensor:
         """Return the mean over the anchors, a scalar."""
-        return _SquaredErrors.apply(pairs.anchors, self.weight, pairs.labels)
+        value: Tensor = _SquaredErrors.apply(pairs.anchors, self.weight, pairs.labels)
+        return value
 
 
 class _SquaredErrors(torch.autograd.Function):

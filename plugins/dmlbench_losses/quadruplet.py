@@ -77,13 +77,13 @@ class Quadruplet(Loss):
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the sum of both means over terms above 0, a scalar; 0 if there is none."""
         with torch.no_grad():
-            find = self._in_list if isinstance(selection, Triplets) else self._in_mask
-            weight, constant = find(pairs, selection, _fourth(pairs))
+            if isinstance(selection, Triplets):
+                weight, constant = self._in_list(pairs, selection, _fourth(pairs))
+            else:
+                weight, constant = self._in_mask(pairs, selection, _fourth(pairs))
         return weighted_distance(pairs, weight) + constant
 
-    def _in_list(
-        self, pairs: Pairs, triplets: Triplets, fourth: _Fourth
-    ) -> tuple[Tensor, Tensor | float]:
+    def _in_list(self, pairs: Pairs, triplets: Triplets, fourth: _Fourth) -> tuple[Tensor, Tensor]:
         """Return the loss as a weight for each distance ``[B, M]`` and a constant."""
         distance = pairs.distance
         anchor, positive, negative = triplets.anchor, triplets.positive, triplets.negative
@@ -92,7 +92,7 @@ class Quadruplet(Loss):
         to_fourth = torch.where(same, fourth.next_nearest[negative], fourth.nearest[negative])
         other = torch.where(same, fourth.second[negative], first)
         to_positive = distance[anchor, positive]
-        weight, constant = torch.zeros_like(distance), 0.0
+        weight, constant = torch.zeros_like(distance), distance.new_zeros(())
         for margin, pushed, to_pushed in (
             (self.margin, anchor, distance[anchor, negative]),
             (self.second_margin, other, to_fourth),

@@ -74,7 +74,7 @@ class RecallAtK(Loss):
         )
         rank = 0.5 + before  # each positive has counted itself as the other half
         number = chosen.positive.sum(1)
-        recall = 0
+        recall = rank.new_zeros(len(number))
         for k in self.ks:
             # Far beyond k, nothing instead of denormal numbers, which are slow.
             hits = ((k - rank) / self.k_temperature).clamp_min(-40).sigmoid()

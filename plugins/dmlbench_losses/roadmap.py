@@ -88,7 +88,8 @@ class Roadmap(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the sum of both parts, a scalar; 0 if no pair is selected."""
-        return _Roadmap.apply(pairs.similarity, as_pair_mask(selection, pairs), self)
+        value: Tensor = _Roadmap.apply(pairs.similarity, as_pair_mask(selection, pairs), self)
+        return value
 
 
 class _Roadmap(torch.autograd.Function):

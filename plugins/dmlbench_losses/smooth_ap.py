@@ -64,6 +64,6 @@ class SmoothAP(Loss):
             sigmoid_step(self.temperature),
         )
         # Each positive has counted itself as 0.5 of the 1 that starts its rank.
-        missed = negatives / (0.5 + positives + negatives)
+        missed: Tensor = negatives / (0.5 + positives + negatives)
         number = chosen.positive.sum(1)
         return (missed / number[anchor]).sum() / (number > 0).sum().clamp_min(1)

@@ -58,7 +58,8 @@ def count_before(
         step: the step function h.
     """
     members = [chosen.to(similarity.dtype) for chosen in sets]
-    return _CountBefore.apply(similarity, anchor, positive, step, *members)
+    counts: Tensor = _CountBefore.apply(similarity, anchor, positive, step, *members)
+    return counts
 
 
 class _CountBefore(torch.autograd.Function):

@@ -60,8 +60,10 @@ class Triplet(Loss):
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the mean of the selected triplets' terms above 0, a scalar; 0 if there is none."""
         with torch.no_grad():
-            find = _violations_in_mask if isinstance(selection, PairMask) else _violations_in_list
-            weight, violated = find(pairs.distance, selection, self.margin)
+            if isinstance(selection, PairMask):
+                weight, violated = _violations_in_mask(pairs.distance, selection, self.margin)
+            else:
+                weight, violated = _violations_in_list(pairs.distance, selection, self.margin)
         return (weighted_distance(pairs, weight) + self.margin * violated) / violated.clamp_min(1)
 
 

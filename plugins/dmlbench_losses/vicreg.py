@@ -73,11 +73,12 @@ class VICReg(Loss):
         views = pairs.anchors.chunk(2)
         apart = (views[0] - views[1]).square().mean()
         lacking, shared = zip(*map(_variance_and_covariance, views), strict=True)
-        return (
+        value: Tensor = (
             self.invariance * apart
             + self.variance * sum(lacking) / 2
             + self.covariance * sum(shared)
         )
+        return value
 
 
 def _variance_and_covariance(embeddings: Tensor) -> tuple[Tensor, Tensor]:

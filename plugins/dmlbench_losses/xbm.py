@@ -66,6 +66,11 @@ class XBM(Loss):
     )
     trained_as = "xbm/contrastive"
 
+    embeddings: Tensor
+    labels: Tensor
+    steps: Tensor
+    seen: Tensor
+
     def __init__(
         self,
         loss: Loss,
@@ -111,7 +116,8 @@ class XBM(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the loss inside, a scalar."""
-        return self.loss(pairs, selection)
+        value: Tensor = self.loss(pairs, selection)
+        return value
 
     def _with_memory(self, pairs: Pairs, filled: int) -> Pairs:
         return Pairs(
