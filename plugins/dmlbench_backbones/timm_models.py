@@ -1,11 +1,11 @@
 """Every network of timm (PyTorch Image Models) without its classifier: ``timm/resnet50.a1_in1k``.
 
-The name is timm's, with the tag of the pretrained weights or without (then it is timm's first tag).
-Weights are loaded strictly, with their classifier, before the classifier is taken off. timm's own
-way, loading without it, is not strict: a file that lacks a layer leaves that layer at random.
+The name is timm's, with or without the tag of the pretrained weights (without: timm's first tag).
+Weights are loaded strictly, with their classifier, before the classifier is removed. timm itself
+loads without the classifier, which is not strict: a layer that the file lacks stays random.
 
-Pooling, a layer norm on the features, and whether batch norm learns move figures as much as losses
-do. Papers differ in them, so each is a setting here and stands in the record.
+Pooling, a layer norm on the features, and whether batch norm learns change figures as much as
+losses do. Papers differ in them, so each is a setting here and is recorded.
 """
 
 import pickle
@@ -45,7 +45,7 @@ class TimmModel(Backbone):
         pooling: how a convolutional network's map becomes one vector: "avg" (GAP), "max" (GMP) or
             "avg+max", their sum; "own" as timm has it, which is the only choice for vision
             transformers.
-        layer_norm: whether features are brought to mean 0 and variance 1, item by item, without
+        layer_norm: whether each item's features are scaled to mean 0 and variance 1, without
             parameters.
         batch_norm: "trained"; "frozen-statistics", which normalises by the pretrained mean and
             variance also in training, while scale and shift learn; or "frozen", scale and shift
@@ -78,8 +78,8 @@ class TimmModel(Backbone):
         """Return the format that the weights were trained on.
 
         The size is None, the dataset's own, except for networks that take just one size (vision
-        transformers). Channels are three: grayscale images are to be repeated. Without weights
-        there is no such format: channels are the dataset's, pixels go from -1 to 1.
+        transformers). Channels are three: grayscale images are repeated. Without weights there is
+        no such format: channels are the dataset's, pixels go from -1 to 1.
 
         Raises:
             ConfigError: timm has no such name.

@@ -1,6 +1,6 @@
 """Cars196 (Stanford Cars): whole photos of 196 models of cars, split by class.
 
-Both official halves are put together; then classes 1 to 98 are learnt and 99 to 196 retrieved. The
+The two official halves are merged; then classes 1 to 98 are learnt and 99 to 196 retrieved. The
 halves themselves (``cars_train``, ``cars_test``) have every class in both, and bounding boxes are
 not read: figures on cropped cars are another task.
 
@@ -76,7 +76,7 @@ class Cars(MirroredSet):
     )
 
     def absent(self, folder: Path) -> list[str]:
-        """Return what `folder` lacks in the form that most of it is there of."""
+        """Return what `folder` lacks of the form that it mostly has."""
         if (folder / "car_ims").is_dir():
             return [] if (folder / WHOLE).is_file() else [WHOLE]
         halves = [half for half in HALVES if (folder / half).is_dir()]

@@ -1,7 +1,7 @@
 """CUB-200-2011: whole photos of 200 species of birds, split by class.
 
 Classes 1 to 100 are learnt and 101 to 200 retrieved. ``train_test_split.txt``, for classification,
-puts every class into both halves, so that nothing would be unseen; it is not read. Neither are the
+puts every class into both halves, so that no class would be unseen; it is not read. Nor are the
 bounding boxes: figures on cropped birds are another task.
 """
 
@@ -86,10 +86,10 @@ class CUB(MirroredSet):
 
 
 def _numbered(path: Path, columns: str) -> dict[int, str]:
-    """Return what a file says of each number.
+    """Return what a file says about each number.
 
     Raises:
-        DataError: a number stands there twice.
+        DataError: a number occurs twice.
     """
     rows: dict[int, str] = {}
     for where, (text, value) in read_rows(path, columns):

@@ -1,8 +1,8 @@
 """Fashion-MNIST, class-disjoint: learn five kinds of clothes, retrieve the other five.
 
 As with MNIST, there is no standard class-disjoint split: ours rotates, see `split`. The four IDX
-files have the names of MNIST's, so they are known by their content. Of the hub's copies neither a
-revision nor a checksum of the pixels is known, so there is no path by the hub.
+files have the names of MNIST's, so they are recognised by their content. No revision or checksum of
+the pixels is known for the hub's copies, so the hub is not used.
 """
 
 from pathlib import Path

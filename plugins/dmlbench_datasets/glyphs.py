@@ -25,7 +25,7 @@ FINGERPRINT = "0e465b43f1d501d20a42568d574988ceee0bc1028b0f4b3ffdc4a45e49aec13d"
 class Glyphs(Dataset):
     """Letters in 16 typefaces, distorted, 20x20 pixels: learn Latin, retrieve Greek and Cyrillic.
 
-    Each of the 107 letters and digits is there once in each typeface (DejaVu Sans, Sans Mono and
+    Each of the 107 letters and digits appears once in each typeface (DejaVu Sans, Sans Mono and
     Serif, STIX; regular, bold, italic, bold italic), turned, sheared, stretched, shifted and
     blurred a little at random. Letters that look alike are one class, or left out. Super-classes
     are digits, capitals and small letters.

@@ -2,8 +2,8 @@
 
 ``list_eval_partition.txt`` is the official split of 52,712 photos: train, query and gallery. An
 item is what its column ``item_id`` says. The photos are those of ``img.zip``, not the
-high-resolution ones. No copy on the hub is known to have the official partition, so there is no way
-by the hub.
+high-resolution ones. No copy on the hub is known to have the official partition, so the hub is not
+used.
 """
 
 from pathlib import Path
@@ -46,7 +46,7 @@ class InShop(OfficialSet):
     )
 
     def absent(self, folder: Path) -> list[str]:
-        """Return whether the partition, or the folder of images, is not in `folder`."""
+        """Return which of the partition and the folder of images are not in `folder`."""
         found = {f"Eval/{FILE}": _partition(folder), "Img/img": _images(folder)}
         return [name for name, place in found.items() if place is None]
 

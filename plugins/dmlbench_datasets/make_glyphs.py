@@ -106,7 +106,7 @@ def distort(image: Image.Image, rng: np.random.Generator) -> np.ndarray:
 
 
 def refuse_homoglyphs(letters: str) -> None:
-    """Raise `DataError` if two of the letters look the same in any face but for their size."""
+    """Raise `DataError` if two of the letters look the same in any face, apart from size."""
     same = [
         f"{first} and {second} in {face}"
         for face in FACES

@@ -43,7 +43,7 @@ class MirroredSet(OfficialSet):
         """
 
     def missing(self, data_dir: Path | None) -> str | None:
-        """Return None if files or the hub's set lie here and whole; uses no network."""
+        """Return None if the files or the hub's set are here, complete; uses no network."""
         if self.hub:
             here = hub_snapshot.cached(*hub_snapshot.parse(self.hub))
             return None if here else f"{self.hub} is not on this machine; loading it fetches it."

@@ -1,7 +1,7 @@
 """Stanford Online Products: photos of 22,634 products from eBay, split by product.
 
-``Ebay_train.txt`` and ``Ebay_test.txt`` are the official split. Half of the products each (11,317)
-is not: it differs by one product. The 12 kinds of product are the super-classes (`group`).
+``Ebay_train.txt`` and ``Ebay_test.txt`` are the official split. Equal halves (11,317 products each)
+would differ from it by one product. The 12 kinds of product are the super-classes (`group`).
 """
 
 from collections.abc import Mapping

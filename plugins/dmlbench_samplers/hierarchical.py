@@ -1,21 +1,21 @@
-"""Hierarchical batches: classes of a few super-classes only, so that negatives are alike.
+"""Hierarchical batches: classes from a few super-classes only, so that negatives look alike.
 
-Two bicycles are harder to tell apart than a bicycle from a sofa. A batch is made of few
-super-classes, its classes lie within them, and each class has m items as with ``m-per-class``.
+Two bicycles are harder to tell apart than a bicycle from a sofa. A batch takes its classes from a
+few super-classes, and m items from each class as with ``m-per-class``.
 
 Papers: F. Cakir, K. He, X. Xia, B. Kulis, S. Sclaroff, Deep Metric Learning to Rank, CVPR 2019,
-whose authors' code takes two super-classes a batch, half of it from each, and by default does not
-fix the items a class; E. Ramzi, N. Thome, C. Rambour, N. Audebert, X. Bitot, Robust and
-Decomposable Average Precision for Image Retrieval, NeurIPS 2021, arXiv 2110.01445, with 4 items a
+whose authors' code takes two super-classes per batch, half of it from each, and by default does not
+fix the items per class; E. Ramzi, N. Thome, C. Rambour, N. Audebert, X. Bitot, Robust and
+Decomposable Average Precision for Image Retrieval, NeurIPS 2021, arXiv 2110.01445, with 4 items per
 class on Stanford Online Products and 8 on In-Shop.
 
-In the wild: both, and pytorch-metric-learning, make an epoch of all pairs of super-classes, a few
-batches each, and fill half a batch from shuffled classes. Where these do not suffice the second
-and third make smaller batches.
+In the wild: both, and pytorch-metric-learning, go through all pairs of super-classes in an epoch, a
+few batches each, and fill each half of a batch from shuffled classes. Where these run out, the
+second and third make smaller batches.
 
 Our choice: super-classes, the classes of each and the items of each class come in shuffled rounds,
-so that over an epoch all super-classes come equally often (give or take one), and so do all classes
-of one. Every batch is full.
+so that over an epoch all super-classes appear equally often (give or take one), and so do all
+classes within one. Every batch is full.
 """
 
 from collections.abc import Iterator
@@ -32,11 +32,11 @@ class Hierarchical(Sampler):
     """Classes of a few super-classes, with the same number of items each.
 
     A batch holds as many super-classes as asked for, or all if there are fewer, each with an equal
-    share of its classes (give or take one). A super-class with fewer classes than its share shows
+    share of its classes (give or take one). A super-class with fewer classes than its share gives
     all of them, with more items each. A class within two super-classes counts as two.
 
     Args:
-        super_classes: how many a batch is made of.
+        super_classes: how many a batch takes its classes from.
         m: items of a class in a batch; ``batch_size`` must be a multiple of it.
     """
 

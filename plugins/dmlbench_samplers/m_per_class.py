@@ -1,8 +1,8 @@
 """Balanced batches: m items from each of batch_size / m classes.
 
-A random batch of a set with many small classes holds hardly a positive pair; this one always does.
-Classes come in shuffled rounds and so do the items of each class. So over an epoch all classes come
-equally often (give or take one), and an item comes again only after all others of its class.
+With many small classes, a random batch has hardly any positive pairs; this one always has some.
+Classes come in shuffled rounds, and so do the items of each class. Over an epoch all classes appear
+equally often (give or take one), and an item repeats only after all others of its class.
 """
 
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ class MPerClass(Sampler):
     """The same number of items from each class of a batch.
 
     A batch holds ``batch_size // m`` different classes with m items each. With fewer classes than
-    that it holds all of them, each with ``batch_size // classes`` items, and the remainder goes one
-    by one to classes that take turns. An item comes twice in a batch only if its class has fewer
-    items than the batch takes; then all of that class come equally often (give or take one).
+    that it holds all of them, each with ``batch_size // classes`` items, and the classes take turns
+    at the remainder. An item appears twice in a batch only if its class has fewer items than the
+    batch takes; then all of that class appear equally often (give or take one).
 
     Args:
         m: items of a class in a batch; ``batch_size`` must be a multiple of it. With m = 1 a batch

@@ -11,9 +11,9 @@ from dmlbench_samplers.classes import refuse_no_items
 class Rounds:
     """Deals values in shuffled rounds: each round has every value once.
 
-    Dealing goes on from one round into the next and drops nothing, so at any time two values differ
-    by at most one in how often they came. A hand holds no value twice, unless it is larger than a
-    round: then each value comes as often as any other, give or take one.
+    Dealing continues from one round into the next and drops nothing, so at any time the counts of
+    two values differ by at most one. A hand holds no value twice unless it is larger than a round:
+    then each value appears as often as any other, give or take one.
 
     Args:
         values: what is dealt ``[V]``, all different.
@@ -44,7 +44,7 @@ class Rounds:
 class Shuffled(Sampler):
     """Items at random, each as often as any other.
 
-    The passes are cut to batches as one stream: no item is dropped at the end of a pass, and no
+    The passes are cut into batches as one stream: no item is dropped at the end of a pass, and no
     batch holds an item twice unless there are fewer items than a batch takes.
     """
 
