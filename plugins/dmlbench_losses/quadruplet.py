@@ -4,8 +4,8 @@ r"""Quadruplet loss: a triplet loss, and a weaker push between two other classes
           \quad \ell_1 = [d_{ap} - d_{an} + m_1]_+, \quad \ell_2 = [d_{ap} - d_{nk} + m_2]_+
 
 with :math:`d_{ij} = \lVert x_i - x_j \rVert` of unit vectors, one term of each kind for every
-triplet (a, p, n). The fourth item k is the one nearest to n among the anchors of the batch whose
-class is neither that of a nor that of n. A triplet without such a k has no second term.
+triplet (a, p, n). The fourth item k is the anchor of the batch nearest to n whose class is neither
+that of a nor that of n. A triplet without such a k has no second term.
 
 Paper: W. Chen, X. Chen, J. Zhang, K. Huang, Beyond Triplet Loss: a Deep Quadruplet Network for
 Person Re-identification, CVPR 2017, arXiv 1704.01719. It adds up all quadruplets, with the square
