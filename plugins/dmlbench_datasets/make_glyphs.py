@@ -46,7 +46,7 @@ BLUR = 0.8  # pixels, largest standard deviation
 SEED = 20_260_101
 
 HOMOGLYPH = 0.985
-"""Cosine of two letters, brought to one size, from which on they must not be two classes."""
+"""Cosine of two letters, scaled to one size, above which they must not be two classes."""
 
 
 def main(output: Path) -> None:

@@ -14,13 +14,14 @@ of a learned dissimilarity.
 In the wild: plain distances, margins 0.2 and 0.2, plain means, k any item but n at random, even one
 of its class (Roth et al., ICML 2020, arXiv 2002.08473).
 
-Our choice: plain distances, margins 0.2 and 0.1 (the second push the weaker), distance-weighted
+Our choice: plain distances, margins 0.2 and 0.1 (the second push is weaker), distance-weighted
 triplets, mean over non-zero; the nearest k, which is deterministic.
 
 How it is computed: k depends on n and the class of a alone, so the second term is a triplet loss
 with another distance to the negative. It is the nearest of another class than n's, or where that
 has the class of a, the nearest of a third one. Both terms are linear once it is known which
-triplets violate a margin; these are counted, for a mask B positive pairs at a time: memory O(B M).
+triplets violate a margin; these are counted, in the case of a mask for B positive pairs at a time:
+memory O(B M).
 """
 
 from typing import Annotated, NamedTuple
@@ -42,13 +43,13 @@ class _Fourth(NamedTuple):
 
 
 class Quadruplet(Loss):
-    """Quadruplet loss: positives nearer than the anchor's negatives, and than pairs of others.
+    """Quadruplet loss: positives nearer than the anchor's negatives, and than other pairs.
 
     A pair mask stands for all triplets that it spans.
 
     Args:
         margin: by how much the anchor's negative must lie further than its positive.
-        second_margin: by how much two items of two other classes must.
+        second_margin: by how much further two items of two other classes must lie apart.
     """
 
     takes = "triplets"
