@@ -1,11 +1,11 @@
 """Every network of timm (PyTorch Image Models) without its classifier: ``timm/resnet50.a1_in1k``.
 
-The name is timm's, with the tag of the pretrained weights or without (then it is timm's first tag).
-Weights are loaded strictly, with their classifier, before the classifier is taken off. timm's own
-way, loading without it, is not strict: a file that lacks a layer leaves that layer at random.
+The name is timm's, with or without the tag of the pretrained weights (without: timm's first tag).
+Weights are loaded strictly, with their classifier, before the classifier is removed. timm itself
+loads without the classifier, which is not strict: a layer that the file lacks stays random.
 
-Pooling, a layer norm on the features, and whether batch norm learns move figures as much as losses
-do. Papers differ in them, so each is a setting here and stands in the record.
+Pooling, a layer norm on the features, and whether batch norm learns change figures as much as
+losses do. Papers differ in them, so each is a setting here and is recorded.
 """
 
 import pickle
@@ -47,7 +47,7 @@ class TimmModel(Backbone):
         pooling: how a convolutional network's map becomes one vector: "avg" (GAP), "max" (GMP) or
             "avg+max", their sum; "own" as timm has it, which is the only choice for vision
             transformers.
-        layer_norm: whether features are brought to mean 0 and variance 1, item by item, without
+        layer_norm: whether each item's features are scaled to mean 0 and variance 1, without
             parameters.
         batch_norm: "trained"; "frozen-statistics", which normalises by the pretrained mean and
             variance also in training, while scale and shift learn; or "frozen", scale and shift
@@ -82,8 +82,8 @@ class TimmModel(Backbone):
         """Return the format that the weights were trained on.
 
         The size is None, the dataset's own, except for networks that take just one size (vision
-        transformers). Channels are three: grayscale images are to be repeated. Without weights
-        there is no such format: channels are the dataset's, pixels go from -1 to 1.
+        transformers). Channels are three: grayscale images are repeated. Without weights there is
+        no such format: channels are the dataset's, pixels go from -1 to 1.
 
         Raises:
             ConfigError: timm has no such name.
@@ -133,12 +133,13 @@ class TimmModel(Backbone):
             network = self._pretrained()
         else:
             network = self._from_file(self.files()["weights"])
-        if not hasattr(network, "reset_classifier"):
+        reset_classifier = getattr(network, "reset_classifier", None)
+        if reset_classifier is None:
             raise ConfigError(
                 f"The network 'timm/{self.name}' makes a sequence of vectors of an image. Take one "
                 "that was made for classification, with a single vector before the classifier."
             )
-        network.reset_classifier(0)
+        reset_classifier(0)
         # timm's num_features is what enters the head, and a head may have layers of its own.
         network.num_features = network.head_hidden_size
         if self.pooling != "own":
@@ -159,6 +160,7 @@ class TimmModel(Backbone):
                 f"timm {timm.__version__} has no network {self.name!r}. "
                 + (f"Near it: {', '.join(nearest)}." if nearest else "See timm.list_models().")
             ) from error
+        assert config is not None  # only an unregistered name has none, and that has raised
         return config
 
     def _check(self, shape: tuple[int, ...]) -> None:
