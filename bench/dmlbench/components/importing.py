@@ -5,12 +5,10 @@ import inspect
 import os
 import sys
 from difflib import get_close_matches
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from dmlbench.components.entry_points import Entry
-from dmlbench.components.file_import import import_file
 from dmlbench.errors import PluginError
 
 _VERY_NEAR = 0.85
@@ -64,7 +62,11 @@ def import_value(entry: Entry) -> Any:
 
 def _import(name: str) -> ModuleType:
     if name.endswith(".py"):
-        return import_file(Path(name).resolve())
+        from pathlib import Path
+
+        from dmlbench.components.file_import import import_file
+
+        return import_file(Path(name))
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # finds `my_module:MyLoss` in the current folder
     return importlib.import_module(name)
