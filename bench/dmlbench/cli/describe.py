@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-from dmlbench.components.entry_points import Entry
+from dmlbench.components.entry_points import FAMILY_MARKS, Entry
 from dmlbench.components.hyperparameters import family_argument, hyperparameters
 
 
@@ -23,7 +23,7 @@ def summary(entry: Entry, component: Any) -> list[str]:
         if value := getattr(component, attribute, None):
             facts.append(f"{label}: {value}")
     if argument := family_argument(component):
-        mark = {"dataset": ":", "metric": "@"}.get(entry.kind, "/")
+        mark = FAMILY_MARKS.get(entry.kind, "/")
         facts.append(f"a family: {entry.name}{mark}{argument.upper()}")
     settings = [f"{p.name}={p.default!r}" for p in hyperparameters(component).values()]
     if settings:

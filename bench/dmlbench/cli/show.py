@@ -26,6 +26,10 @@ def command(kind: str, name: str) -> None:
         raise ConfigError(f"There is no kind {kind!r}.{nearest(kind, known)}")
     from dmlbench.cli.describe import details
 
+    if kind == "metric":
+        from dmlbench.components.metrics import metric_reference
+
+        name = metric_reference(name)
     found, component = Catalogue.discover().load(kind, name)
     click.echo("\n".join(details(found.entry, component)))
 

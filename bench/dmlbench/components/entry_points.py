@@ -26,6 +26,9 @@ KINDS = {
 }
 """Kind of component -> its plural, which ends the name of its entry-point group."""
 
+FAMILY_MARKS = {"dataset": ":", "metric": "@"}
+"""What stands between a family and its argument, where it isn't a slash."""
+
 HOOKS_GROUP = "dmlbench.hooks"
 _MARK = "dmlbench."
 """What the file of entry points holds if any is for us."""
