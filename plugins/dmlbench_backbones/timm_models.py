@@ -12,7 +12,7 @@ import pickle
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -214,7 +214,8 @@ class TimmModel(Backbone):
                 f"{self._prefix_in(names) or shorten(str(error), 300)} It must be a safetensors or "
                 "PyTorch file with exactly the layers of this architecture."
             ) from error
-        network.pretrained_cfg.pop("state_dict", None)  # a second copy of the weights
+        held = cast("dict[str, object]", network.pretrained_cfg)
+        held.pop("state_dict", None)  # a second copy of the weights
         return network
 
     def _read(self, path: Path) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from dmlbench import ConfigError
 from dmlbench.components.catalogue import Catalogue
-from dmlbench.schemas.protocol import Protocol, load_protocol, protocol_names
+from dmlbench.schemas.protocol import Protocol, load_protocol
+from dmlbench.schemas.shipped_protocols import protocol_names
 
 SMALL = Path(__file__).parents[2] / "bench" / "dmlbench" / "protocols" / "small.toml"
 

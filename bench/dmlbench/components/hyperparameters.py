@@ -11,6 +11,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from dmlbench.components.entry_points import FAMILY_MARKS
 from dmlbench.contracts.search_space import SearchSpace
 from dmlbench.errors import ConfigError, PluginError, nearest
 from dmlbench.schemas.added import Added, added
@@ -180,7 +181,7 @@ def check_argument(component: type, kind: str, reference: str, argument: str | N
     """
     wanted = family_argument(component)
     if wanted and not argument:
-        mark = {"dataset": ":", "metric": "@"}.get(kind, "/")
+        mark = FAMILY_MARKS.get(kind, "/")
         example = f"{reference.rstrip(mark)}{mark}{wanted.upper()}"
         raise ConfigError(f"The {kind} {reference!r} is a family: say which, as {example}.")
     if argument is not None and not wanted:

@@ -4,7 +4,6 @@ A protocol is a TOML file. Those that ship are in ``protocols/``; a path names o
 """
 
 from functools import reduce
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +12,7 @@ from pydantic import Field, model_validator
 from dmlbench.errors import ConfigError, nearest
 from dmlbench.schemas.base import Schema, read_toml, validate
 from dmlbench.schemas.only_with import OnlyWith, only_with
+from dmlbench.schemas.shipped_protocols import FOLDER, protocol_names
 
 PAPER = "paper"
 """Stands for the sampler that each loss's own source uses."""
@@ -190,12 +190,6 @@ class Protocol(Schema):
         return changed.model_copy(update={"name": f"{self.name}+{field}={value}"})
 
 
-def protocol_names() -> list[str]:
-    """Return the names of the protocols that ship with dmlbench."""
-    folder = files("dmlbench") / "protocols"
-    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir())
-
-
 def load_protocol(name: str | Path) -> Protocol:
     """Return a shipped protocol by name, or one of your own by the path of its TOML file.
 
@@ -218,7 +212,7 @@ def load_protocol(name: str | Path) -> Protocol:
             + nearest(name, protocol_names())
             + " One of your own is named by the path of its .toml file."
         )
-    return read_toml(Protocol, files("dmlbench") / "protocols" / f"{name}.toml", name=name)
+    return read_toml(Protocol, Path(FOLDER, f"{name}.toml"), name=name)
 
 
 def _check_read(protocol: Protocol, path: str) -> None:
