@@ -31,8 +31,8 @@ loss are tested against plain loops, and against pytorch-metric-learning where i
   twice, its settings apply in both places.
 - `--loss xbm/contrastive` is a cross-batch memory around a loss. It takes any loss on pairs or
   triplets.
-- `--set loss.triplet.margin=0.1` sets a hyper-parameter of one term of a sum,
-  `--set loss.contrastive.neg_margin=0.8` one of the loss inside a memory, and
+- `--set loss.triplet.margin=0.1` sets a hyper-parameter of one of several losses, or of one term of
+  a sum, `--set loss.contrastive.neg_margin=0.8` one of the loss inside a memory, and
   `--set loss.size=512` one of the memory itself.
 
 In their papers, losses with an entry under *trained as* are part of a sum. When all losses run,

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from dmlbench.retrieval.contract import Metric as Metric
     from dmlbench.retrieval.contract import SetMetric as SetMetric
     from dmlbench.schemas.added import Added as Added
+    from dmlbench.schemas.only_with import OnlyWith as OnlyWith
     from dmlbench.schemas.plan import Plan as Plan
     from dmlbench.schemas.protocol import Protocol as Protocol
     from dmlbench.schemas.protocol import load_protocol as load_protocol
@@ -105,6 +106,7 @@ _PUBLIC = {
     "leaderboard.tables": ("Table",),
     "retrieval.contract": ("Metric", "SetMetric"),
     "schemas.added": ("Added",),
+    "schemas.only_with": ("OnlyWith",),
     "schemas.plan": ("Plan",),
     "schemas.protocol": ("Protocol", "load_protocol"),
     "schemas.record": ("Epoch", "Record"),

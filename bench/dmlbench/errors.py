@@ -58,7 +58,19 @@ def guarded(what: str) -> Iterator[None]:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the known name nearest to `name`, else the known names."""
     known = sorted(known)
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    close = ending_in(name, known) or get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f" Did you mean {close[0]!r}?"
     return f" Known: {', '.join(known)}." if known else ""
+
+
+def ending_in(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known dotted name whose last part is that of `name`, if there is just one.
+
+    Example:
+        >>> ending_in("lr", ["optimiser.lr", "length.epochs"])
+        ['optimiser.lr']
+    """
+    last = name.rpartition(".")[2]
+    found = [one for one in known if one.rpartition(".")[2] == last and one != name]
+    return found if len(found) == 1 else []

@@ -8,15 +8,15 @@ from dmlbench import ConfigError
 
 
 class Pool(nn.Module):
-    """From a map to one value a channel: its mean, its maximum, or the sum of both.
+    """Reduces a map to one value per channel: its mean, its maximum, or the sum of both.
 
-    The maximum's gradient goes to all places that share it, and repeats to the bit on a GPU, which
-    that of `torch.nn.AdaptiveMaxPool2d` does not.
+    The maximum's gradient goes to all places that share it and is deterministic on a GPU, unlike
+    that of `torch.nn.AdaptiveMaxPool2d`.
 
     Args:
         kind: "avg", "max" or "avg+max".
         dim: the map's two dimensions.
-        flatten: whether they go, or stay with a length of 1.
+        flatten: whether these are removed; otherwise they keep length 1.
     """
 
     def __init__(self, kind: str, dim: tuple[int, int] = (2, 3), flatten: bool = True) -> None:
@@ -39,12 +39,13 @@ def pool_by(network: nn.Module, kind: str, name: str) -> None:
     """Replace how `network` pools its last map, in place.
 
     Args:
-        network: of timm.
+        network: one of timm's.
         kind: see `Pool`.
         name: of the network, for the user.
 
     Raises:
-        ConfigError: it does not end in a map that is pooled, or weighs its places in its own way.
+        ConfigError: the network doesn't end in a map that is pooled, or pools it by learned
+            weights.
     """
     from timm.layers import SelectAdaptivePool2d
 
@@ -56,7 +57,8 @@ def pool_by(network: nn.Module, kind: str, name: str) -> None:
         )
     usual = layers[0].pool  # in some of timm's layers it flattens, in others the layer does
     dim, flatten = getattr(usual, "dim", (2, 3)), getattr(usual, "flatten", False)
-    layers[0].pool_type, layers[0].pool = kind, Pool(kind, dim, flatten)
+    layers[0].pool_type = kind
+    layers[0].add_module("pool", Pool(kind, dim, flatten))
 
 
 class Features(nn.Module):
@@ -69,7 +71,7 @@ class Features(nn.Module):
         name: of the network, for the user.
 
     Raises:
-        ConfigError: batch norm is to be frozen, and there is none.
+        ConfigError: batch norm should be frozen, and there is none.
     """
 
     def __init__(self, network: nn.Module, layer_norm: bool, batch_norm: str, name: str) -> None:
@@ -94,7 +96,7 @@ class Features(nn.Module):
                 layer.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training or evaluation; batch norm that is frozen always evaluates."""
+        """Switch to training or evaluation; frozen batch norm always stays in evaluation."""
         super().train(mode)
         for layer in self._still:
             layer.eval()

@@ -1,9 +1,9 @@
 """Standardised vectors, so that the embedding is a linear map of the input.
 
 The harness puts a linear layer from features to embedding on every backbone. The backbone of a
-linear model is therefore what comes before that layer: each feature brought to mean 0 and variance
-1, without parameters. What is learned is one matrix L, and with it the Mahalanobis distance of
-M = L^T L (where embeddings keep their length):
+linear model is therefore what comes before that layer: each feature is scaled to mean 0 and
+variance 1, without parameters. What is learned is one matrix L, and with it the Mahalanobis
+distance of M = L^T L (where embeddings keep their length):
 
     ||L x - L y||^2 = (x - y)^T L^T L (x - y)
 

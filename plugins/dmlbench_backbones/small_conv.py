@@ -1,11 +1,11 @@
-"""A small convolutional network for small images: seconds an epoch on one CPU core.
+"""A small convolutional network for small images: seconds per epoch on one CPU core.
 
     image [C, H, W] -> conv3x3 C->w, stride 2 -> conv3x3 w->2w, stride 2 -> conv3x3 2w->2w
                     -> average over a 2x2 grid -> features [8 w]
 
-Each convolution is followed by batch normalisation and ReLU. The strides come early: with them
-late an epoch takes twice as long, for much the same figures. The grid keeps a little of where
-things are, which a global average loses: a 6 and a 9 have much the same strokes.
+Each convolution is followed by batch normalisation and ReLU. The strides come early: with late
+strides an epoch takes twice as long, for much the same figures. The grid keeps some information on
+where things are, which a global average loses: a 6 and a 9 have much the same strokes.
 """
 
 from typing import Annotated
@@ -22,7 +22,7 @@ _SMALLEST_SIDE = 8
 class SmallConv(Backbone):
     """Three convolutions for images of 8 to 64 pixels, with 1 or 3 channels.
 
-    56,000 parameters and 256 features at the default width. Larger images work, but an item of the
+    56,000 parameters and 256 features at the default width. Larger images work, but a cell of the
     grid then averages over much of the picture.
 
     Args:

@@ -1,23 +1,23 @@
 """Every network of timm (PyTorch Image Models) without its classifier: ``timm/resnet50.a1_in1k``.
 
-The name is timm's, with the tag of the pretrained weights or without (then it is timm's first tag).
-Weights are loaded strictly, with their classifier, before the classifier is taken off. timm's own
-way, loading without it, is not strict: a file that lacks a layer leaves that layer at random.
+The name is timm's, with or without the tag of the pretrained weights (without: timm's first tag).
+Weights are loaded strictly, with their classifier, before the classifier is removed. timm itself
+loads without the classifier, which is not strict: a layer that the file lacks stays random.
 
-Pooling, a layer norm on the features, and whether batch norm learns move figures as much as losses
-do. Papers differ in them, so each is a setting here and stands in the record.
+Pooling, a layer norm on the features, and whether batch norm learns change figures as much as
+losses do. Papers differ in them, so each is a setting here and is recorded.
 """
 
 import pickle
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
-from dmlbench import Backbone, Choice, ConfigError, DataError, ImageFormat, hub_revision
+from dmlbench import Added, Backbone, Choice, ConfigError, DataError, ImageFormat, hub_revision
 from dmlbench_backbones.features import Features, pool_by
 
 if TYPE_CHECKING:
@@ -42,10 +42,12 @@ class TimmModel(Backbone):
         weights: "default" for the weights of that name, from the Hugging Face hub or its local
             cache; "none" for a random start; else the path of a safetensors or PyTorch file with
             weights of this architecture, for any number of classes or without a classifier.
+        weights_prefix: what the names of its layers begin with in the file of `weights`, such as
+            "backbone." in that of a larger network; layers without it are left out.
         pooling: how a convolutional network's map becomes one vector: "avg" (GAP), "max" (GMP) or
             "avg+max", their sum; "own" as timm has it, which is the only choice for vision
             transformers.
-        layer_norm: whether features are brought to mean 0 and variance 1, item by item, without
+        layer_norm: whether each item's features are scaled to mean 0 and variance 1, without
             parameters.
         batch_norm: "trained"; "frozen-statistics", which normalises by the pretrained mean and
             variance also in training, while scale and shift learn; or "frozen", scale and shift
@@ -59,6 +61,7 @@ class TimmModel(Backbone):
         name: str,
         *,
         weights: str = "default",
+        weights_prefix: Annotated[str, Added(before="")] = "",
         pooling: Annotated[
             Literal["own", "avg", "max", "avg+max"], Choice("own", "avg", "max", "avg+max")
         ] = "own",
@@ -70,6 +73,7 @@ class TimmModel(Backbone):
     ) -> None:
         self.name = name
         self.weights = weights
+        self.weights_prefix = weights_prefix
         self.pooling = pooling
         self.layer_norm = layer_norm
         self.batch_norm = batch_norm
@@ -78,8 +82,8 @@ class TimmModel(Backbone):
         """Return the format that the weights were trained on.
 
         The size is None, the dataset's own, except for networks that take just one size (vision
-        transformers). Channels are three: grayscale images are to be repeated. Without weights
-        there is no such format: channels are the dataset's, pixels go from -1 to 1.
+        transformers). Channels are three: grayscale images are repeated. Without weights there is
+        no such format: channels are the dataset's, pixels go from -1 to 1.
 
         Raises:
             ConfigError: timm has no such name.
@@ -95,8 +99,14 @@ class TimmModel(Backbone):
 
         Raises:
             DataError: there is no such file.
+            ConfigError: there is a prefix, and no file.
         """
         if self.weights in ("default", "none"):
+            if self.weights_prefix:
+                raise ConfigError(
+                    f"weights_prefix={self.weights_prefix} would change nothing: it is read only "
+                    f"with a file of weights, not weights={self.weights}. Leave it out."
+                )
             return {}
         path = Path(self.weights).expanduser()
         if not path.is_file():
@@ -132,12 +142,13 @@ class TimmModel(Backbone):
             network = self._pretrained()
         else:
             network = self._from_file(self.files()["weights"])
-        if not hasattr(network, "reset_classifier"):
+        reset_classifier = getattr(network, "reset_classifier", None)
+        if reset_classifier is None:
             raise ConfigError(
                 f"The network 'timm/{self.name}' makes a sequence of vectors of an image. Take one "
                 "that was made for classification, with a single vector before the classifier."
             )
-        network.reset_classifier(0)
+        reset_classifier(0)
         # timm's num_features is what enters the head, and a head may have layers of its own.
         network.num_features = network.head_hidden_size
         if self.pooling != "own":
@@ -158,6 +169,7 @@ class TimmModel(Backbone):
                 f"timm {timm.__version__} has no network {self.name!r}. "
                 + (f"Near it: {', '.join(nearest)}." if nearest else "See timm.list_models().")
             ) from error
+        assert config is not None  # only an unregistered name has none, and that has raised
         return config
 
     def _check(self, shape: tuple[int, ...]) -> None:
@@ -193,29 +205,62 @@ class TimmModel(Backbone):
     def _from_file(self, path: Path) -> nn.Module:
         import timm
 
+        names: list[str] = []
         try:
-            classes = self._classes_in(path)
-            return timm.create_model(
+            weights = self._read(path)
+            names += weights
+            source = {"state_dict": weights} if self.weights_prefix else {"file": str(path)}
+            network = timm.create_model(
                 self.name,
                 pretrained=True,
                 pretrained_cfg_overlay={
-                    "file": str(path),
-                    "num_classes": classes,
+                    **source,
+                    "num_classes": self._classes_in(weights),
                     "label_offset": None,
                 },
             )
         except _UNFIT_FILE as error:
             raise DataError(
                 f"The file {path} does not hold the weights of 'timm/{self.name}': "
-                f"{shorten(str(error), 300)} It must be a safetensors or PyTorch file with exactly "
-                "the layers of this architecture."
+                f"{self._prefix_in(names) or shorten(str(error), 300)} It must be a safetensors or "
+                "PyTorch file with exactly the layers of this architecture."
             ) from error
+        held = cast("dict[str, object]", network.pretrained_cfg)
+        held.pop("state_dict", None)  # a second copy of the weights
+        return network
 
-    def _classes_in(self, path: Path) -> int:
-        """Return how many classes the classifier in a file of weights has, 0 without one."""
+    def _read(self, path: Path) -> dict[str, Tensor]:
+        """Return the weights in a file by the network's own names for them.
+
+        Raises:
+            ValueError: no name begins with the prefix.
+        """
         from timm.models import load_state_dict
 
+        weights: dict[str, Tensor] = load_state_dict(str(path), weights_only=True)
+        prefix = self.weights_prefix
+        found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        if prefix and not found:
+            first = next(iter(weights), "")
+            raise ValueError(f"no layer in it begins with {prefix!r}; the first is {first!r}.")
+        return found
+
+    def _prefix_in(self, names: list[str]) -> str:
+        """Return which prefix hides the layers of the network among `names`, if one does."""
+        import timm
+
+        own = list(timm.create_model(self.name).state_dict())
+        for prefix in {name.removesuffix(own[0]) for name in names if name.endswith(own[0])}:
+            if prefix and sum(f"{prefix}{layer}" in names for layer in own) > len(own) / 2:
+                strip = f"{self.weights_prefix}{prefix}"
+                return (
+                    f"its layers are in it with {prefix!r} in front. To strip that, add "
+                    f"--set backbone.weights_prefix={strip}."
+                )
+        return ""
+
+    def _classes_in(self, weights: dict[str, Tensor]) -> int:
+        """Return how many classes the classifier in a file of weights has, 0 without one."""
         layers = self._config().classifier or ()
         names = [layers] if isinstance(layers, str) else list(layers)
-        weights = load_state_dict(str(path), weights_only=True)
         return next((len(weights[f"{n}.weight"]) for n in names if f"{n}.weight" in weights), 0)

@@ -30,6 +30,8 @@ class RadialKernelPCA(KernelPCA):
         random_state: seed of the solvers "arpack" and "randomized".
     """
 
+    gamma: float | str | None
+
     def __init__(
         self,
         n_components: int | None = None,
@@ -55,6 +57,7 @@ class RadialKernelPCA(KernelPCA):
             variance = X.var()
             self.gamma = float(1 / (X.shape[-1] * variance)) if variance > 0 else None
         try:
-            return super().fit(X)
+            super().fit(X)
         finally:
             self.gamma = asked
+        return self

@@ -26,6 +26,11 @@ class WhitenedPCA(PCA):
         random_state: seed of the solvers "arpack" and "randomized".
     """
 
+    components_: np.ndarray
+    singular_values_: np.ndarray
+    explained_variance_: np.ndarray
+    explained_variance_ratio_: np.ndarray
+
     def __init__(
         self,
         n_components: int | None = None,
@@ -51,4 +56,5 @@ class WhitenedPCA(PCA):
 
     def fit_transform(self, X: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:  # noqa: N803
         """Learn from items ``[N, D]`` and return their embeddings ``[N, E]``."""
-        return self.fit(X).transform(X)
+        embeddings: np.ndarray = self.fit(X).transform(X)
+        return embeddings

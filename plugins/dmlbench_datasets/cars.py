@@ -1,6 +1,6 @@
 """Cars196 (Stanford Cars): whole photos of 196 models of cars, split by class.
 
-Both official halves are put together; then classes 1 to 98 are learnt and 99 to 196 retrieved. The
+The two official halves are merged; then classes 1 to 98 are learnt and 99 to 196 retrieved. The
 halves themselves (``cars_train``, ``cars_test``) have every class in both, and bounding boxes are
 not read: figures on cropped cars are another task.
 
@@ -11,7 +11,7 @@ their own.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from dmlbench import Archive, DataError
 from dmlbench_datasets.label_files import as_number, inside, read_matlab, read_matlab_columns
@@ -45,7 +45,7 @@ class Cars(MirroredSet):
         "categorization, 3dRR workshop at ICCV 2013"
     )
     licence = "for research; the photos belong to their photographers"
-    expected: ClassVar = {"train": (8_054, 98), "test": (8_131, 98)}
+    expected = {"train": (8_054, 98), "test": (8_131, 98)}
     archives = (
         Archive(
             "cars_train.tgz",
@@ -76,7 +76,7 @@ class Cars(MirroredSet):
     )
 
     def absent(self, folder: Path) -> list[str]:
-        """Return what `folder` lacks in the form that most of it is there of."""
+        """Return what `folder` lacks of the form that it mostly has."""
         if (folder / "car_ims").is_dir():
             return [] if (folder / WHOLE).is_file() else [WHOLE]
         halves = [half for half in HALVES if (folder / half).is_dir()]

@@ -1,13 +1,13 @@
 """CUB-200-2011: whole photos of 200 species of birds, split by class.
 
 Classes 1 to 100 are learnt and 101 to 200 retrieved. ``train_test_split.txt``, for classification,
-puts every class into both halves, so that nothing would be unseen; it is not read. Neither are the
+puts every class into both halves, so that no class would be unseen; it is not read. Nor are the
 bounding boxes: figures on cropped birds are another task.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from dmlbench import Archive, DataError
 from dmlbench_datasets.label_files import as_number, inside, read_rows
@@ -35,7 +35,7 @@ class CUB(MirroredSet):
         "Technology, 2011"
     )
     licence = "for research; the photos belong to their photographers"
-    expected: ClassVar = {"train": (5_864, 100), "test": (5_924, 100)}
+    expected = {"train": (5_864, 100), "test": (5_924, 100)}
     archives = (
         Archive(
             "CUB_200_2011.tgz",
@@ -86,10 +86,10 @@ class CUB(MirroredSet):
 
 
 def _numbered(path: Path, columns: str) -> dict[int, str]:
-    """Return what a file says of each number.
+    """Return what a file says about each number.
 
     Raises:
-        DataError: a number stands there twice.
+        DataError: a number occurs twice.
     """
     rows: dict[int, str] = {}
     for where, (text, value) in read_rows(path, columns):

@@ -5,7 +5,7 @@ scan, 0 to 16, and is stretched to 0-255 here.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Digits(Dataset):
     embedded = True
     paper = "E. Alpaydin and C. Kaynak, Cascading classifiers, Kybernetika 34(4), 1998"
     licence = "CC BY 4.0 (UCI, Optical Recognition of Handwritten Digits)"
-    expected: ClassVar = {"train": (901, 5), "test": (896, 5)}
+    expected = {"train": (901, 5), "test": (896, 5)}
 
     def load(self, data_dir: Path | None) -> dict[str, "datasets.Dataset"]:
         """Return splits ``train`` and ``test``, images ``[8, 8]``."""
@@ -49,7 +49,7 @@ class DigitsClosed(Digits):
     """
 
     closed_set = True
-    expected: ClassVar = {"train": (901, 10), "test": (896, 10)}
+    expected = {"train": (901, 10), "test": (896, 10)}
 
     def _in_train(self, labels: np.ndarray) -> np.ndarray:
         train = np.zeros(len(labels), dtype=bool)

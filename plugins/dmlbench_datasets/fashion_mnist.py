@@ -1,12 +1,12 @@
 """Fashion-MNIST, class-disjoint: learn five kinds of clothes, retrieve the other five.
 
 As with MNIST, there is no standard class-disjoint split: ours rotates, see `split`. The four IDX
-files have the names of MNIST's, so they are known by their content. Of the hub's copies neither a
-revision nor a checksum of the pixels is known, so there is no path by the hub.
+files have the names of MNIST's, so they are recognised by their content. No revision or checksum of
+the pixels is known for the hub's copies, so the hub is not used.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class FashionMNIST(Dataset):
         "machine learning algorithms, 2017, arXiv 1708.07747"
     )
     licence = "MIT"
-    expected: ClassVar = {"train": (30_000, 5), "test": (5_000, 5)}
+    expected = {"train": (30_000, 5), "test": (5_000, 5)}
     archives = tuple(
         Archive(f"{name}.gz", unpacked_md5=md5, homes=(f"{HOME}/{name}.gz",))
         for name, md5 in SOURCE.md5.items()

@@ -27,10 +27,10 @@ SPLIT_WORDS = re.compile(
 class Folder(Dataset):
     """Your own images, one folder a class; half of the classes to learn, half to retrieve.
 
-    Images may lie deeper than directly in their class's folder, as long as the folders in between
-    are named differently in each: otherwise these may be the classes. Hidden files and
-    ``Thumbs.db`` are passed over; any other file must be an image. Which classes are learnt from
-    depends on the sorted names of the classes, `train_fraction` and `split_seed` alone.
+    Images may lie in sub-folders of their class's folder, as long as no two classes have
+    sub-folders of the same name: otherwise these may be the classes. Hidden files and ``Thumbs.db``
+    are skipped; any other file must be an image. Which classes are learnt from depends on the
+    sorted names of the classes, `train_fraction` and `split_seed` alone.
     """
 
     licence = "the user's own"
@@ -49,7 +49,7 @@ class Folder(Dataset):
         self.split_seed = split_seed
 
     def missing(self, data_dir: Path | None) -> str | None:
-        """Return None if the folder is there; `load` alone looks into it."""
+        """Return None if the folder is there; only `load` looks into it."""
         if self.root.is_dir():
             return None
         what = "is not a folder" if self.root.exists() else "does not exist"
@@ -58,7 +58,7 @@ class Folder(Dataset):
     def load(self, data_dir: Path | None) -> dict[str, "datasets.Dataset"]:
         """Return splits ``train`` and ``test``; ``image`` holds paths, sorted by class and name.
 
-        Files are checked as far as that goes without decoding them.
+        Files are checked as far as possible without decoding them.
 
         Raises:
             DataError: fewer than 4 classes (2 to learn, 2 to retrieve), a class of fewer than 2
@@ -121,7 +121,7 @@ def _classes(root: Path) -> dict[str, list[Path]]:
 
 
 def _splits(names: list[str]) -> list[str]:
-    """Return those of the names that are splits: two or more that differ in such a word alone.
+    """Return those of the names that are splits: two or more that differ only in such a word.
 
     >>> _splits(["Train", "val", "zebra"]), _splits(["train2017", "test2017"])
     (['Train', 'val'], ['train2017', 'test2017'])

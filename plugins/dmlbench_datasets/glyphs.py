@@ -6,7 +6,7 @@ Made by ``make_glyphs.py``; ``glyphs_fonts_licences.txt`` holds the licences of 
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 from unicodedata import category
 
 import numpy as np
@@ -25,7 +25,7 @@ FINGERPRINT = "0e465b43f1d501d20a42568d574988ceee0bc1028b0f4b3ffdc4a45e49aec13d"
 class Glyphs(Dataset):
     """Letters in 16 typefaces, distorted, 20x20 pixels: learn Latin, retrieve Greek and Cyrillic.
 
-    Each of the 107 letters and digits is there once in each typeface (DejaVu Sans, Sans Mono and
+    Each of the 107 letters and digits appears once in each typeface (DejaVu Sans, Sans Mono and
     Serif, STIX; regular, bold, italic, bold italic), turned, sheared, stretched, shifted and
     blurred a little at random. Letters that look alike are one class, or left out. Super-classes
     are digits, capitals and small letters.
@@ -34,7 +34,7 @@ class Glyphs(Dataset):
     embedded = True
     paper = "dmlbench; fonts: DejaVu (Bitstream Vera) and STIX"
     licence = "Bitstream Vera (DejaVu) and SIL OFL 1.1 (STIX), see glyphs_fonts_licences.txt"
-    expected: ClassVar = {"train": (848, 53), "test": (864, 54)}
+    expected = {"train": (848, 53), "test": (864, 54)}
 
     def load(self, data_dir: Path | None) -> dict[str, "datasets.Dataset"]:
         """Return splits ``train`` and ``test``, images ``[20, 20]``; classes share one numbering.

@@ -1,4 +1,4 @@
-"""A dataset repository of the Hugging Face hub, at one revision and no other.
+"""A dataset repository of the Hugging Face hub, at one pinned revision.
 
 The files are fetched by revision to the hub's own cache and read from there. (`load_dataset` with a
 repository's name falls back on whichever revision was used last when the hub can't be reached.)
@@ -57,13 +57,13 @@ def read(
 ) -> dict[str, "datasets.Dataset"]:
     """Return the official halves, ``train`` and ``test``, with the repository's columns.
 
-    The network is asked only if the hub's cache has not all of the files.
+    The network is used only if the hub's cache lacks some of the files.
 
     Args:
         repository: its name, ``OWNER/NAME``.
         revision: all 40 digits.
         patterns: of the names of each half's files.
-        otherwise: what else an error advises to do.
+        otherwise: the alternative that an error suggests.
 
     Raises:
         DataError: the hub can't be reached, or has no such revision or files.
@@ -94,7 +94,7 @@ def read(
 
 
 def _check_reachable(repository: str, revision: str, otherwise: str) -> None:
-    """Ask the hub for the revision, once: a download would try again for half a minute.
+    """Ask the hub for the revision, once: a download would retry for half a minute.
 
     Raises:
         DataError: it does not answer, or has no such revision.
@@ -103,7 +103,7 @@ def _check_reachable(repository: str, revision: str, otherwise: str) -> None:
 
     try:
         HfApi().dataset_info(repository, revision=revision, timeout=SECONDS)
-    except Exception as error:  # each version of the client has errors of its own
+    except Exception as error:  # errors differ from version to version of the client
         raise _failed(repository, revision, error, otherwise) from error
 
 

@@ -1,6 +1,6 @@
 """The four IDX files of a set such as MNIST, wherever they lie and however they are packed.
 
-Several sets have files of these names, so a file is known by the md5 of its content, unpacked.
+Several sets have files of these names, so a file is recognised by the md5 of its unpacked content.
 """
 
 import hashlib

@@ -7,12 +7,12 @@ SAMPLE = 64
 
 
 def is_resized_copy(images: Sequence[str | bytes]) -> bool:
-    """Return whether images are all of one size; of a long list a sample is looked at.
+    """Return whether images are all of one size; of a long list only a sample is checked.
 
     Args:
         images: paths, or encoded images, of a set whose official images differ in size.
 
-    What can't be opened is passed over: decoding finds it, and names it.
+    Files that can't be opened are skipped: decoding will report them.
     """
     from PIL import Image
 

@@ -2,12 +2,11 @@
 
 ``list_eval_partition.txt`` is the official split of 52,712 photos: train, query and gallery. An
 item is what its column ``item_id`` says. The photos are those of ``img.zip``, not the
-high-resolution ones. No copy on the hub is known to have the official partition, so there is no way
-by the hub.
+high-resolution ones. No copy on the hub is known to have the official partition, so the hub is not
+used.
 """
 
 from pathlib import Path
-from typing import ClassVar
 
 from dmlbench import Archive, DataError
 from dmlbench_datasets.label_files import inside, read_rows
@@ -33,7 +32,7 @@ class InShop(OfficialSet):
         "recognition and retrieval with rich annotations, CVPR 2016"
     )
     licence = "for non-commercial research, by agreement with the Chinese University of Hong Kong"
-    expected: ClassVar = {
+    expected = {
         "train": (25_882, 3_997),
         "query": (14_218, 3_985),
         "gallery": (12_612, 3_985),
@@ -47,7 +46,7 @@ class InShop(OfficialSet):
     )
 
     def absent(self, folder: Path) -> list[str]:
-        """Return whether the partition, or the folder of images, is not in `folder`."""
+        """Return which of the partition and the folder of images are not in `folder`."""
         found = {f"Eval/{FILE}": _partition(folder), "Img/img": _images(folder)}
         return [name for name, place in found.items() if place is None]
 

@@ -1,7 +1,7 @@
 """Fisher's iris flowers: vectors instead of images, for methods that learn a linear map."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from dmlbench import Dataset
 from dmlbench_datasets.arrays import vector_dataset
@@ -22,7 +22,7 @@ class Iris(Dataset):
         "Annals of Eugenics 7(2), 1936"
     )
     licence = "CC BY 4.0 (UCI, Iris)"
-    expected: ClassVar = {"all": (150, 3)}
+    expected = {"all": (150, 3)}
 
     def load(self, data_dir: Path | None) -> dict[str, "datasets.Dataset"]:
         """Return one split, ``all``; vectors ``[4]``: sepal length and width, petal's likewise."""

@@ -1,4 +1,4 @@
-"""Label files of image sets: lines of text, and MATLAB's arrays. Whatever is odd is an error."""
+"""Label files of image sets: text lines and MATLAB arrays. Anything unexpected is an error."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,12 +12,12 @@ from dmlbench import DataError
 def read_rows(
     path: Path, columns: str, *, header: Sequence[str] = ()
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield where each line stands, for errors, and its fields; blank lines are passed over.
+    """Yield the place of each line, for errors, and its fields; blank lines are skipped.
 
     Args:
         path: the file.
-        columns: names of the columns with blanks between; the last field may hold blanks.
-        header: regular expressions of the lines at the start, blanks counted as one.
+        columns: names of the columns, separated by blanks; the last field may contain blanks.
+        header: regular expressions for the first lines, in which runs of blanks count as one.
 
     Raises:
         DataError: the file can't be read, is not UTF-8, has another header, or a line has too few
@@ -52,7 +52,7 @@ def as_number(value: Any, where: str) -> int:
     (12, 12)
 
     Raises:
-        DataError: it is none; `where` says where it stands.
+        DataError: it is not one; `where` says where it was found.
     """
     if isinstance(value, str):
         number = int(value) if re.fullmatch("[0-9]{1,18}", value) else 0
@@ -65,10 +65,10 @@ def as_number(value: Any, where: str) -> int:
 
 
 def inside(path: str, where: str) -> str:
-    """Return `path`, an image's within its set's folder, checked to lead nowhere else.
+    """Return `path` of an image within its set's folder, checked not to lead outside.
 
     Raises:
-        DataError: it is absolute or goes up; `where` says where it stands.
+        DataError: it is absolute or goes up; `where` says where it was found.
     """
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\0" in path or not pure.parts:
@@ -77,7 +77,7 @@ def inside(path: str, where: str) -> str:
 
 
 def read_matlab(path: Path, variable: str) -> Any:
-    """Return an array out of a ``.mat`` file, axes of length 1 removed; nothing in it is run.
+    """Return an array from a ``.mat`` file, axes of length 1 removed; no code in it is run.
 
     Raises:
         DataError: the file can't be read, or has no such variable.
@@ -86,7 +86,7 @@ def read_matlab(path: Path, variable: str) -> Any:
 
     try:
         return loadmat(path, squeeze_me=True, variable_names=[variable])[variable]
-    # loadmat is not particular about what it raises on a damaged file.
+    # loadmat raises errors of many kinds on a damaged file.
     except Exception as error:
         raise DataError(
             f"Can't read {variable!r} from {path}: {type(error).__name__}: {error}. Put the "
@@ -95,7 +95,7 @@ def read_matlab(path: Path, variable: str) -> Any:
 
 
 def read_matlab_columns(path: Path, *fields: str) -> Iterator[tuple[str, list[Any]]]:
-    """Yield where each row of a file's ``annotations`` stands, for errors, and its `fields`.
+    """Yield the place of each row of a file's ``annotations``, for errors, and its `fields`.
 
     Raises:
         DataError: the file can't be read, or has no such fields.

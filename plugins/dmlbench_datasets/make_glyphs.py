@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -45,14 +46,14 @@ BLUR = 0.8  # pixels, largest standard deviation
 SEED = 20_260_101
 
 HOMOGLYPH = 0.985
-"""Cosine of two letters, brought to one size, from which on they must not be two classes."""
+"""Cosine of two letters, scaled to one size, above which they must not be two classes."""
 
 
 def main(output: Path) -> None:
     """Render both halves, write them to `output` and print its sha256."""
     refuse_homoglyphs(TRAIN + TEST)
     rng = np.random.default_rng(SEED)
-    arrays = {
+    arrays: dict[str, Any] = {
         "train_images": render(TRAIN, rng),
         "train_labels": np.repeat(np.arange(len(TRAIN), dtype=np.uint8), len(FACES)),
         "test_images": render(TEST, rng),
@@ -105,7 +106,7 @@ def distort(image: Image.Image, rng: np.random.Generator) -> np.ndarray:
 
 
 def refuse_homoglyphs(letters: str) -> None:
-    """Raise `DataError` if two of the letters look the same in any face but for their size."""
+    """Raise `DataError` if two of the letters look the same in any face, apart from size."""
     same = [
         f"{first} and {second} in {face}"
         for face in FACES

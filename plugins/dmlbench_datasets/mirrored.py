@@ -43,7 +43,7 @@ class MirroredSet(OfficialSet):
         """
 
     def missing(self, data_dir: Path | None) -> str | None:
-        """Return None if files or the hub's set lie here and whole; uses no network."""
+        """Return None if the files or the hub's set are here, complete; uses no network."""
         if self.hub:
             here = hub_snapshot.cached(*hub_snapshot.parse(self.hub))
             return None if here else f"{self.hub} is not on this machine; loading it fetches it."
@@ -103,8 +103,8 @@ class MirroredSet(OfficialSet):
         from datasets import Image
 
         half = halves["test"].select_columns("image").cast_column("image", Image(decode=False))
-        places = range(0, len(half), max(1, len(half) // 64))
-        if is_resized_copy([half[place]["image"]["bytes"] for place in places]):
+        sample = range(0, len(half), max(1, len(half) // 64))
+        if is_resized_copy([half[place]["image"]["bytes"] for place in sample]):
             raise DataError(f"{source} is a resized copy of {self.title}: all images are one size.")
 
 

@@ -5,7 +5,7 @@ other five, and `split` rotates them, so that a result need not hang on one choi
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class MNISTClosed(Dataset):
         "document recognition, Proceedings of the IEEE 86(11), 1998"
     )
     licence = "CC BY-SA 3.0, as the documentation of Keras states it"
-    expected: ClassVar = {"train": (60_000, 10), "test": (10_000, 10)}
+    expected = {"train": (60_000, 10), "test": (10_000, 10)}
 
     def missing(self, data_dir: Path | None) -> str | None:
         """Return None if the files or the hub's set lie on this machine; uses no network."""
@@ -59,7 +59,7 @@ class MNIST(MNISTClosed):
     """
 
     closed_set = False
-    expected: ClassVar = {"train": (30_596, 5), "test": (4_861, 5)}
+    expected = {"train": (30_596, 5), "test": (4_861, 5)}
 
     def __init__(self, *, split: Annotated[int, Choice(1, 2, 3, 4, 5)] = 1) -> None:
         self.split = split

@@ -24,7 +24,7 @@ class Listing:
         splits: name of each image's split ``[N]``.
         class_names: of all classes.
         groups: super-class of each image ``[N]``, if the set has them.
-        lacking: label files that are not there, without which the list is not whole.
+        lacking: label files that are missing, without which the list is incomplete.
 
     Raises:
         DataError: an image is listed twice.
@@ -60,10 +60,10 @@ class OfficialSet(Dataset):
     """What the field calls it."""
     folders: ClassVar[tuple[str, ...]]
     """Names of the set's folder: ours, which is that of the entry point, then the authors'."""
-    needed: ClassVar[str] = ""
+    needed: str = ""
     """Which archives make up the set, if not all do."""
     sizes_vary: ClassVar[bool] = True
-    """Whether its images differ in size, so that a resized copy can be told."""
+    """Whether its images differ in size, so that a resized copy can be recognised."""
 
     def __init__(self, *, partial: bool = False) -> None:
         self.partial = partial
@@ -73,7 +73,7 @@ class OfficialSet(Dataset):
 
     @abstractmethod
     def absent(self, folder: Path) -> list[str]:
-        """Return the names of what must lie in `folder`, if it is the set's, and does not."""
+        """Return the names of what `folder` must hold, if it is the set's, and does not."""
 
     @abstractmethod
     def read(self, folder: Path) -> Listing:
@@ -84,7 +84,7 @@ class OfficialSet(Dataset):
         """
 
     def missing(self, data_dir: Path | None) -> str | None:
-        """Return None if the set is there and whole, else what to do about it."""
+        """Return None if the set is there and complete, else what to do about it."""
         try:
             folder = self.folder(data_dir)
             if folder is None:

@@ -10,7 +10,7 @@ out of what is learnt, unless ``overlap=true`` says otherwise: a third of test i
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Omniglot(OfficialSet):
         "probabilistic program induction, Science 350(6266), 2015"
     )
     licence = "MIT"
-    expected: ClassVar = {"train": (19_280, 964), "test": (13_180, 659)}
+    expected = {"train": (19_280, 964), "test": (13_180, 659)}
     archives = (
         Archive(
             "images_background.zip",

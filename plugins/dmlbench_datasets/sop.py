@@ -1,7 +1,7 @@
 """Stanford Online Products: photos of 22,634 products from eBay, split by product.
 
-``Ebay_train.txt`` and ``Ebay_test.txt`` are the official split. Half of the products each (11,317)
-is not: it differs by one product. The 12 kinds of product are the super-classes (`group`).
+``Ebay_train.txt`` and ``Ebay_test.txt`` are the official split. Equal halves (11,317 products each)
+would differ from it by one product. The 12 kinds of product are the super-classes (`group`).
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class SOP(MirroredSet):
         "structured feature embedding, CVPR 2016, arXiv 1511.06452"
     )
     licence = "for research; the photos belong to their sellers"
-    expected: ClassVar = {"train": (59_551, 11_318), "test": (60_502, 11_316)}
+    expected = {"train": (59_551, 11_318), "test": (60_502, 11_316)}
     archives = (
         Archive(
             "Stanford_Online_Products.zip",

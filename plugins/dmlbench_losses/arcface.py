@@ -9,15 +9,15 @@ its place, so that the loss keeps falling with :math:`\theta`.
 
 Paper: J. Deng, J. Guo, N. Xue, S. Zafeiriou, ArcFace: Additive Angular Margin Loss for Deep Face
 Recognition, CVPR 2019, arXiv 1801.07698. Margin 0.5 radians = 28.6 degrees, scale 64; class weights
-with the network's learning rate (0.1, from scratch) and weight decay (5e-4).
+have the network's learning rate (0.1, from scratch) and weight decay (5e-4).
 
 In the wild: the margin is in degrees in pytorch-metric-learning, in radians elsewhere; the branch
 beyond :math:`\pi` is often missing. Roth et al. (ICML 2020, arXiv 2002.08473; scale 16) clamp
 cosines to [0, 1] and, in a first version, gave every logit the margin, which softmax cancels.
 
 Our choice: the paper's margin (in degrees), scale and weight decay; class weights uniform in
-:math:`\pm 1 / \sqrt{D}` with 50 times the network's learning rate (Roth et al.), because one
-rate for all, right from scratch, hardly moves them in fine-tuning.
+:math:`\pm 1 / \sqrt{D}` with 50 times the network's learning rate (Roth et al.), because a common
+rate, which suits training from scratch, hardly moves them in fine-tuning.
 """
 
 import math
@@ -31,7 +31,7 @@ from dmlbench import LogUniform, Loss, Pairs, Selection, Uniform
 
 
 class ArcFace(Loss):
-    """ArcFace: cross entropy of scaled cosines, the true class at a larger angle than it is.
+    """ArcFace: cross entropy of scaled cosines, with a margin added to the true class's angle.
 
     Args:
         num_classes: number of training classes.

@@ -1,13 +1,13 @@
-r"""Centre loss: every embedding is drawn to the running centre of its class.
+r"""Centre loss: pulls every embedding to the running centre of its class.
 
 .. math:: L = \frac{1}{2 B} \sum_i \lVert x_i - c_{y_i} \rVert^2
 
-After each step the centres follow the batch, those of its classes alone:
+After each step the centres of the batch's classes follow the batch:
 
 .. math:: c_j \leftarrow c_j - \alpha
           \frac{\sum_{i: y_i = j} (c_j - x_i)}{1 + \lvert \{i: y_i = j\} \rvert}
 
-It is a regulariser: alone it is least where all embeddings are one point.
+It is a regulariser: alone, it is smallest where all embeddings are one point.
 
 Paper: Y. Wen, K. Zhang, Z. Li, Y. Qiao, A Discriminative Feature Learning Approach for Deep Face
 Recognition, ECCV 2016 (no arXiv id), which adds it to the softmax cross entropy of the same
@@ -16,12 +16,12 @@ embeddings, of any length. In the authors' code it is a mean over the batch as a
 the solver's learning rate (0.1 and 0.01, falling), with momentum and weight decay.
 
 In the wild: :math:`\alpha` 0.5 (pytorch-metric-learning). In other code the centres are parameters
-that the optimiser trains by the loss's gradient, which then holds the weight of the term too and
-has no 1 in the denominator; the half is often left out, so that weights are not comparable.
+that the optimiser trains by the loss's gradient, which then includes the term's weight and has no 1
+in the denominator; the half is often left out, so that weights are not comparable.
 
 Our choice: the rule above with :math:`\alpha` 0.5, centres at 0 before training, beside
 cross-entropy with the authors' weight for faces, 0.008. It trains on embeddings as they are, as
-that cross entropy does: on embeddings of length 1 it would only turn them.
+that cross entropy does: it could only rotate embeddings of length 1.
 """
 
 from typing import Annotated
@@ -55,6 +55,8 @@ class Center(Loss):
     trained_as = "cross-entropy+0.008*center"
     paper_sampler = ("random", {})
 
+    centers: Tensor
+
     def __init__(
         self,
         *,
@@ -67,7 +69,7 @@ class Center(Loss):
         self.register_buffer("centers", torch.zeros(num_classes, embedding_dim))
 
     def forward(self, pairs: Pairs, selection: Selection | None = None) -> Tensor:
-        """Return half the mean squared distance to the centres, a scalar; then move these.
+        """Return half the mean squared distance to the centres, a scalar; then move the centres.
 
         In evaluation mode the centres stay where they are.
         """

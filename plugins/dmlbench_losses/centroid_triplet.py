@@ -4,19 +4,19 @@ r"""Centroid triplet loss: an anchor nearer to the centroid of its class than to
           \ell = \big[\lVert x_a - \bar{x}_{y_a \setminus a} \rVert - \lVert x_a - \bar{x}_c \rVert
           + m\big]_+
 
-with the mean :math:`\bar{x}_c` of all references of a class c other than that of the anchor, and
-the mean of its own class without the anchor itself. The means are not brought to length 1.
+with the mean :math:`\bar{x}_c` of all references of a class c other than the anchor's, and the mean
+of the anchor's class without the anchor itself. The means are not normalised.
 
 Paper: M. Wieczorek, B. Rychalska, J. Dabrowski, On the Unreasonable Effectiveness of Centroids in
 Image Retrieval, ICONIP 2021, arXiv 2104.13643. It trains the term together with a triplet loss,
 a centre loss and a cross entropy, and retrieves by centroids too.
 
-In the wild: the authors' code has a margin of 0.5 for embeddings that are not normalised, takes the
-nearest wrong centroid or anchor alone, and leaves one image of every class out of its centroid at a
-time. pytorch-metric-learning 3 takes squared distances and all wrong centroids, margin 0.05.
+In the wild: the authors' code has a margin of 0.5 for embeddings that are not normalised, takes
+only the nearest wrong centroid or anchor, and leaves one image of every class out of its centroid
+at a time. pytorch-metric-learning 3 takes squared distances and all wrong centroids, margin 0.05.
 
 Our choice: the term alone, unit vectors, plain distances, margin 0.2 and mean over non-zero as in
-our triplet loss, against all wrong centroids. Centroids are always made of all references: a
+our triplet loss, against all wrong centroids. Centroids are always means of all references: a
 selected positive says that its anchor counts, a selected negative that its class is compared.
 """
 
@@ -32,7 +32,7 @@ _SMALLEST_SQUARED_DISTANCE = 1e-12
 
 
 class CentroidTriplet(Loss):
-    """Centroid triplet loss: classes are compared by their means, the anchor's without itself.
+    """Centroid triplet loss: compares an anchor with class means that leave it out.
 
     Args:
         margin: by how much nearer, in Euclidean distance.

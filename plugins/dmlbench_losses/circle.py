@@ -26,7 +26,7 @@ from dmlbench import LogUniform, Loss, Pairs, Selection, Uniform, as_pair_mask, 
 
 
 class Circle(Loss):
-    """Circle loss: soft maxima over similarities that are weighted by their own size.
+    """Circle loss: soft maxima over similarities, each weighted by its distance from the optimum.
 
     Args:
         margin: relaxation, in cosine similarity; positives aim at 1 - margin, negatives at margin.

@@ -13,7 +13,7 @@ CVPR 2006 (no arXiv id). It squares both terms (:math:`d^2 / 2` and :math:`[m - 
 
 In the wild: plain, unsquared terms with margins 0 and 1 (pytorch-metric-learning; Roth et al.,
 ICML 2020, arXiv 2002.08473), averaged over all pairs or over non-zero ones; on cosine similarity
-the margins change their meaning, :math:`[m_p - s]_+ + [s - m_n]_+` with 1 and 0 to 0.5.
+the margins mean something else, :math:`[m_p - s]_+ + [s - m_n]_+` with 1 and 0 to 0.5.
 
 Our choice: distances, unsquared, margins 0 and 1, all pairs, mean over non-zero.
 """

@@ -10,16 +10,16 @@ A Unifying Mutual Information View of Metric Learning: Cross-Entropy vs. Pairwis
 arXiv 2003.08983. In the authors' code: label smoothing :math:`\epsilon` 0.1; embeddings and weights
 of any length; weights and biases that start at 0 and have the network's learning rate and weight
 decay (5e-4, biases none). Dropout and normalisation layers are parts of the protocol, not of the
-loss. They test by cosine, too.
+loss. They evaluate by cosine, too.
 
-In the wild: label smoothing often spreads :math:`\epsilon` over all C classes, the true one too
-(PyTorch): that is the same at :math:`\epsilon (C - 1) / C` here. The authors' value is the
+In the wild: label smoothing often spreads :math:`\epsilon` over all C classes, including the true
+one (PyTorch): that equals :math:`\epsilon (C - 1) / C` here. The authors' value is the
 Kullback-Leibler divergence, lower by a constant.
 
 Our choice: the authors' throughout, but with the weight decay on the biases as well. Embeddings
 keep their length: with length 1 this would be another loss (normalized-softmax), whose logits need
-a scale. The bias stays because it takes up how often a class is drawn, which then need not show in
-the embeddings.
+a scale. The bias stays because it absorbs class frequencies, which then need not show in the
+embeddings.
 """
 
 from typing import Annotated
@@ -37,7 +37,7 @@ class CrossEntropy(Loss):
     Args:
         num_classes: number of training classes.
         embedding_dim: dimension of the embeddings.
-        label_smoothing: share of the target that the other classes have together.
+        label_smoothing: share of the target that the other classes have in total.
     """
 
     takes = "labels"

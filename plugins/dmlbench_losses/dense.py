@@ -1,4 +1,6 @@
-"""Passes over all pairs ``[B, M]``, made few and fast: they are what a step of a loss costs."""
+"""Fast passes over all pairs ``[B, M]``, which dominate the cost of a loss's step."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,10 +25,10 @@ def is_below(values: Tensor, bound: Tensor | float) -> Tensor:
 
 
 def without_duplicates(mask: Tensor, pairs: Pairs) -> Tensor:
-    """Return the pairs of `mask` ``[B, M]`` but for those of two equal embeddings.
+    """Return the pairs of `mask` ``[B, M]`` except those of two equal embeddings.
 
-    A distance that comes from a product can't tell: rounding puts it on either side of 0. Only rows
-    whose first number is that of another reference are compared.
+    A distance computed from a product can't tell: rounding puts it on either side of 0. Only rows
+    whose first entry equals that of another reference are compared.
     """
     anchors, references = pairs.anchors.detach(), pairs.references.detach()
     first, others = anchors[:, 0].contiguous(), references[:, 0].sort().values
@@ -44,24 +46,25 @@ def without_duplicates(mask: Tensor, pairs: Pairs) -> Tensor:
 def weighted_distance(pairs: Pairs, weight: Tensor) -> Tensor:
     """Return the sum of all distances times their weights ``[B, M]``, a scalar.
 
-    Its gradient goes to distances only. NaN counts whatever its weight.
+    The gradient flows to distances only. NaN counts whatever its weight.
     """
     if not pairs.normalized:
         return (weight * pairs.distance).sum()
-    return _WeightedDistance.apply(pairs.similarity, pairs.distance.detach(), weight)
+    total: Tensor = _WeightedDistance.apply(pairs.similarity, pairs.distance.detach(), weight)
+    return total
 
 
 class _WeightedDistance(torch.autograd.Function):
-    """Takes d = sqrt(2 - 2 s), whose slope is -1 / d, back to the similarity s in one pass."""
+    """Backpropagates d = sqrt(2 - 2 s), whose slope is -1 / d, to the similarity s in one pass."""
 
     @staticmethod
-    def forward(ctx, similarity: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
-        at_zero = distance.new_tensor(1e-12).sqrt()  # that of `Pairs`, which has no slope there
+    def forward(ctx: Any, similarity: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
+        at_zero = distance.new_tensor(1e-12).sqrt()  # the lowest of `Pairs`, with slope 0
         ctx.save_for_backward(is_above(distance, at_zero).mul_(weight).div_(-distance))
         return (weight * distance).sum()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
         return slope * gradient, None, None

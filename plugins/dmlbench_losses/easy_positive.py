@@ -3,21 +3,22 @@ r"""Easy-positive loss: a softmax between a nearby positive and a negative.
 .. math:: L = \operatorname{mean}_{(a, p, n)} -\log
           \frac{e^{s_{ap} / T}}{e^{s_{ap} / T} + e^{s_{an} / T}}
 
-with cosine similarities :math:`s`. What makes the method is the choice of triplets: of each anchor
-only its most similar positive (so that a class may keep several clusters), and the most similar of
-the negatives that are less similar than it.
+with cosine similarities :math:`s`. The method is the choice of triplets: for each anchor only its
+most similar positive (so that a class may keep several clusters), and the most similar of the
+negatives that are less similar than it.
 
 Paper: H. Xuan, A. Stylianou, R. Pless, Improved Embeddings with Easy Positive Triplet Mining, WACV
 2020, arXiv 1904.04370; this is its easy positive, semi-hard negative form (EPSHN). T 0.1.
 
 In the wild: the authors' code drops an anchor whose similarity to its positive or to its negative
-is not above 0, takes similarities above 0.9999 for the anchor itself, and draws 16 of a class in
-its example run. pytorch-metric-learning has the choice of triplets as a miner, before NT-Xent.
+is not above 0, takes similarities above 0.9999 for the anchor itself, and draws 16 items per class
+in its example run. pytorch-metric-learning has the choice of triplets as a miner, before NT-Xent.
 
 Our choice: the miner ``easy-positive``, T 0.1, mean over the triplets.
 
 How it is computed: the triplets that a pair mask spans are never listed. B positive pairs at a time
-meet all references, which gives the value and its gradient by the similarities.
+are compared with all references, which gives the value and its gradient with respect to the
+similarities.
 """
 
 from typing import Annotated
@@ -61,14 +62,14 @@ class EasyPositive(Loss):
             with torch.no_grad():
                 value, gradient = _value_and_gradient(logits, selection)
             linear = (gradient * logits).sum()
-            return value + (linear - linear.detach())  # 0, whose gradient is the one found above
+            return value + (linear - linear.detach())  # 0, with the gradient found above
         positive = logits[selection.anchor, selection.positive]
         excess = logits[selection.anchor, selection.negative] - positive
         return _softplus(excess).sum() / max(len(excess), 1)
 
 
 def _value_and_gradient(logits: Tensor, chosen: PairMask) -> tuple[Tensor, Tensor]:
-    """Return the mean over all triplets of the mask and its gradient by the logits ``[B, M]``."""
+    """Return the mean over all triplets of the mask and its gradient for the logits ``[B, M]``."""
     value, gradient = logits.new_zeros(()), torch.zeros_like(logits)
     triplets = (chosen.positive.sum(1) * chosen.negative.sum(1)).sum().clamp_min(1)
     anchors, columns = chosen.positive.nonzero(as_tuple=True)

@@ -10,19 +10,19 @@ count the positives alone, :math:`H` positives and negatives. Items in one bin a
 without a positive are left out.
 
 Paper: F. Cakir, K. He, X. Xia, B. Kulis, S. Sclaroff, Deep Metric Learning to Rank, CVPR 2019 (no
-arXiv id). The authors' code has 10 bins and batches of 256, and needs the paper's sampler of
-batches, from two super-classes at a time, for the published results.
+arXiv id). The authors' code has 10 bins and batches of 256, and needs the paper's sampler, batches
+from two super-classes each, for the published results.
 
 In the wild: the same in pytorch-metric-learning. The authors' code has the same value, but a
 backward pass written by hand: it returns B / 2 times the gradient of the value, for B anchors with
 a positive, whatever the loss is multiplied by. Adam does not see the factor, other optimisers and
-weighted sums do. Tuned for retrieval it came out at 16 to 27 bins (Musgrave et al., ECCV 2020,
-arXiv 2003.08505).
+weighted sums do. Tuned for retrieval, 16 to 27 bins were best (Musgrave et al., ECCV 2020, arXiv
+2003.08505).
 
 Our choice: 10 bins, the gradient of the value.
 
 How it is computed: each pair falls between two neighbouring centres, so only its share of the upper
-one is added up, no tensor of B M Z entries is made.
+one is added up; no tensor of B M Z entries is needed.
 """
 
 from typing import Annotated
@@ -36,7 +36,7 @@ class FastAP(Loss):
     """FastAP: average precision of each anchor's ranking, by a soft histogram of distances.
 
     Args:
-        bins: of the histogram, over squared distances from 0 to 4.
+        bins: number of bins of the histogram, over squared distances from 0 to 4.
     """
 
     takes = "pairs"
@@ -77,4 +77,5 @@ class FastAP(Loss):
         moved = empty.scatter_add(1, column, share)
         # What is moved out of a centre arrives at the next one; the last has nothing to move.
         both = empty.scatter_add(1, column, used) - moved + moved.roll(1, dims=1)
-        return both.split(self.bins + 1, dim=1)
+        of_positives, of_negatives = both.split(self.bins + 1, dim=1)
+        return of_positives, of_negatives

@@ -9,19 +9,19 @@ with cosine similarities :math:`s` and one histogram for all positive pairs of t
 all negative pairs: each pair is shared by the two nodes :math:`t` around it.
 
 Paper: E. Ustinova, V. Lempitsky, Learning Deep Embeddings with Histogram Loss, NIPS 2016, arXiv
-1611.00822. The number of bins is its only parameter, to which it reports a low sensitivity; the
-authors' published configuration (CUHK03, batches of 128) has :math:`\Delta` 0.01, 200 bins.
+1611.00822. The number of bins is its only parameter, and the paper reports low sensitivity to it;
+the authors' published configuration (CUHK03, batches of 128) has :math:`\Delta` 0.01, 200 bins.
 
 In the wild: 100 bins in pytorch-metric-learning; in Roth et al. (ICML 2020, arXiv 2002.08473) 65
 nodes on CUB and Cars, so 64 bins, and 11 on SOP. Their code finds the upper node of a pair by
-testing numbers for equality, which holds for all 64 bins, as 1 / 32 is a binary number, but only
+testing numbers for equality, which holds for all 64 bins, as 1 / 32 is exact in binary, but only
 for 4 of 10: elsewhere a pair's share of its upper node is lost. pytorch-metric-learning has no node
 beyond a similarity of exactly 1, as duplicates have: it fails on them.
 
 Our choice: 200 bins. A similarity of exactly 1, or beyond it by rounding, belongs to the last node.
 
 How it is computed: a pair moves between two nodes, so its gradient depends only on its bin and on
-whether it is positive or negative, and is looked up. The passes over all pairs are what it costs.
+whether it is positive or negative, and is looked up. The passes over all pairs dominate the cost.
 """
 
 from typing import Annotated, Any
@@ -38,7 +38,7 @@ class Histogram(Loss):
     """Histogram loss: the overlap of the similarities of positive and negative pairs.
 
     Args:
-        bins: of the histograms, over similarities from -1 to 1.
+        bins: number of bins of the histograms, over similarities from -1 to 1.
     """
 
     takes = "pairs"
@@ -61,7 +61,8 @@ class Histogram(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the probability, a scalar; 0 if no positive or no negative is selected."""
-        return _Overlap.apply(pairs.similarity, as_pair_mask(selection, pairs), self.bins)
+        value: Tensor = _Overlap.apply(pairs.similarity, as_pair_mask(selection, pairs), self.bins)
+        return value
 
 
 class _Overlap(torch.autograd.Function):
@@ -86,7 +87,8 @@ class _Overlap(torch.autograd.Function):
         slopes = torch.stack([torch.zeros_like(positive), -negative, positive.roll(-1)])
         slopes = (slopes * (bins / 2) / pairs).to(similarity.dtype).flatten()
         ctx.save_for_backward(slopes.index_select(0, node).view_as(similarity))
-        return negative @ positive.cumsum(0)
+        value: Tensor = negative @ positive.cumsum(0)
+        return value
 
     @staticmethod
     @once_differentiable

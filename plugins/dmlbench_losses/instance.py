@@ -1,16 +1,16 @@
-r"""Instance loss: each class of a batch tells its mean from those of the other classes.
+r"""Instance loss: separates the mean of each class in a batch from those of the other classes.
 
 .. math:: L = -\operatorname{mean}_c \log
           \frac{e^{\gamma \cos(m_c, m_c)}}{\sum_k e^{\gamma \cos(m_c, m_k)}}, \quad
           m_c = \sum_{i: y_i = c} x_i
 
-over the classes of the batch. Without repeated classes every item is a class of its own. It
-pushes apart and does not pull together: a companion of another loss.
+over the classes of the batch. Without repeated classes every item is a class of its own. It only
+pushes apart and never pulls together, so it accompanies another loss.
 
 Paper: Z. Zheng, L. Zheng, M. Garrett, Y. Yang, M. Xu, Y.-D. Shen, Dual-Path Convolutional
 Image-Text Embeddings with Instance Loss, ACM TOMM 16(2), 2020, arXiv 1711.05535. There each image
-with its sentences is a class of one softmax classifier, which serves both networks; of one network
-with class labels that is plain cross entropy.
+with its sentences is a class of one softmax classifier, which serves both networks; with one
+network and class labels that is plain cross entropy.
 
 In the wild: the first author's code for re-identification compares the items of a batch with each
 other, as above, and joins those of one class; he adds it to cross entropy with :math:`\gamma` 32
@@ -35,7 +35,7 @@ _SMALLEST_LENGTH = 1e-4
 
 
 class Instance(Loss):
-    """Instance loss: a softmax over the classes of the batch, each found by its own mean.
+    """Instance loss: a softmax over the classes of the batch, each represented by its mean.
 
     Args:
         scale: what cosines are multiplied by.

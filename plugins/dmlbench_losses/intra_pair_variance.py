@@ -1,10 +1,10 @@
-r"""Intra-pair variance: pairs on the wrong side of the mean of their kind are drawn to it.
+r"""Intra-pair variance: pairs on the wrong side of the mean of their kind are pulled towards it.
 
 .. math:: L = \operatorname{mean}_{(a, p)} \big[(1 - \epsilon) \mu^+ - s_{ap}\big]_+^2
           + \operatorname{mean}_{(a, n)} \big[s_{an} - (1 + \epsilon) \mu^-\big]_+^2
 
 with cosine similarities :math:`s` and their means :math:`\mu^+` and :math:`\mu^-` over all positive
-and over all negative pairs. No loss by itself: it has nothing that keeps the means apart.
+and over all negative pairs. It is no loss by itself: nothing in it keeps the means apart.
 
 Paper: B. Yu, D. Tao, Deep Metric Learning with Tuplet Margin Loss, ICCV 2019 (no arXiv id), which
 adds it to the tuplet margin loss. :math:`\epsilon` 0.01 for both kinds.
@@ -25,8 +25,8 @@ class IntraPairVariance(Loss):
     """Intra-pair variance: a regulariser of the spread of similarities about their means.
 
     Args:
-        pos_eps: share of their mean by which positives may fall short of it at no cost.
-        neg_eps: share of their mean by which negatives may exceed it at no cost.
+        pos_eps: fraction of their mean by which positives may fall short of it at no cost.
+        neg_eps: fraction of their mean by which negatives may exceed it at no cost.
     """
 
     takes = "pairs"

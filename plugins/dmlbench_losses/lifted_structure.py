@@ -17,8 +17,8 @@ without a positive or without a negative (pytorch-metric-learning).
 
 Our choice: the generalised form, margin 1, mean over the anchors that have both, not normalised:
 distances of at most 2 would leave the soft maxima nearly flat, and with many negatives the bracket
-above 0 for every embedding, so that the margin would be a mere constant. No penalty of the lengths,
-which are free of scale only until the brackets reach 0.
+would stay above 0 for every embedding, which makes the margin a mere constant. There is no penalty
+on the lengths, whose scale is free only until the brackets reach 0.
 """
 
 from typing import Annotated

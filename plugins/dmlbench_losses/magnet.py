@@ -1,4 +1,4 @@
-r"""Magnet loss: nearer to the own class's nearest cluster than to the clusters of other classes.
+r"""Magnet loss: nearer to the nearest cluster of one's class than to clusters of other classes.
 
 .. math:: L = \operatorname{mean}_i \Big[ -\log \frac
           {e^{-\lVert x_i - \mu(x_i) \rVert^2 / 2 \sigma^2 - \alpha}}
@@ -6,7 +6,8 @@ r"""Magnet loss: nearer to the own class's nearest cluster than to the clusters 
           \sigma^2 = \frac{1}{N - 1} \sum_n \lVert x_n - \mu(x_n) \rVert^2
 
 with :math:`\mu(x)` the nearest cluster mean of x's class. The means come from k-means in each class
-over all N training items, and with the variance :math:`\sigma^2` are made anew before each epoch.
+over all N training items, and are recomputed before each epoch, as is the variance
+:math:`\sigma^2`.
 
 Paper: O. Rippel, M. Paluri, P. Dollar, L. Bourdev, Metric Learning with Adaptive Density
 Discrimination, ICLR 2016, arXiv 1511.05939 (equation 4). It trains by an approximation of this
@@ -18,11 +19,11 @@ with :math:`\alpha` 1, but divide by :math:`2 \sigma^4`, the variance squared on
 
 Our choice: the loss itself, not its approximation: all clusters of all classes, constant during an
 epoch, so that ordinary batches will do. :math:`\alpha` 1, at most 3 clusters a class and no more
-than one for every two items, lest each item be a cluster that draws nothing to itself. Embeddings
-of length 1, as they are tested; the means keep theirs.
+than one for every two items, so that no item is a cluster of its own, which attracts nothing.
+Embeddings have length 1, as in evaluation; the means keep their length.
 
-How it is computed: :math:`\lVert x \rVert^2` falls out of the fraction, so
-:math:`(x \cdot \mu - \lVert \mu \rVert^2 / 2) / \sigma^2` serves as the logit. k-means is faiss's.
+How it is computed: :math:`\lVert x \rVert^2` cancels out of the fraction, so :math:`(x \cdot \mu -
+\lVert \mu \rVert^2 / 2) / \sigma^2` serves as the logit. k-means is faiss's.
 """
 
 from typing import Annotated
@@ -41,7 +42,7 @@ class Magnet(Loss):
     Args:
         num_classes: number of training classes.
         embedding_dim: dimension of the embeddings.
-        alpha: by how much, in units of the logits, the own cluster must be ahead.
+        alpha: by how much, in units of the logits, the own class's cluster must be ahead.
         clusters: clusters a class, fewer in classes of fewer than twice as many items.
     """
 
@@ -56,6 +57,10 @@ class Magnet(Loss):
     )
     reducer = "mean"
     starts_epochs = True
+
+    means: Tensor
+    offset: Tensor
+    variance: Tensor
 
     def __init__(
         self,
@@ -80,7 +85,7 @@ class Magnet(Loss):
         """
         self.offset.fill_(-torch.inf)
         if not torch.isfinite(embeddings).all():
-            self.means.fill_(torch.nan)  # makes the loss NaN, which nobody overlooks
+            self.means.fill_(torch.nan)  # makes the loss NaN, which can't be overlooked
             self.variance.fill_(torch.nan)
             return
         total = 0.0

@@ -13,9 +13,9 @@ by distance, so the loss runs over triplets and a pair counts as often as it was
 In the wild: one constant :math:`\beta` (pytorch-metric-learning); one for each class at a learning
 rate of 5e-4 beside 1e-5 (Roth et al., ICML 2020, arXiv 2002.08473, who start at 0.6 or 1.2). Their
 code adds up two booleans for each triplet, which in torch is a logical or: they divide by the
-number of triplets with a term above 0, not by that of these terms, so that value and gradient are
-up to twice ours, by another factor in each step. A weight decay on :math:`\beta`, or a plain mean
-over all terms, makes another loss of it.
+number of triplets with a term above 0, not by the number of such terms, so value and gradient are
+up to twice ours, by a factor that varies from step to step. Weight decay on :math:`\beta`, or a
+plain mean over all terms, makes it a different loss.
 
 Our choice: one learned :math:`\beta` for all classes, no :math:`\nu`, 50 times the network's
 learning rate (Roth et al.), no weight decay.
@@ -67,7 +67,7 @@ class Margin(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the mean of the selected triplets' terms above 0, a scalar; 0 if there is none."""
-        with torch.no_grad():  # Linear in distance and boundary, once the terms above 0 are known.
+        with torch.no_grad():  # Linear in distance and boundary once the terms above 0 are known.
             positive, negative = _occurrences(pairs, selection)
             positive.mul_(is_above(pairs.distance, self.beta - self.margin))
             negative.mul_(is_below(pairs.distance, self.beta + self.margin))
@@ -79,7 +79,7 @@ class Margin(Loss):
 
 
 def _occurrences(pairs: Pairs, selection: Selection) -> tuple[Tensor, Tensor]:
-    """Count for each pair ``[B, M]`` the triplets that it is the positive, the negative of."""
+    """Count the triplets in which each pair ``[B, M]`` is the positive, and the negative."""
     distance = pairs.distance
     if isinstance(selection, PairMask):
         positive = as_numbers(selection.positive, distance)
@@ -88,7 +88,8 @@ def _occurrences(pairs: Pairs, selection: Selection) -> tuple[Tensor, Tensor]:
         return positive.mul_(negatives), negative.mul_(positives)
     row = selection.anchor * distance.shape[1]
     once = distance.new_ones(len(row))
-    return tuple(
+    positive, negative = (
         distance.new_zeros(distance.numel()).scatter_add_(0, row + column, once).view_as(distance)
         for column in (selection.positive, selection.negative)
     )
+    return positive, negative

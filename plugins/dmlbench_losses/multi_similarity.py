@@ -34,7 +34,7 @@ class MultiSimilarity(Loss):
     Args:
         alpha: sharpness for positives.
         beta: sharpness for negatives.
-        base: the similarity that both are held against.
+        base: the similarity that both are compared with.
     """
 
     takes = "pairs"
@@ -70,9 +70,9 @@ class MultiSimilarity(Loss):
 
     def _log_one_plus_sum_exp(self, similarity: Tensor, slope: float, chosen: Tensor) -> Tensor:
         """Return the logarithms, summed over the anchors."""
-        # Arithmetic is faster than filling by a mask; this far below, exp gives an exact 0.
+        # Arithmetic is faster than masking; this far below, exp is exactly 0.
         shift = as_numbers(~chosen, similarity).mul_(-1e30).sub_(slope * self.base)
-        # The logarithm is the cross entropy of one more logit, 0, for the one.
+        # The logarithm is a cross entropy with one more logit, 0, which stands for the 1.
         logits = F.pad(slope * similarity + shift, (1, 0))
         first = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
         return F.cross_entropy(logits, first, reduction="sum")

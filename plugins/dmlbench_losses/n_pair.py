@@ -8,17 +8,17 @@ with embeddings :math:`x` of any length.
 
 Paper: K. Sohn, Improved Deep Metric Learning with Multi-class N-pair Loss Objective, NIPS 2016 (no
 arXiv id). A batch is N pairs of N classes; the negatives of an anchor are the positives of the
-other N - 1 pairs. The embeddings are not normalised, their squared lengths are penalised.
+other N - 1 pairs. The embeddings are not normalised; their squared lengths are penalised.
 
-In the wild: the penalty is 0.002 / 4 times the mean squared length of the anchors and as much of
+In the wild: the penalty is 0.002 / 4 times the mean squared length of the anchors, and the same for
 the positives (TensorFlow), 0.005 times the mean length, not squared, with one random positive an
 anchor and all negatives (Roth et al., ICML 2020, arXiv 2002.08473), or absent, with embeddings
 normalised and one pair a class (pytorch-metric-learning).
 
-Our choice: one term each positive pair, against everything selected of other classes; not
-normalised, since between inner products of -1 and 1 the loss could not fall below
-:math:`\log(1 + |N_a| / e^2)` (with a temperature it would be NT-Xent); :math:`\lambda` 0.005. The
-paper's batches, two items a class, are the paper's sampler.
+Our choice: one term for each positive pair, against all selected negatives; not normalised, since
+between inner products of -1 and 1 the loss could not fall below :math:`\log(1 + |N_a| / e^2)` (with
+a temperature it would be NT-Xent); :math:`\lambda` 0.005. The paper's sampler makes its batches,
+two items per class.
 """
 
 from typing import Annotated, Any
@@ -37,7 +37,7 @@ class NPair(Loss):
     """N-pair loss: softmax over inner products of embeddings that are not normalised.
 
     Args:
-        length_weight: of the mean squared length of the embeddings.
+        length_weight: weight of the mean squared length of the embeddings.
     """
 
     takes = "pairs"
@@ -76,7 +76,7 @@ class _Excess(torch.autograd.Function):
     def forward(
         ctx: Any, logits: Tensor, negative: Tensor, anchor: Tensor, positive: Tensor
     ) -> Tensor:
-        # The lowest finite number: without a negative the excess is as low, and not NaN.
+        # The lowest finite number: without a negative the excess is that low, but not NaN.
         shares = torch.where(negative, logits, torch.finfo(logits.dtype).min)
         top = shares.amax(1, keepdim=True)
         shares.sub_(top).clamp_min_(_LOWEST_EXPONENT).exp_()

@@ -12,14 +12,14 @@ NIPS 2004 (no arXiv id). It learns a linear map, whose length sets the scale of 
 the whole training set, and maximises the sum of the probabilities.
 
 In the wild: pytorch-metric-learning has the mean of the logarithms, of unit vectors, with
-:math:`\gamma` 1. Then no item weighs more than :math:`e^4` times another, too little to tell one
-neighbour among many.
+:math:`\gamma` 1. Then no item weighs more than :math:`e^4` times another, too little to single out
+one neighbour among many.
 
 Our choice: the logarithm, which keeps a gradient where the probability is near 0, and
-:math:`\gamma` 9, which is the same as vectors of length 3, as Proxy-NCA has them.
+:math:`\gamma` 9, which equals vectors of length 3, as in Proxy-NCA.
 
-How it is computed: :math:`-d^2 = 2 s - 2` for unit vectors, and the constant falls out of the
-fraction. The sum over the positives, which are few, is over a list of them.
+How it is computed: :math:`-d^2 = 2 s - 2` for unit vectors, and the constant cancels out of the
+fraction. The few positives are summed from a list.
 """
 
 from typing import Annotated
@@ -31,7 +31,7 @@ from dmlbench import LogUniform, Loss, Pairs, Selection, as_pair_mask, masked_me
 
 
 class NCA(Loss):
-    """Neighbourhood components analysis: a softmax over all others finds the own class.
+    """Neighbourhood components analysis: a softmax over all others picks one's own class.
 
     Args:
         scale: what squared distances of unit vectors are multiplied by.

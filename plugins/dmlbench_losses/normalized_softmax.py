@@ -26,7 +26,7 @@ from dmlbench import LogUniform, Loss, Pairs, Selection
 
 
 class NormalizedSoftmax(Loss):
-    """Normalised softmax: cross entropy of cosine similarities to one weight vector a class.
+    """Normalised softmax: cross entropy of cosine similarities to one weight vector per class.
 
     Args:
         num_classes: number of training classes.

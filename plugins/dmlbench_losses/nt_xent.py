@@ -10,10 +10,10 @@ Papers: K. Sohn, Improved Deep Metric Learning with Multi-class N-pair Loss Obje
 A. van den Oord, Y. Li, O. Vinyals, Representation Learning with Contrastive Predictive Coding,
 2018, arXiv 1807.03748; T. Chen, S. Kornblith, M. Norouzi, G. Hinton, A Simple Framework for
 Contrastive Learning of Visual Representations, ICML 2020, arXiv 2002.05709, which names it. There
-an anchor has one positive, its other view, so the papers leave open what several positives mean.
+an anchor has one positive, its other view, so the papers don't say what to do with several.
 
 In the wild: temperature 0.07 (pytorch-metric-learning, after MoCo) or 0.5 (SimCLR). Tuned for
-retrieval it came out between 0.0002 and 0.02 (Musgrave et al., ECCV 2020, arXiv 2003.08505).
+retrieval, values between 0.0002 and 0.02 were best (Musgrave et al., ECCV 2020, arXiv 2003.08505).
 
 Our choice: 0.07, one term a positive pair, as in pytorch-metric-learning.
 """

@@ -1,4 +1,4 @@
-r"""P2SGrad: classification whose gradient has cosines in the place of probabilities.
+r"""P2SGrad: classification with cosines in place of probabilities in the gradient.
 
 .. math:: L = \operatorname{mean}_i \frac{1}{2} \sum_c (\cos \theta_{ic} - [c = y_i])^2, \quad
           \cos \theta_{ic} = \frac{x_i \cdot w_c}{\lVert x_i \rVert \lVert w_c \rVert}
@@ -9,10 +9,10 @@ Optimizing Deep Face Models, CVPR 2019, arXiv 1905.02479. It defines the gradien
 with the probability replaced. The loss above has this gradient. There is no hyper-parameter.
 
 In the wild: pytorch-metric-learning, after the speech code of X. Wang (NII), takes the mean over
-the classes, so that the gradient is 2 / C of the paper's. It brings the class weights to length 1
-before each step and takes that length for a constant: its gradient lacks the term along a class
-weight that makes it orthogonal to the weight. Plain SGD loses nothing by it, as the length is
-reset; Adam, which scales each entry, does. Here only the direction counts.
+the classes, so that the gradient is 2 / C of the paper's. It normalises the class weights before
+each step and treats their length as constant: its gradient lacks the term along a class weight that
+makes it orthogonal to the weight. Plain SGD loses nothing, as the length is reset; Adam, which
+scales each entry, does. Here only the direction counts.
 
 Our choice: the paper's gradient. Class weights uniform in :math:`\pm 1 / \sqrt{D}` with 50 times
 the network's learning rate, as for ArcFace, and no weight decay: their length does not matter.
@@ -30,7 +30,7 @@ _SMALLEST_LENGTH = 1e-12  # that of `F.normalize`
 
 
 class P2SGrad(Loss):
-    """P2SGrad: squared error of the cosines to the class weights, 1 for the own class, else 0.
+    """P2SGrad: squared error of the cosines to the class weights: 1 for the true class, else 0.
 
     Args:
         num_classes: number of training classes.
@@ -57,11 +57,12 @@ class P2SGrad(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection | None = None) -> Tensor:
         """Return the mean over the anchors, a scalar."""
-        return _SquaredErrors.apply(pairs.anchors, self.weight, pairs.labels)
+        value: Tensor = _SquaredErrors.apply(pairs.anchors, self.weight, pairs.labels)
+        return value
 
 
 class _SquaredErrors(torch.autograd.Function):
-    r"""Divides products instead of weights by the weights' lengths, and so makes no copy of them.
+    r"""Divides the products, not the weights, by the weights' lengths, which saves a copy of them.
 
     A gradient by a weight has no part along the weight. What is taken away for that needs cosines
     only, since :math:`\sum_i e_{ic} x_i \cdot w_c / \lVert w_c \rVert

@@ -1,4 +1,4 @@
-r"""PNP loss: penalises the negatives that rank before each positive, the first ones most.
+r"""PNP loss: penalises negatives that rank before a positive, the first ones most.
 
 .. math:: L = 1 - \operatorname{mean}_a \frac{1}{|P_a|} \sum_{p \in P_a}
           \frac{1}{(1 + R_{ap})^\alpha}, \quad
@@ -14,14 +14,15 @@ Enough, AAAI 2022, arXiv 2102.04640. Of its variants this is :math:`D_q`, which 
 :math:`\tau` 0.01.
 
 In the wild: :math:`\alpha` is 4 in the run that the authors' code calls its best, and 8 in the
-paper by the documentation of pytorch-metric-learning, whose default is another variant, the mean
-of R itself. Both count the anchor among its own positives. All pairs of positives and negatives at
-once take memory O(B^3).
+paper according to the documentation of pytorch-metric-learning, whose default is another variant,
+the mean of R itself. Both count the anchor among its own positives. All pairs of positives and
+negatives at once take memory O(B^3).
 
 Our choice: :math:`D_q` with 4; without the anchor itself; mean over the anchors with a positive.
 
-How it is computed: B positive pairs at a time meet all references, which gives the value and its
-gradient by the similarities, so memory stays at O(B M) and time at that times the positives.
+How it is computed: B positive pairs at a time are compared with all references, which gives the
+value and its gradient with respect to the similarities. Memory stays at O(B M); time is that times
+the positives per anchor.
 """
 
 from typing import Annotated
@@ -69,10 +70,10 @@ class PNP(Loss):
         with torch.no_grad():
             value, gradient = self._value_and_gradient(similarity, as_pair_mask(selection, pairs))
         linear = (gradient * similarity).sum()
-        return value + (linear - linear.detach())  # 0, whose gradient is the one found above
+        return value + (linear - linear.detach())  # 0, with the gradient found above
 
     def _value_and_gradient(self, similarity: Tensor, chosen: PairMask) -> tuple[Tensor, Tensor]:
-        """Return the loss and its gradient by the similarities ``[B, M]``."""
+        """Return the loss and its gradient for the similarities ``[B, M]``."""
         positives = chosen.positive.sum(1)
         share = 1 / (positives.clamp_min(1) * (positives > 0).sum()).to(similarity.dtype)
         value, gradient = similarity.new_zeros(()), torch.zeros_like(similarity)

@@ -5,7 +5,7 @@ r"""Proxy-Anchor: each learned proxy is an anchor for the embeddings of a batch.
           + \frac{1}{|C|} \sum_{c \in C}
           \log\Big(1 + \sum_{i: y_i \ne c} e^{\alpha (s_{ci} + \delta)}\Big)
 
-with cosine similarities :math:`s`, all classes C and those of the batch :math:`C^+`.
+with cosine similarities :math:`s`, all classes C, and the classes of the batch :math:`C^+`.
 
 Paper: S. Kim, D. Kim, M. Cho, S. Kwak, Proxy Anchor Loss for Deep Metric Learning, CVPR 2020,
 arXiv 2003.13911. :math:`\alpha` 32, :math:`\delta` 0.1. In the authors' code the proxies are drawn
@@ -77,5 +77,5 @@ class ProxyAnchor(Loss):
 
 
 def _log_one_plus_sum_exp(values: Tensor) -> Tensor:
-    # The column of zeros is the one, and keeps the sum of a row without an item above 0.
+    # The column of zeros stands for the 1; it keeps the sum of an empty row above 0.
     return F.pad(values, (0, 1)).logsumexp(1)

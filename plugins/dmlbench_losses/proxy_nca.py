@@ -1,23 +1,23 @@
-r"""Proxy-NCA: each embedding against one learned proxy a class.
+r"""Proxy-NCA: each embedding against one learned proxy per class.
 
 .. math:: L = -\operatorname{mean}_i \log
           \frac{e^{-d^2(x_i, p_{y_i})}}{\sum_{c \ne y_i} e^{-d^2(x_i, p_c)}}, \quad
           d(x, p) = \lVert x - p \rVert, \quad \lVert x \rVert = \lVert p \rVert = \sigma
 
 Paper: Y. Movshovitz-Attias, A. Toshev, T. K. Leung, S. Ioffe, S. Singh, No Fuss Distance Metric
-Learning using Proxies, ICCV 2017, arXiv 1703.07464. The own proxy is *not* in the denominator, so
-the loss can be negative and does not stop pulling.
+Learning using Proxies, ICCV 2017, arXiv 1703.07464. The own class's proxy is *not* in the
+denominator, so the loss can be negative and does not stop pulling.
 
 In the wild: pytorch-metric-learning (length 1) and ProxyNCA++ (E. W. Teh, T. DeVries, G. W. Taylor,
-ECCV 2020, arXiv 2004.01113, length 3) put the own proxy into the denominator, a softmax; Roth
-et al. (ICML 2020, arXiv 2002.08473) leave it out, as in the paper. With the network's learning rate
-the proxies barely train: published multiples go from 50 (Roth et al.) upwards.
+ECCV 2020, arXiv 2004.01113, length 3) put it into the denominator, a softmax; Roth et al. (ICML
+2020, arXiv 2002.08473) leave it out, as in the paper. With the network's learning rate the proxies
+barely train: published multiples start at 50 (Roth et al.).
 
 Our choice: the paper's form, length 3, proxies from N(0, 1/8^2) with 50 times the network's
 learning rate and no weight decay (Roth et al.).
 
-How it is computed: :math:`-d^2(x, p) = 2 \sigma^2 (\cos(x, p) - 1)`, and the constant
-falls out of the fraction.
+How it is computed: :math:`-d^2(x, p) = 2 \sigma^2 (\cos(x, p) - 1)`, and the constant cancels out
+of the fraction.
 """
 
 from typing import Annotated
@@ -30,12 +30,12 @@ from dmlbench import ConfigError, LogUniform, Loss, Pairs, Selection
 
 
 class ProxyNCA(Loss):
-    """Proxy-NCA as published: nearer to the own class's proxy than to the others'.
+    """Proxy-NCA as published: nearer to the own class's proxy than to other proxies.
 
     Args:
         num_classes: number of training classes, at least 2.
         embedding_dim: dimension of the embeddings.
-        scale: length that embeddings and proxies are brought to.
+        scale: length to which embeddings and proxies are normalised.
 
     Raises:
         ConfigError: fewer than 2 classes, for which the denominator is empty.

@@ -4,8 +4,8 @@ r"""ProxyNCA++: a softmax over proxies, sharpened by a low temperature.
           \frac{e^{-d^2(x_i, p_{y_i})}}{\sum_c e^{-d^2(x_i, p_c)}}, \quad
           d(x, p) = \lVert x - p \rVert, \quad \lVert x \rVert = \lVert p \rVert = \sigma
 
-Other than in Proxy-NCA the own proxy *is* in the denominator: the fraction is the probability that
-the embedding belongs to its class, and the loss ends at 0.
+Unlike in Proxy-NCA, the own class's proxy *is* in the denominator: the fraction is the probability
+that the embedding belongs to its class, and the lowest loss is 0.
 
 Paper: E. W. Teh, T. DeVries, G. W. Taylor, ProxyNCA++: Revisiting and Revitalizing Proxy
 Neighborhood Component Analysis, ECCV 2020, arXiv 2004.01113. Temperature 1/9, which in the authors'
@@ -17,11 +17,11 @@ pooling, layer normalisation and 4 items a class are parts of the protocol, not 
 In the wild: pytorch-metric-learning has it under the name Proxy-NCA, at length 1.
 
 Our choice: the authors', but proxies with 100 times the network's learning rate, the most that we
-know for proxies under Adam as it is (Proxy-Anchor, arXiv 2003.13911): with its usual epsilon the
-length of a step does not depend on the gradient's, and 100,000 times would be no step but a jump.
+know of with the usual Adam (Proxy-Anchor, arXiv 2003.13911): with its usual epsilon the length of a
+step does not depend on the gradient's, and 100,000 times would be far too large.
 
-How it is computed: :math:`-d^2(x, p) = 2 \sigma^2 (\cos(x, p) - 1)`, and the constant
-falls out of the fraction.
+How it is computed: :math:`-d^2(x, p) = 2 \sigma^2 (\cos(x, p) - 1)`, and the constant cancels out
+of the fraction.
 """
 
 from typing import Annotated
@@ -34,12 +34,13 @@ from dmlbench import LogUniform, Loss, Pairs, Selection
 
 
 class ProxyNCAPlusPlus(Loss):
-    """ProxyNCA++: cross entropy of squared distances to one learned proxy a class.
+    """ProxyNCA++: cross entropy of squared distances to one learned proxy per class.
 
     Args:
         num_classes: number of training classes.
         embedding_dim: dimension of the embeddings.
-        scale: length that embeddings and proxies are brought to; the temperature is 1 / scale^2.
+        scale: length to which embeddings and proxies are normalised; the temperature is 1 /
+            scale^2.
     """
 
     takes = "labels"

@@ -4,8 +4,8 @@ r"""Quadruplet loss: a triplet loss, and a weaker push between two other classes
           \quad \ell_1 = [d_{ap} - d_{an} + m_1]_+, \quad \ell_2 = [d_{ap} - d_{nk} + m_2]_+
 
 with :math:`d_{ij} = \lVert x_i - x_j \rVert` of unit vectors, one term of each kind for every
-triplet (a, p, n). The fourth item k is the one nearest to n among the anchors of the batch whose
-class is neither that of a nor that of n. A triplet without such a k has no second term.
+triplet (a, p, n). The fourth item k is the anchor of the batch nearest to n whose class is neither
+that of a nor that of n. A triplet without such a k has no second term.
 
 Paper: W. Chen, X. Chen, J. Zhang, K. Huang, Beyond Triplet Loss: a Deep Quadruplet Network for
 Person Re-identification, CVPR 2017, arXiv 1704.01719. It adds up all quadruplets, with the square
@@ -14,13 +14,14 @@ of a learned dissimilarity.
 In the wild: plain distances, margins 0.2 and 0.2, plain means, k any item but n at random, even one
 of its class (Roth et al., ICML 2020, arXiv 2002.08473).
 
-Our choice: plain distances, margins 0.2 and 0.1 (the second push the weaker), distance-weighted
+Our choice: plain distances, margins 0.2 and 0.1 (the second push is weaker), distance-weighted
 triplets, mean over non-zero; the nearest k, which is deterministic.
 
 How it is computed: k depends on n and the class of a alone, so the second term is a triplet loss
 with another distance to the negative. It is the nearest of another class than n's, or where that
 has the class of a, the nearest of a third one. Both terms are linear once it is known which
-triplets violate a margin; these are counted, for a mask B positive pairs at a time: memory O(B M).
+triplets violate a margin; these are counted, in the case of a mask for B positive pairs at a time:
+memory O(B M).
 """
 
 from typing import Annotated, NamedTuple
@@ -42,13 +43,13 @@ class _Fourth(NamedTuple):
 
 
 class Quadruplet(Loss):
-    """Quadruplet loss: positives nearer than the anchor's negatives, and than pairs of others.
+    """Quadruplet loss: positives nearer than the anchor's negatives, and than other pairs.
 
     A pair mask stands for all triplets that it spans.
 
     Args:
         margin: by how much the anchor's negative must lie further than its positive.
-        second_margin: by how much two items of two other classes must.
+        second_margin: by how much further two items of two other classes must lie apart.
     """
 
     takes = "triplets"
@@ -77,13 +78,13 @@ class Quadruplet(Loss):
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the sum of both means over terms above 0, a scalar; 0 if there is none."""
         with torch.no_grad():
-            find = self._in_list if isinstance(selection, Triplets) else self._in_mask
-            weight, constant = find(pairs, selection, _fourth(pairs))
+            if isinstance(selection, Triplets):
+                weight, constant = self._in_list(pairs, selection, _fourth(pairs))
+            else:
+                weight, constant = self._in_mask(pairs, selection, _fourth(pairs))
         return weighted_distance(pairs, weight) + constant
 
-    def _in_list(
-        self, pairs: Pairs, triplets: Triplets, fourth: _Fourth
-    ) -> tuple[Tensor, Tensor | float]:
+    def _in_list(self, pairs: Pairs, triplets: Triplets, fourth: _Fourth) -> tuple[Tensor, Tensor]:
         """Return the loss as a weight for each distance ``[B, M]`` and a constant."""
         distance = pairs.distance
         anchor, positive, negative = triplets.anchor, triplets.positive, triplets.negative
@@ -92,7 +93,7 @@ class Quadruplet(Loss):
         to_fourth = torch.where(same, fourth.next_nearest[negative], fourth.nearest[negative])
         other = torch.where(same, fourth.second[negative], first)
         to_positive = distance[anchor, positive]
-        weight, constant = torch.zeros_like(distance), 0.0
+        weight, constant = torch.zeros_like(distance), distance.new_zeros(())
         for margin, pushed, to_pushed in (
             (self.margin, anchor, distance[anchor, negative]),
             (self.second_margin, other, to_fourth),

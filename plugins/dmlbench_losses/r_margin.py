@@ -1,4 +1,4 @@
-r"""R-Margin: margin loss that now and then pushes items of one class apart.
+r"""R-Margin: a margin loss that sometimes pushes items of one class apart.
 
 .. math:: L = \frac{1}{A} \sum_{(a, p, n)} \begin{cases}
           [d_{ap} - \beta + m]_+ + [\beta - d_{an} + m]_+ & \text{with probability } 1 - q \\
@@ -14,12 +14,12 @@ Strategies and Generalization Performance in Deep Metric Learning, ICML 2020, ar
 item of its class, so that its first term is 0 and no positive is pulled; there is one triplet an
 anchor. :math:`q` is 0.2 by default and in their runs 0.4 (CUB-200-2011), 0.35 (Cars196) or 0.15
 (SOP), :math:`\beta` starts at 0.6, one for each class, with 50 times the network's learning rate;
-:math:`m` 0.2; negatives are drawn by distance, 2 items a class. Its divisor is that of their margin
-loss, the triplets with a term above 0.
+:math:`m` 0.2; negatives are drawn by distance, 2 items a class. It divides as their margin loss
+does, by the triplets with a term above 0.
 
 Our choice: the authors', but one learned :math:`\beta` for all classes as in our margin loss, no
 weight decay on it, :math:`q` 0.2, and one draw for each triplet. A pair mask stands for all
-triplets that it spans; there one draw serves all triplets with the same anchor and negative.
+triplets that it spans; then one draw serves all triplets with the same anchor and negative.
 """
 
 from typing import Annotated
@@ -33,7 +33,7 @@ from dmlbench_losses.dense import as_numbers, is_above, is_below, weighted_dista
 
 
 class RMargin(Loss):
-    """Margin loss with rho regularisation: a share of the negatives is of the anchor's own class.
+    """Margin loss with rho regularisation: some negatives come from the anchor's own class.
 
     The draw comes from torch's global generator of the CPU, the same on every device. In evaluation
     mode nothing is switched: it is margin loss then.
@@ -73,7 +73,7 @@ class RMargin(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the mean of the selected triplets' terms above 0, a scalar; 0 if there is none."""
-        with torch.no_grad():  # Linear in distances and boundary, once the terms above 0 are known.
+        with torch.no_grad():  # Linear in distances and boundary once the terms above 0 are known.
             pull, push = self._occurrences(pairs, selection)
             pull.mul_(is_above(pairs.distance, self.beta - self.margin))
             push.mul_(is_below(pairs.distance, self.beta + self.margin))
@@ -83,7 +83,7 @@ class RMargin(Loss):
         return (total + self.margin * (pulls + pushes)) / (pulls + pushes).clamp_min(1)
 
     def _occurrences(self, pairs: Pairs, selection: Selection) -> tuple[Tensor, Tensor]:
-        """Count for each pair ``[B, M]`` the triplets that pull it, that push it."""
+        """Count the triplets that pull each pair ``[B, M]``, and those that push it."""
         row, classmates = pairs.positive.nonzero(as_tuple=True)
         number = row.bincount(minlength=len(pairs))
         if isinstance(selection, PairMask):
@@ -118,7 +118,7 @@ def _classmate(anchor: Tensor, drawn: Tensor, classmates: Tensor, number: Tensor
     Args:
         anchor: indices ``[T]``.
         drawn: which of its classmates ``[T]``.
-        classmates: the references of each anchor's class but itself, one anchor after the other.
+        classmates: the references of each anchor's class except itself, one anchor after the other.
         number: how many of them each anchor has ``[B]``.
     """
     first = number.cumsum(0) - number

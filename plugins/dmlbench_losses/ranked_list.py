@@ -9,8 +9,8 @@ than :math:`\alpha - m` and :math:`N_a^*` the negatives nearer than :math:`\alph
 :math:`w` count as constants in the gradient: the nearest negatives are pushed hardest.
 
 Paper: X. Wang, Y. Hua, E. Kodirov, G. Hu, R. Garnier, N. M. Robertson, Ranked List Loss for Deep
-Metric Learning, CVPR 2019, arXiv 1903.03238. It adds both parts up with weight 1 each, and lets the
-gradient reach the anchor of a term only, whose gallery counts as constant.
+Metric Learning, CVPR 2019, arXiv 1903.03238. It adds both parts with weight 1 each. The gradient of
+a term reaches only its anchor; the gallery counts as constant.
 
 In the wild: a run that the authors released is named for T 10 and a gap of 0.4 (``T10_pn04``);
 pytorch-metric-learning takes :math:`\lambda` 0.5 and :math:`\alpha = 1 + m / 2` by default, lets
@@ -71,7 +71,7 @@ class RankedList(Loss):
         too_far = pairs.distance - (self.alpha - self.margin)
         too_near = self.alpha - pairs.distance
         with torch.no_grad():
-            # Not "> 0", which would drop NaN and return a number that looks fine.
+            # Not "> 0", which would drop NaN and return a plausible number.
             pulled = (chosen.positive & ~(too_far <= 0)).to(too_far.dtype)
             pulled /= pulled.sum(1, keepdim=True).clamp_min(1)
             active = chosen.negative & ~(too_near <= 0)

@@ -6,8 +6,8 @@ r"""Recall@k surrogate (RS@k): the share of positives among the first k, smoothe
 
 with :math:`\sigma(x) = 1 / (1 + e^{-x})`, cosine similarities :math:`s` and k = 1, 2, 4, 8, ...:
 soft ranks r of the positives, and a soft decision whether each is among the first k. This recall
-counts all positives; that of retrieval tables asks for one of them. Anchors without a positive
-are left out.
+counts all positives; in retrieval tables one of them is enough. Anchors without a positive are left
+out.
 
 Paper: Y. Patel, G. Tolias, J. Matas, Recall@k Surrogate Loss with Large Batches and Similarity
 Mixup, CVPR 2022, arXiv 2108.11179. The authors' code has T 0.01, :math:`T_k` 1, k of 1, 2, 4, 8 and
@@ -74,9 +74,9 @@ class RecallAtK(Loss):
         )
         rank = 0.5 + before  # each positive has counted itself as the other half
         number = chosen.positive.sum(1)
-        recall = 0
+        recall = rank.new_zeros(len(number))
         for k in self.ks:
-            # Far beyond k, nothing instead of denormal numbers, which are slow.
+            # The bound avoids denormal numbers far beyond k, which are slow.
             hits = ((k - rank) / self.k_temperature).clamp_min(-40).sigmoid()
             found = hits.new_zeros(len(number)).index_add(0, anchor, hits)
             recall = recall + found.clamp_max(k) / number.clamp(1, k)

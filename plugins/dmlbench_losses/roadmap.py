@@ -18,14 +18,14 @@ Precision for Image Retrieval, NeurIPS 2021, arXiv 2110.01445. The authors' conf
 :math:`\rho` 100, :math:`\delta` 0.05, margins 0.9 and 0.6, both parts with weight 1, 4 images a
 class.
 
-In the wild: the authors' code takes the anchor for one of its positives, as for Smooth-AP, and its
+In the wild: the authors' code treats the anchor as one of its positives, as for Smooth-AP, and its
 configuration sets the value at :math:`\delta` to 1.44, a small step down from 1.493.
 
 Our choice: the authors' values, the anchor left out, and h continuous at :math:`\delta`.
 
 How it is computed: all differences of similarities at once would be a tensor of B P M entries. Here
-a block of positive pairs at a time goes through the processor's cache, value and gradient
-together: the slope of h is made of the same sigmoid. Memory O(B M), time O(B P M).
+a block of positive pairs at a time goes through the processor's cache, value and gradient together:
+the slope of h uses the same sigmoid. Memory O(B M), time O(B P M).
 """
 
 import math
@@ -51,10 +51,10 @@ class Roadmap(Loss):
 
     Args:
         temperature: what differences of similarities are divided by.
-        slope: of the step, where a negative is far before a positive.
-        reach: difference of similarities from which on it is that far.
-        pos_margin: similarity from which on a positive needs no calibration.
-        neg_margin: similarity up to which a negative needs no calibration.
+        slope: slope of the step where a negative is far ahead of a positive.
+        reach: difference of similarities beyond which it is that far ahead.
+        pos_margin: similarity above which a positive needs no calibration.
+        neg_margin: similarity below which a negative needs no calibration.
         calibration: weight of the calibration.
     """
 
@@ -88,7 +88,8 @@ class Roadmap(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the sum of both parts, a scalar; 0 if no pair is selected."""
-        return _Roadmap.apply(pairs.similarity, as_pair_mask(selection, pairs), self)
+        value: Tensor = _Roadmap.apply(pairs.similarity, as_pair_mask(selection, pairs), self)
+        return value
 
 
 class _Roadmap(torch.autograd.Function):
@@ -99,7 +100,7 @@ class _Roadmap(torch.autograd.Function):
         gradient = torch.zeros_like(similarity)
         where = chosen.positive.nonzero(as_tuple=True)
         own = similarity[where]
-        lowest = torch.finfo(similarity.dtype).min / 2  # far behind all, and so is a difference
+        lowest = torch.finfo(similarity.dtype).min / 2  # far behind all, as is a difference
         others = torch.where(chosen.negative, similarity, lowest)
         value = _rank(own, where, others, loss.step, gradient)
         pull, pulled = _active_mean(loss.pos_margin - own)
@@ -126,7 +127,7 @@ def _rank(
         where: their rows and columns, each ``[T]``.
         others: similarities of the negatives, the lowest elsewhere ``[B, M]``.
         step: h and its slope.
-        gradient: by the similarities ``[B, M]``.
+        gradient: with respect to the similarities ``[B, M]``.
     """
     anchor, positive = where
     number = anchor.bincount(minlength=len(others))
@@ -146,7 +147,7 @@ def _rank(
 
 
 def _rank_among_positives(own: Tensor, anchor: Tensor, number: Tensor) -> Tensor:
-    """Return how many of its anchor's positives are not behind each, itself among them ``[T]``."""
+    """Return how many of its anchor's positives are not behind each, counting itself ``[T]``."""
     first = number.cumsum(0) - number
     column = torch.arange(len(own), device=own.device) - first[anchor]
     table = own.new_full((len(number), int(number.max()) + 1), torch.inf)

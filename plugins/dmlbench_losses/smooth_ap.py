@@ -1,4 +1,4 @@
-r"""Smooth-AP: average precision with a sigmoid for the step from "behind" to "before".
+r"""Smooth-AP: average precision with a sigmoid in place of the step from "behind" to "before".
 
 .. math:: L = 1 - \operatorname{mean}_a \frac{1}{|P_a|} \sum_{p \in P_a}
           \frac{1 + \sum_{j \in P_a \setminus p} \sigma_{jp}}
@@ -12,11 +12,11 @@ Paper: A. Brown, W. Xie, V. Kalogeiton, A. Zisserman, Smooth-AP: Smoothing the P
 Large-Scale Image Retrieval, ECCV 2020, arXiv 2007.12163. The authors' code has temperature 0.01 and
 4 images a class.
 
-In the wild: the authors' code and pytorch-metric-learning take the anchor for one of its own
-positives, always ranked first, which makes the loss smaller and its gradients weaker; both want
-the same number of items for each class, in blocks. pytorch-metric-learning makes the blocks as
-long as there are classes, so it is right only where a class has as many items as there are
-classes. Both hold a tensor of :math:`B^3` entries.
+In the wild: the authors' code and pytorch-metric-learning treat the anchor as one of its own
+positives, always ranked first, which makes the loss smaller and its gradients weaker; both need the
+same number of items per class, in blocks. pytorch-metric-learning makes the blocks as long as there
+are classes, so it is right only where a class has as many items as there are classes. Both hold a
+tensor of :math:`B^3` entries.
 
 Our choice: the anchor left out, any number of items a class, in any order.
 """
@@ -63,7 +63,7 @@ class SmoothAP(Loss):
             [chosen.positive, chosen.negative],
             sigmoid_step(self.temperature),
         )
-        # Each positive has counted itself as 0.5 of the 1 that starts its rank.
-        missed = negatives / (0.5 + positives + negatives)
+        # Each positive has counted itself as half of the 1 that its rank starts at.
+        missed: Tensor = negatives / (0.5 + positives + negatives)
         number = chosen.positive.sum(1)
         return (missed / number[anchor]).sum() / (number > 0).sum().clamp_min(1)

@@ -1,4 +1,4 @@
-r"""Contrastive loss on the signal-to-noise ratio: what a pair differs by is noise on its anchor.
+r"""Contrastive loss on the signal-to-noise ratio: a pair's difference is noise on its anchor.
 
 .. math:: L = \operatorname{mean}_{(a, p)} [d_{ap} - m_p]_+ + \operatorname{mean}_{(a, n)}
           [m_n - d_{an}]_+ + \lambda \operatorname{mean}_a \Big|\sum_k x_{ak}\Big|, \quad
@@ -8,19 +8,19 @@ with variances over an embedding's entries. The first two means run over the ter
 third over the anchors that have a pair. The ratio :math:`d` is not symmetric.
 
 Paper: T. Yuan, W. Deng, J. Tang, Y. Tang, B. Chen, Signal-to-Noise Ratio: A Robust Distance Metric
-for Deep Metric Learning, CVPR 2019, arXiv 1904.02616. It puts the ratio in the place of the
-Euclidean distance, and adds a penalty that keeps the mean of the entries at 0.
+for Deep Metric Learning, CVPR 2019, arXiv 1904.02616. It puts the ratio in place of the Euclidean
+distance, and adds a penalty that keeps the mean of the entries at 0.
 
 In the wild: margins 0 and 1, normalised embeddings and no penalty by default
 (pytorch-metric-learning); the ratio in a triplet loss, penalty 0.005 (Roth et al., ICML 2020,
-arXiv 2002.08473). Tuned, the penalty came out at 0.138, 0 and 0 on three sets (Musgrave et al.,
-ECCV 2020, arXiv 2003.08505).
+arXiv 2002.08473). Tuned, a penalty of 0.138, 0 and 0 was best on three sets (Musgrave et al., ECCV
+2020, arXiv 2003.08505).
 
 Our choice: normalised, margins 0 and 1, penalty 0.005, mean over non-zero.
 
 How it is computed: as one product of centred embeddings with their variances, time and memory
-O(B M). Its rounding can't tell a ratio of 0, which is no term above 0, from a small one: equal
-embeddings are found by comparing them.
+O(B M). Rounding hides whether a ratio is 0, which is no term above 0, or small: equal embeddings
+are found by comparing them.
 """
 
 from typing import Annotated
@@ -36,12 +36,12 @@ _SMALLEST_VARIANCE = 1e-6
 
 
 class SNRContrastive(Loss):
-    """Contrastive loss on the ratio of the variances of difference and anchor.
+    """Contrastive loss on the variance of a pair's difference over that of its anchor.
 
     Args:
         pos_margin: ratio below which a positive costs nothing.
         neg_margin: ratio above which a negative costs nothing (unrelated embeddings: about 2).
-        zero_mean_weight: of the mean absolute sum of an anchor's entries.
+        zero_mean_weight: weight of the mean absolute sum of an anchor's entries.
     """
 
     takes = "pairs"
@@ -89,7 +89,7 @@ def _noise_to_signal(pairs: Pairs) -> Tensor:
     divisor = signal.clamp_min(_SMALLEST_VARIANCE)
     ours = torch.cat([-2 * anchors, signal, torch.ones_like(signal)], dim=1) / divisor
     theirs = torch.cat([references, torch.ones_like(noise), noise], dim=1)
-    # Above 0 whatever the rounding: what is 0 are duplicates, and those are found by comparison.
+    # Kept above 0 despite rounding: only duplicates have 0, and those are found by comparison.
     return (ours @ theirs.T).clamp_min(torch.finfo(divisor.dtype).tiny)
 
 

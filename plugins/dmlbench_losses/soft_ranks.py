@@ -4,7 +4,7 @@ r"""Soft ranks: how many references come before each positive, as a smooth funct
 
 for each anchor a, each of its positives p and a set of references :math:`S_a`, with a step
 function h such as a sigmoid. Smooth-AP, the recall@k surrogate and ROADMAP are made of these
-counts; they differ in h and in what they do with them.
+counts; they differ in h and in how they use the counts.
 
 How it is computed: all differences at once would be a tensor of B P M entries. Here a block of
 positive pairs at a time goes through the processor's cache and only the sums are kept; the
@@ -58,7 +58,8 @@ def count_before(
         step: the step function h.
     """
     members = [chosen.to(similarity.dtype) for chosen in sets]
-    return _CountBefore.apply(similarity, anchor, positive, step, *members)
+    counts: Tensor = _CountBefore.apply(similarity, anchor, positive, step, *members)
+    return counts
 
 
 class _CountBefore(torch.autograd.Function):

@@ -8,7 +8,7 @@ r"""SoftTriple: a softmax over classes that have several centres each.
           \, x_i \cdot w_{ck}
 
 with embeddings and the K centres of each of C classes of length 1: the similarity to a class is a
-soft maximum over its centres, and the second term lets centres merge that a class does not need.
+soft maximum over its centres, and the second term merges centres that a class does not need.
 
 Paper: Q. Qian, L. Shang, B. Sun, J. Hu, H. Li, R. Jin, SoftTriple Loss: Deep Metric Learning
 Without Triplet Sampling, ICCV 2019, arXiv 1909.05235. In the authors' code (for Cars196):
@@ -18,14 +18,14 @@ in :math:`\pm 1 / \sqrt{C K}`, with 100 times the network's learning rate and it
 
 In the wild: pytorch-metric-learning leaves the second term to a separate regulariser, off by
 default. Roth et al. (ICML 2020, arXiv 2002.08473) take the soft maximum over the classes and
-normalise along the wrong axis. Tuned for retrieval :math:`\gamma` came out at 19 to 59, nearly a
+normalise along the wrong axis. Tuned for retrieval, :math:`\gamma` from 19 to 59 was best, nearly a
 mean over the centres (Musgrave et al., ECCV 2020, arXiv 2003.08505).
 
 Our choice: the authors' throughout, with their 1e-5 under the root.
 
 How it is computed: each row holds the first centres of all classes, then all second ones, so that
 the soft maximum runs over whole rows; only pairs of centres within a class are ever multiplied.
-With many classes the products are made some classes at a time, and again for the gradient.
+With many classes the products are computed for some classes at a time, and again for the gradient.
 """
 
 from typing import Annotated
@@ -91,7 +91,7 @@ class SoftTriple(Loss):
     def forward(self, pairs: Pairs, selection: Selection | None = None) -> Tensor:
         """Return the mean cross entropy of the anchors with the merging term, a scalar."""
         length = torch.linalg.vector_norm(self.centers, dim=2, keepdim=True).clamp_min(1e-12)
-        centers = self.centers * length.reciprocal()  # a quotient's gradient takes more passes
+        centers = self.centers * length.reciprocal()  # the gradient of a division takes more passes
         soft_maximum = _soft_maxima(pairs.anchors / self.gamma, centers)
         logits = (self.scale * self.gamma) * soft_maximum
         margin = logits.new_full((len(pairs), 1), -self.scale * self.margin)
@@ -105,8 +105,8 @@ class SoftTriple(Loss):
 def _soft_maxima(anchors: Tensor, centers: Tensor) -> Tensor:
     """Return the soft maxima ``[B, C]`` of the products with centres ``[K, C, D]``.
 
-    The products with all centres ``[B, K, C]`` may not fit into memory: then they are made class by
-    class, some at a time, and again on the way back.
+    The products with all centres ``[B, K, C]`` may not fit into memory: then they are computed for
+    some classes at a time, and again in the backward pass.
     """
     at_once = max(1, _PRODUCTS // (len(anchors) * len(centers)))
     if at_once >= centers.shape[1]:
@@ -126,7 +126,7 @@ def _soft_maximum(anchors: Tensor, centers: Tensor) -> Tensor:
 def _mean_distance_within(centers: Tensor) -> Tensor:
     """Return the sum of distances within classes over C K (K - 1), of centres ``[C, K, D]``."""
     classes, per_class, _ = centers.shape
-    # Each pair twice, with a gradient to one end at a time: one product less on the way back.
+    # Each pair twice, with a gradient to one end at a time: saves a product in the backward pass.
     products = centers @ centers.detach().mT
     itself = torch.eye(per_class, dtype=torch.bool, device=centers.device)
     distance = (2 + 1e-5 - 2 * products).masked_fill(itself, 1).sqrt().masked_fill(itself, 0)

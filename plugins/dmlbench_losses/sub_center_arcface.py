@@ -1,19 +1,19 @@
-r"""Sub-center ArcFace: ArcFace with several weight vectors a class, of which the nearest counts.
+r"""Sub-center ArcFace: ArcFace with several weight vectors per class, of which the nearest counts.
 
 .. math:: L = -\operatorname{mean}_i \log \frac{e^{s \cos(\theta_{i y_i} + m)}}
           {e^{s \cos(\theta_{i y_i} + m)} + \sum_{c \ne y_i} e^{s \cos \theta_{ic}}}, \quad
           \cos \theta_{ic} = \max_k \cos(x_i, w_{ck})
 
-with the same branch beyond 180 degrees as in ArcFace. An odd item of a class may keep to a
-sub-centre of its own, and does not pull the others to itself.
+with the same branch beyond 180 degrees as in ArcFace. An outlier of a class may have a sub-centre
+of its own, and then does not pull the others towards it.
 
 Paper: J. Deng, J. Guo, T. Liu, M. Gong, S. Zafeiriou, Sub-center ArcFace: Boosting Face Recognition
 by Large-Scale Noisy Web Faces, ECCV 2020 (no arXiv id). In the authors' code: 3 sub-centres, margin
 0.5 radians = 28.6 degrees, scale 64; weights from N(0, 0.01^2), with the network's learning rate
-(0.1, from scratch) and weight decay (5e-4). There a second training follows, with the dominant
-sub-centres alone and without items further than 75 degrees from them: it cleans noisy labels.
+(0.1, from scratch) and weight decay (5e-4). A second training follows, with only the dominant
+sub-centres and without items further than 75 degrees from them, to remove noisy labels.
 
-In the wild: pytorch-metric-learning has the loss, and the outliers as a function.
+In the wild: pytorch-metric-learning has the loss, and a function that finds the outliers.
 
 Our choice: the authors' first training; class weights as in our ArcFace, that is uniform in
 :math:`\pm 1 / \sqrt{D}` with 50 times the network's learning rate. The labels of the sets here are
@@ -59,7 +59,8 @@ class SubCenterArcFace(ArcFace):
         scale: Annotated[float, LogUniform(1.0, 256.0)] = 64.0,
         sub_centers: Annotated[int, IntUniform(1, 10)] = 3,
     ) -> None:
-        # The first sub-centres of all classes, then all second ones: the maximum of whole rows.
+        # The first sub-centres of all classes, then all second ones: the maximum runs over whole
+        # rows.
         super().__init__(
             num_classes=sub_centers * num_classes,
             embedding_dim=embedding_dim,

@@ -3,8 +3,8 @@ r"""Supervised contrastive loss, the form with the logarithm inside the sum (:ma
 .. math:: L = \operatorname{mean}_a \frac{-1}{|P_a|} \sum_{p \in P_a} \log
           \frac{e^{s_{ap} / T}}{\sum_{k \in P_a \cup N_a} e^{s_{ak} / T}}
 
-with cosine similarities :math:`s`. The denominator holds every other item of the batch, all
-positives among them (NT-Xent has one only), so that the loss does not reach 0.
+with cosine similarities :math:`s`. The denominator holds every other item of the batch, including
+all positives (NT-Xent has only one), so the loss does not reach 0.
 
 Paper: P. Khosla, P. Teterwak, C. Wang, A. Sarna, Y. Tian, P. Isola, A. Maschinot, C. Liu,
 D. Krishnan, Supervised Contrastive Learning, NeurIPS 2020, arXiv 2004.11362. Temperature 0.1, two
@@ -56,7 +56,7 @@ class SupCon(Loss):
         chosen = as_pair_mask(selection, pairs)
         positive = as_numbers(chosen.positive, pairs.similarity)
         positives = positive.sum(1, keepdim=True)
-        # Arithmetic is faster than filling by a mask; this far below, exp gives an exact 0.
+        # Arithmetic is faster than masking; this far below, exp is exactly 0.
         barred = as_numbers(~(chosen.positive | chosen.negative), positive).mul_(1e30)
         # An anchor's term is the cross entropy of all its positives, each with an equal share.
         shares = positive / (positives * positives.count_nonzero()).clamp_min(1)

@@ -3,14 +3,14 @@ r"""Threshold-consistent margin (TCM): a regulariser that gives all classes one 
 .. math:: L = \lambda^+ \operatorname{mean}_{(i, j) \in P, s_{ij} < m^+} (m^+ - s_{ij})
           + \lambda^- \operatorname{mean}_{(i, j) \in N, s_{ij} > m^-} (s_{ij} - m^-)
 
-with cosine similarities :math:`s`. The means run over the hard pairs alone, each kind by itself.
+with cosine similarities :math:`s`. The means run over hard pairs only, each kind by itself.
 
 Paper: Q. Zhang, L. Xu, Q. Tang, J. Fang, Y. N. Wu, J. Tighe, Y. Xing, Threshold-Consistent Margin
 Loss for Open-World Deep Metric Learning, ICLR 2024, arXiv 2307.04047. It is added to another loss,
 so that one threshold of similarity suits all classes.
 
-In the wild: pytorch-metric-learning has margins 0.9 and 0.5 and both weights 1, from the paper's
-section 5.2 as its implementer says. It leaves the other loss to the user.
+In the wild: pytorch-metric-learning has margins 0.9 and 0.5 and both weights 1, which its
+implementer took from the paper's section 5.2. It leaves the other loss to the user.
 
 Our choice: these values, added to Proxy-Anchor with weight 1.
 """
@@ -23,13 +23,13 @@ from dmlbench import Loss, Pairs, Selection, Uniform, active_mean, as_pair_mask
 
 
 class ThresholdConsistentMargin(Loss):
-    """Threshold-consistent margin: hard pairs pulled over, pushed under fixed similarities.
+    """Threshold-consistent margin: holds positives and negatives to fixed similarities.
 
     Args:
-        pos_margin: similarity from which on a positive costs nothing.
-        neg_margin: similarity up to which a negative costs nothing.
-        pos_weight: of the positives' mean.
-        neg_weight: of the negatives' mean.
+        pos_margin: similarity above which a positive costs nothing.
+        neg_margin: similarity below which a negative costs nothing.
+        pos_weight: weight of the positives' mean.
+        neg_weight: weight of the negatives' mean.
     """
 
     takes = "pairs"

@@ -15,9 +15,9 @@ triplets violate the margin. A value stuck at the margin says that the embedding
 Our choice: plain distances, margin 0.2, semi-hard triplets, mean over non-zero.
 
 How it is computed: the loss is linear in the distances once it is known which triplets violate
-the margin. So those are only *counted*, how many each pair is part of, and the loss is one
-weighted sum of the distances. No list of all triplets is ever made: time O(B M log P) and memory
-O(B M) with P positives an anchor.
+the margin. So it is enough to *count* how many each pair is part of, and the loss is one weighted
+sum of the distances. No list of all triplets is ever made: time O(B M log P) and memory O(B M) with
+P positives an anchor.
 """
 
 from typing import Annotated
@@ -28,7 +28,7 @@ from torch import Tensor
 from dmlbench import Loss, PairMask, Pairs, Selection, Triplets, Uniform
 from dmlbench_losses.dense import weighted_distance
 
-_PART = 2**18  # Triplets at a time, lest a long list be copied as a whole.
+_PART = 2**18  # Triplets at a time, so that a long list isn't copied as a whole.
 
 
 class Triplet(Loss):
@@ -60,8 +60,10 @@ class Triplet(Loss):
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the mean of the selected triplets' terms above 0, a scalar; 0 if there is none."""
         with torch.no_grad():
-            find = _violations_in_mask if isinstance(selection, PairMask) else _violations_in_list
-            weight, violated = find(pairs.distance, selection, self.margin)
+            if isinstance(selection, PairMask):
+                weight, violated = _violations_in_mask(pairs.distance, selection, self.margin)
+            else:
+                weight, violated = _violations_in_list(pairs.distance, selection, self.margin)
         return (weighted_distance(pairs, weight) + self.margin * violated) / violated.clamp_min(1)
 
 
@@ -99,7 +101,7 @@ def _violations_in_mask(distance: Tensor, chosen: PairMask, margin: float) -> tu
     bounds = distance.new_full((len(distance), int(positives.max())), torch.inf)
     bounds[anchor, column] = distance[anchor, positive] + margin
     bounds, order = bounds.sort(1)
-    # At infinity, what is no negative lies above all bounds and so counts for none.
+    # At infinity, pairs that aren't negatives lie above all bounds and count for none.
     negative_distance = distance.masked_fill(~chosen.negative, torch.inf)
     not_above = torch.searchsorted(bounds, negative_distance, right=True)
     histogram = order.new_zeros(len(bounds), bounds.shape[1] + 1)

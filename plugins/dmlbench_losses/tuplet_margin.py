@@ -1,4 +1,4 @@
-r"""Tuplet margin loss: each positive, its angle slackened, against all negatives.
+r"""Tuplet margin loss: each positive, with slack on its angle, against all negatives.
 
 .. math:: L = \operatorname{mean}_{(a, p)} \log \Big(1 + \sum_{n \in N_a}
           e^{s (\cos \theta_{an} - \cos(\theta_{ap} - \beta))}\Big)
@@ -9,8 +9,8 @@ Paper: B. Yu, D. Tao, Deep Metric Learning with Tuplet Margin Loss, ICCV 2019 (n
 :math:`\beta` 0.1 (5.73 degrees), trained together with the intra-pair variance. With the slack no
 positive need come nearer than :math:`\beta`.
 
-In the wild: pytorch-metric-learning, scale s 64, takes the arc cosine, whose gradient is infinite
-or NaN where a positive is equal or opposite to its anchor.
+In the wild: pytorch-metric-learning, scale s 64, takes the arccosine, whose gradient is infinite or
+NaN where a positive equals its anchor or its opposite.
 
 Our choice: 64 and 5.73 degrees;
 :math:`\cos(\theta - \beta) = \cos\theta \cos\beta + \sin\theta \sin\beta` without the angle itself.

@@ -1,4 +1,4 @@
-r"""VICReg: two views of an image alike, every dimension alive, no two dimensions the same.
+r"""VICReg: makes two views alike, keeps every dimension varying, and decorrelates dimensions.
 
 .. math:: L = \lambda \operatorname{mean}_{i, d} (z_{id} - z'_{id})^2
           + \frac{\mu}{2} \sum_{Z, Z'} \operatorname{mean}_d
@@ -28,11 +28,11 @@ _EPSILON = 1e-4
 
 
 class VICReg(Loss):
-    """VICReg: agreement of two views, kept from collapse by variance and covariance.
+    """VICReg: agreement of two views, with variance and covariance terms against collapse.
 
     Args:
         invariance: weight of the distance between both views of an image.
-        variance: weight of what each dimension's standard deviation lacks to 1.
+        variance: weight of how far each dimension's standard deviation falls short of 1.
         covariance: weight of the squared covariances of different dimensions.
     """
 
@@ -66,22 +66,23 @@ class VICReg(Loss):
         """Return the loss, a scalar.
 
         Raises:
-            PluginError: an odd number of embeddings, which are no two views.
+            PluginError: an odd number of embeddings, which can't be two views.
         """
         if len(pairs) % 2:
             raise PluginError(f"The loss vicreg needs two views of each item, not {len(pairs)}.")
         views = pairs.anchors.chunk(2)
         apart = (views[0] - views[1]).square().mean()
         lacking, shared = zip(*map(_variance_and_covariance, views), strict=True)
-        return (
+        value: Tensor = (
             self.invariance * apart
             + self.variance * sum(lacking) / 2
             + self.covariance * sum(shared)
         )
+        return value
 
 
 def _variance_and_covariance(embeddings: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what one view's standard deviations lack to 1, and its squared covariances."""
+    """Return how far a view's deviations fall short of 1, and its squared covariances."""
     centred = embeddings - embeddings.mean(0)
     covariance = centred.T @ centred / max(len(centred) - 1, 1)
     deviation = (covariance.diagonal() + _EPSILON).sqrt()

@@ -1,23 +1,23 @@
-r"""XBM: cross-batch memory, which lets the anchors meet the embeddings of earlier batches too.
+r"""XBM: cross-batch memory, which also compares anchors with embeddings of earlier batches.
 
 .. math:: L = \ell\big(X_t,\; X_t \cup \{X_{t-1}, X_{t-2}, \dots\}\big)
 
-for any loss :math:`\ell` of anchors and references. The memory is a queue of fixed size; what is in
-it has no gradient. It serves because embeddings drift slowly once training is under way.
+for any loss :math:`\ell` of anchors and references. The memory is a queue of fixed size; its
+content has no gradient. It works because embeddings drift slowly once training is under way.
 
 Paper: X. Wang, H. Zhang, W. Huang, M. R. Scott, Cross-Batch Memory for Embedding Learning, CVPR
 2020, arXiv 1912.06798. In the authors' configuration for SOP the memory holds 55,000 of the 59,551
 training items, and is filled and used from step 1,001 of 35,000 on; the loss is contrastive. Their
-code puts the batch into the memory *first* and adds two losses up, of the batch with itself and
-with the memory, so pairs within the batch count twice, once with half their gradient; an item is
-kept from meeting itself by its similarity of 1, which leaves out duplicates too.
+code puts the batch into the memory *first* and adds two losses, of the batch with itself and with
+the memory, so pairs within the batch count twice, once with half their gradient; an item is kept
+from meeting itself by its similarity of 1, which leaves out duplicates too.
 
 In the wild: pytorch-metric-learning compares the batch with the memory alone, the batch in it
 included: the references never have a gradient.
 
 Our choice: one loss, over the batch with its gradient and the memory without, each pair once, every
-item kept from itself by its index. A memory of 1,024 from step 101 on, since the short trainings
-here would not outlast the authors' warm-up; for a large dataset, nearly its size is theirs.
+item kept from itself by its index. A memory of 1,024 from step 101 on, since the short runs here
+would end within the authors' warm-up; for a large dataset, theirs is nearly its size.
 """
 
 from typing import Annotated
@@ -40,9 +40,9 @@ _INNER = (
 
 
 class XBM(Loss):
-    """Cross-batch memory around another loss: anchors meet remembered embeddings too.
+    """Cross-batch memory around another loss: also compares anchors with remembered embeddings.
 
-    What it takes, and whatever else the harness asks, is as the loss inside says.
+    What it takes, and all else that the harness asks for, is up to the loss inside.
 
     Args:
         loss: the loss inside, one that takes pairs or triplets.
@@ -65,6 +65,11 @@ class XBM(Loss):
         "a memory that holds the batch too. A smaller memory and a shorter warm-up."
     )
     trained_as = "xbm/contrastive"
+
+    embeddings: Tensor
+    labels: Tensor
+    steps: Tensor
+    seen: Tensor
 
     def __init__(
         self,
@@ -111,7 +116,8 @@ class XBM(Loss):
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
         """Return the loss inside, a scalar."""
-        return self.loss(pairs, selection)
+        value: Tensor = self.loss(pairs, selection)
+        return value
 
     def _with_memory(self, pairs: Pairs, filled: int) -> Pairs:
         return Pairs(

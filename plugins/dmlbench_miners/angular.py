@@ -1,4 +1,4 @@
-"""Angular triplets: those whose negative sees anchor and positive under a wide angle.
+"""Angular triplets: those whose negative sees anchor and positive at a wide angle.
 
     all (a, p, n) with  atan( d_ap / (2 |x_n - x_c|) ) > angle,  x_c = (x_a + x_p) / 2
 
@@ -7,12 +7,12 @@ of (a, p, n): the circle around the middle c of a and p has the diameter d_ap. U
 does not change with the scale of the embeddings.
 
 Paper: J. Wang, F. Zhou, S. Wen, X. Liu, Y. Lin, Deep Metric Learning with Angular Loss, ICCV 2017,
-arXiv 1708.01682, of which the angle is; it bounds it by a loss and mines nothing.
+arXiv 1708.01682, which defines the angle; it bounds it by a loss and mines nothing.
 
 In the wild: pytorch-metric-learning's AngularMiner, 20 degrees; the angular loss is used with
 bounds of 40 (there) to 45 degrees.
 
-Our choice: the same miner, 20 degrees. On its embeddings as they are, of length 1 or not.
+Our choice: the same miner, 20 degrees. It takes embeddings as they are, of length 1 or not.
 """
 
 import math
@@ -49,10 +49,10 @@ class Angular(Miner):
         def seen_wide(anchor: Tensor, positive: Tensor) -> Tensor:
             centre = (pairs.anchors[anchor] + pairs.references[positive]) / 2
             reach = pairs.squared_distance[anchor, positive] / four_square_tangents
-            # Squared distances to the centre, but for the centre's own norm, which limits them too.
+            # Squared distances to the centre, less its squared norm, as is the limit.
             to_centre = torch.addmm(norms, centre, pairs.references.T, alpha=-2)
             limit = (reach - centre.square().sum(1))[:, None]
-            # By what they are not, so that NaN is taken, for the loss to notice.
+            # A negated comparison keeps NaN, so that the loss notices it.
             return pairs.negative.index_select(0, anchor) & ~(to_centre >= limit)
 
         return list_triplets(pairs, seen_wide)

@@ -3,8 +3,8 @@
     (a, argmax_{p in P(a)} d_ap, argmin_{n in N(a)} d_an)
 
 Hermans, Beyer and Leibe, In Defense of the Triplet Loss for Person Re-Identification, 2017,
-arXiv 1703.07737. One triplet an anchor, so a batch of B images teaches by at most B triplets. From
-a random start or with a high learning rate it tends to collapse all embeddings to one point, where
+arXiv 1703.07737. One triplet an anchor, so a batch of B images gives at most B triplets. From a
+random start or with a high learning rate it tends to collapse all embeddings to one point, where
 the triplet loss stays at exactly its margin.
 """
 

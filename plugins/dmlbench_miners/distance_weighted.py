@@ -5,7 +5,7 @@ On the unit sphere in D dimensions the distances d of random pairs have the dens
     q(d) ~ d^(D-2) (1 - d^2/4)^((D-3)/2)
 
 with nearly all of its mass close to sqrt(2). A negative at distance d has the weight
-1 / q(max(d, lower_cutoff)), and weight 0 from upper_cutoff on, where a margin loss is 0 anyhow.
+1 / q(max(d, lower_cutoff)), and weight 0 from upper_cutoff on, where a margin loss is 0 anyway.
 
 Wu, Manmatha, Smola and Krähenbühl, Sampling Matters in Deep Embedding Learning, ICCV 2017, arXiv
 1706.07567. The cut-offs are those of the authors' code (0.5 and 1.4).
@@ -13,7 +13,7 @@ Wu, Manmatha, Smola and Krähenbühl, Sampling Matters in Deep Embedding Learnin
 An anchor whose negatives all lie beyond the upper cut-off has weights that sum to 0. Dividing by
 that sum gives NaN; code in the wild then drops the anchor with its positive pairs, gives up the
 upper cut-off, or (the authors') draws from the whole batch, even the anchor's own class. Here its
-negatives become equally likely: the positive pairs go on teaching, the far negative hardly does.
+negatives become equally likely: its positive pairs still teach; the far negative hardly does.
 """
 
 from typing import Annotated
@@ -34,7 +34,8 @@ class DistanceWeighted(Miner):
     the CPU, the same on every device.
 
     Args:
-        lower_cutoff: distances below it count as this one, lest a few nearest take all the weight.
+        lower_cutoff: smaller distances count as this one, so that the few nearest don't take all
+            the weight.
         upper_cutoff: negatives this far or further are not drawn while a nearer one exists.
 
     Raises:
@@ -77,13 +78,13 @@ class DistanceWeighted(Miner):
         return one_for_each(drawn_for, weight.cumsum(1))
 
     def _log_weight(self, pairs: Pairs) -> Tensor:
-        """Return -log q for the distances ``[B, M]``, the least number for what is not drawn."""
+        """Return -log q for the distances ``[B, M]``, the lowest number for what is not drawn."""
         near = pairs.negative & (pairs.squared_distance < self.upper_cutoff**2)
         drawn = near | (pairs.negative & ~near.any(1, keepdim=True))
-        # Beyond the upper cut-off all distances count as one: the far ones are equally likely.
+        # Beyond the upper cut-off all distances count as equal: the far ones are equally likely.
         squared = pairs.squared_distance.clamp(self.lower_cutoff**2, self.upper_cutoff**2)
         dimension = pairs.anchors.shape[1]
         log_weight = squared.log().mul_(1 - dimension / 2)
         log_weight.add_(squared.mul_(-0.25).log1p_(), alpha=(3 - dimension) / 2)
-        # What is NaN may be drawn as well as anything: the loss will notice.
+        # NaN may be drawn like any other value: the loss will notice.
         return log_weight.nan_to_num_(0).masked_fill_(~drawn, torch.finfo(log_weight.dtype).min)

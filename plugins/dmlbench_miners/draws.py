@@ -10,13 +10,13 @@ from dmlbench_miners.listing import places_of
 def draw(up_to: Tensor, count: int) -> Tensor:
     """Return `count` columns of each row ``[B, count]``, with replacement.
 
-    The draw comes from torch's global generator of the CPU. It is another one only if the share of
-    the row that it falls on belongs to another column now.
+    The draw comes from torch's global generator of the CPU. It changes only if the part of the
+    row's sum that it falls on now belongs to another column.
 
     Args:
-        up_to: running sums of the columns' weights ``[B, M]`` (int64); what is drawn of a row
-            whose sum is 0 means nothing.
-        count: draws a row.
+        up_to: running sums of the columns' weights ``[B, M]`` (int64); draws from a row whose sum
+            is 0 are meaningless.
+        count: draws per row.
     """
     drawn = draw_below(up_to[:, -1:].expand(-1, count))
     return torch.searchsorted(up_to, drawn, right=True)

@@ -5,7 +5,7 @@
 Paper: F. Schroff, D. Kalenichenko, J. Philbin, FaceNet: A Unified Embedding for Face Recognition
 and Clustering, CVPR 2015, arXiv 1503.03832. It uses all anchor-positive pairs of a mini-batch and
 selects among the negatives only, which it found more stable than picking the hardest positive. It
-also found that the hardest negatives can collapse the model early in training, and so came to
+also found that the hardest negatives can collapse the model early in training, which led it to
 semi-hard ones.
 
 In the wild: pytorch-metric-learning's BatchEasyHardMiner with all positives and hard negatives

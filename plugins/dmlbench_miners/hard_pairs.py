@@ -7,7 +7,7 @@ Loss for Person Re-Identification, 2017, arXiv 1703.07737), for losses on pairs.
 
 In the wild: taken from triplets, an anchor without a positive loses its negative too and the
 reverse (pytorch-metric-learning's BatchHardMiner); open-metric-learning's PairsMiner counts a pair
-once that is the hardest from both of its ends.
+once if it is the hardest from both ends.
 
 Our choice: a pair needs no partner, and counts for each anchor.
 """

@@ -3,7 +3,7 @@
     all (a, p, n) with  p = argmax_{p in P(a)} d_ap,  n in N(a)
 
 The mirror image of hard negatives: what is chosen is the positive, and the loss decides by its
-margin which negatives are within reach. Mislabelled images and outliers are chosen time and again.
+margin which negatives are within reach. Mislabelled images and outliers are chosen again and again.
 
 In the wild: pytorch-metric-learning's BatchEasyHardMiner with hard positives and all negatives
 chooses the same. Another reading is one random negative for each hardest positive; a batch's

@@ -6,9 +6,9 @@ What a ranking by distance gets wrong, and nothing else. A converged batch holds
 pairs carry the whole loss; the semi-hard triplets are those that follow, within a margin.
 
 In the wild: pytorch-metric-learning's TripletMarginMiner of type "hard" takes d_an = d_ap too,
-which makes a difference where distances are equal: of collapsed embeddings it takes every triplet.
+which matters where distances are equal: from collapsed embeddings it takes every triplet.
 
-Our choice: nearer, strictly.
+Our choice: strictly nearer.
 """
 
 import torch
@@ -29,7 +29,7 @@ class HardTriplets(Miner):
         to_negatives = squared_distance.masked_fill(~pairs.negative, torch.inf)
 
         def nearer(anchor: Tensor, positive: Tensor) -> Tensor:
-            # By what they are not, so that NaN is taken, for the loss to notice.
+            # A negated comparison keeps NaN, so that the loss notices it.
             to_positive = squared_distance[anchor, positive].nan_to_num(nan=0)
             return ~(to_negatives.index_select(0, anchor) >= to_positive[:, None])
 

@@ -30,7 +30,7 @@ class HDC(Miner):
     """The hardest share of the batch's positive pairs, and of its negative pairs.
 
     Args:
-        share: of the pairs of either kind, which are kept.
+        share: fraction of the pairs of either kind that is kept.
     """
 
     makes = "pairs"

@@ -1,4 +1,4 @@
-"""Lists of triplets that are too many to try all at once, made in parts of limited memory."""
+"""Lists of triplets, made in parts: trying all triplets at once would take too much memory."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dmlbench import Pairs, Triplets
 
-_SMALL = 2**18  # Numbers that fit the cache: in smaller parts, the calls would cost the time.
+_SMALL = 2**18  # Numbers that fit the cache; with smaller parts, calls would dominate the time.
 
 
 def places_of(mask: Tensor) -> Tensor:
@@ -21,13 +21,13 @@ def places_of(mask: Tensor) -> Tensor:
 def list_triplets(pairs: Pairs, choose: Callable[[Tensor, Tensor], Tensor]) -> Triplets:
     """Return the triplets of every positive pair with its chosen negatives.
 
-    Some positive pairs at a time meet all references, B of them or as many as make a megabyte or
-    so, and memory stays at ``[B, M]`` besides the list.
+    A few positive pairs at a time are compared with all references: B of them, or as many as make
+    about a megabyte. Memory beyond the list stays at ``[B, M]``.
 
     Args:
         pairs: the step's pairs.
-        choose: called with anchors and positives of n pairs, each ``[n]``; says by a mask
-            ``[n, M]`` which references to take as negatives.
+        choose: called with anchors and positives of n pairs, each ``[n]``; returns which
+            references to take as negatives, a mask ``[n, M]``.
 
     Returns:
         The triplets in the order of anchor, positive and negative.

@@ -40,7 +40,7 @@ class MultiSimilarity(Miner):
         similarity = pairs.similarity
         least_positive = similarity.masked_fill(~pairs.positive, torch.inf).amin(1, keepdim=True)
         most_negative = similarity.masked_fill(~pairs.negative, -torch.inf).amax(1, keepdim=True)
-        # By what they are not, so that NaN is kept, for the loss to notice.
+        # Negated comparisons keep NaN, so that the loss notices it.
         easy_positive = similarity >= most_negative + self.epsilon
         easy_negative = similarity <= least_positive - self.epsilon
         return PairMask(pairs.positive & ~easy_positive, pairs.negative & ~easy_negative)

@@ -2,11 +2,11 @@
 
     (a, p) with  d_ap > pos_margin  and  (a, n) with  d_an < neg_margin
 
-A contrastive loss with the same margins is 0 for all other pairs: for it this changes only what a
-mean over all selected pairs is divided by. For losses on similarities it is a choice of its own.
+A contrastive loss with the same margins is 0 for all other pairs: there, this miner changes only
+the divisor of a mean over all selected pairs. For losses on similarities it is a real choice.
 
 In the wild: pytorch-metric-learning's PairMarginMiner has margins of 0.2 and 0.8. Given a cosine
-similarity it wants them the other way round; here they are distances always.
+similarity it wants them the other way round; here they are always distances.
 
 Our choice: Euclidean distances, 0.2 and 0.8. Of unit vectors these are similarities of 0.98 and
 0.68: an untrained network in many dimensions, whose negatives lie around 1.4, gives no negative.
@@ -39,7 +39,7 @@ class PairMargin(Miner):
     def select(self, pairs: Pairs) -> PairMask:
         """Return the masks of far positives and of near negatives, each ``[B, M]``."""
         distance = pairs.distance
-        # By what they are not, so that NaN is kept, for the loss to notice.
+        # Negated comparisons keep NaN, so that the loss notices it.
         return PairMask(
             pairs.positive & ~(distance <= self.pos_margin),
             pairs.negative & ~(distance >= self.neg_margin),

@@ -1,6 +1,6 @@
-"""Random triplets: each positive pair meets one negative of its anchor, all equally likely.
+"""Random triplets: each positive pair with one negative of its anchor, all equally likely.
 
-The floor under every other choice of triplets: what a miner gains, it gains over this one.
+The baseline for every other choice of triplets.
 """
 
 from dmlbench import Miner, Pairs, Triplets

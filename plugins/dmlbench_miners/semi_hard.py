@@ -39,7 +39,7 @@ class SemiHard(Miner):
         to_negatives = distance.masked_fill(~pairs.negative, torch.inf)
 
         def within_margin(anchor: Tensor, positive: Tensor) -> Tensor:
-            # What is NaN is taken too, for the loss to notice; without negatives it stays infinite.
+            # NaN is taken too, so that the loss notices it; without negatives it stays infinite.
             to_positive = distance[anchor, positive].nan_to_num(nan=0)
             behind = to_negatives.index_select(0, anchor).sub_(to_positive[:, None])
             return (behind <= 0).logical_or_(behind >= self.margin).logical_not_()

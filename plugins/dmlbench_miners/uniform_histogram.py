@@ -1,14 +1,14 @@
 """Uniform histogram: pairs at all distances that occur, equally many of each.
 
-The distances of the positive pairs, from the smallest to the largest, are parted into bins of equal
-width; of each bin the same number of pairs is drawn, or all if there are fewer. The same with the
-negative pairs. In many dimensions nearly all distances are alike, and a plain draw would hardly see
-the near negatives and the far positives.
+The distances of the positive pairs, from the smallest to the largest, are divided into bins of
+equal width; from each bin the same number of pairs is drawn, or all if there are fewer. Negative
+pairs are drawn likewise. In many dimensions nearly all distances are alike, and a plain draw would
+hardly see the near negatives and the far positives.
 
-In the wild: pytorch-metric-learning's UniformHistogramMiner, 100 bins and 10 pairs of either kind a
-bin. It draws with replacement, so a bin of one pair gives it ten times.
+In the wild: pytorch-metric-learning's UniformHistogramMiner, 100 bins and 10 pairs of either kind
+per bin. It draws with replacement, so a bin with one pair gives it ten times.
 
-Our choice: the same numbers, without replacement: a pair is chosen or not. All pairs of a bin are
+Our choice: the same numbers, without replacement: a pair is chosen or not. All pairs in a bin are
 equally likely.
 """
 
@@ -22,14 +22,14 @@ from dmlbench_miners.listing import places_of
 
 
 class UniformHistogram(Miner):
-    """Pairs whose distances are spread evenly, as far as there are any.
+    """Pairs whose distances are spread as evenly as the batch allows.
 
     The draw comes from torch's global generator of the CPU, the same on every device.
 
     Args:
         num_bins: parts of the range of distances, of each kind of pairs.
-        pos_per_bin: positive pairs drawn of a bin.
-        neg_per_bin: negative pairs drawn of a bin.
+        pos_per_bin: positive pairs drawn from each bin.
+        neg_per_bin: negative pairs drawn from each bin.
     """
 
     makes = "pairs"

@@ -1,29 +1,30 @@
-"""Class-balanced batches: every item of a batch draws its class, all classes equally likely.
+"""Class-balanced batches: each item's class is drawn at random, all classes equally likely.
 
-Of a set whose classes differ in size a random batch shows the large ones again and again; here a
-class with few items comes as often as one with many, and its items more often each. No batch is
-promised a positive pair: with C classes and batches of B there are about B (B - 1) / (2 C).
+Where classes differ in size, the large ones dominate random batches. Here a small class appears as
+often as a large one, so each of its items appears more often. A batch may lack positive pairs: with
+C classes and batches of B there are about B (B - 1) / (2 C).
 
-In the wild: in the code of Roth et al. (ICML 2020, arXiv 2002.08473) this sampler is called
-"random". It draws items with replacement, and the last one of a batch of the class of another, so
-that there is one positive pair at least.
+In the wild: the code of Roth et al. (ICML 2020, arXiv 2002.08473) calls this sampler "random". It
+draws items with replacement, and the last one of a batch from a class already in it, so that there
+is at least one positive pair.
 
-Our choice: classes are independent draws, the items of a class come in shuffled rounds: none comes
-again before all others of its class have come.
+Our choice: classes are drawn independently. The items of a class come in shuffled rounds: none
+repeats before all others of its class have been used.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from dmlbench import DataError, Sampler
+from dmlbench import Sampler
+from dmlbench_samplers.classes import items_by_class, refuse_no_items
 from dmlbench_samplers.shuffled import Rounds
 
 
 class ClassBalanced(Sampler):
     """Items of classes drawn at random, each class as likely as any other.
 
-    An item comes twice in a batch only if its class was drawn more often than it has items.
+    An item appears twice in a batch only if its class was drawn more often than it has items.
     """
 
     def batches(
@@ -36,11 +37,8 @@ class ClassBalanced(Sampler):
         Raises:
             DataError: there are no items.
         """
-        if not len(labels):
-            raise DataError("The sampler 'class-balanced' has no training items to choose from.")
-        by_class = np.argsort(labels, kind="stable")
-        starts = np.unique(labels[by_class], return_index=True)[1]
-        items = [Rounds(indices, rng) for indices in np.split(by_class, starts[1:])]
+        refuse_no_items(labels, "class-balanced")
+        items = [Rounds(indices, rng) for indices in items_by_class(labels)]
         return (_batch(items, rng.integers(len(items), size=batch_size)) for _ in range(steps))
 
 

@@ -1,21 +1,21 @@
-"""Hierarchical batches: classes of a few super-classes only, so that negatives are alike.
+"""Hierarchical batches: classes from a few super-classes only, so that negatives look alike.
 
-Two bicycles are harder to tell apart than a bicycle from a sofa. A batch is made of few
-super-classes, its classes lie within them, and each class has m items as with ``m-per-class``.
+Two bicycles are harder to tell apart than a bicycle from a sofa. A batch takes its classes from a
+few super-classes, and m items from each class as with ``m-per-class``.
 
 Papers: F. Cakir, K. He, X. Xia, B. Kulis, S. Sclaroff, Deep Metric Learning to Rank, CVPR 2019,
-whose authors' code takes two super-classes a batch, half of it from each, and by default does not
-fix the items a class; E. Ramzi, N. Thome, C. Rambour, N. Audebert, X. Bitot, Robust and
-Decomposable Average Precision for Image Retrieval, NeurIPS 2021, arXiv 2110.01445, with 4 items a
+whose authors' code takes two super-classes per batch, half of it from each, and by default does not
+fix the items per class; E. Ramzi, N. Thome, C. Rambour, N. Audebert, X. Bitot, Robust and
+Decomposable Average Precision for Image Retrieval, NeurIPS 2021, arXiv 2110.01445, with 4 items per
 class on Stanford Online Products and 8 on In-Shop.
 
-In the wild: both, and pytorch-metric-learning, make an epoch of all pairs of super-classes, a few
-batches each, and fill half a batch from shuffled classes. Where these do not suffice the second
-and third make smaller batches.
+In the wild: both, and pytorch-metric-learning, go through all pairs of super-classes in an epoch, a
+few batches each, and fill each half of a batch from shuffled classes. Where these run out, the
+second and third make smaller batches.
 
 Our choice: super-classes, the classes of each and the items of each class come in shuffled rounds,
-so that over an epoch all super-classes come equally often (give or take one), and so do all classes
-of one. Every batch is full.
+so that over an epoch all super-classes appear equally often (give or take one), and so do all
+classes within one. Every batch is full.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,8 @@ from typing import Annotated
 
 import numpy as np
 
-from dmlbench import ConfigError, DataError, IntUniform, Sampler
+from dmlbench import IntUniform, Sampler
+from dmlbench_samplers.classes import items_by_class, refuse_no_items, refuse_partial_classes
 from dmlbench_samplers.shuffled import Rounds
 
 
@@ -31,11 +32,11 @@ class Hierarchical(Sampler):
     """Classes of a few super-classes, with the same number of items each.
 
     A batch holds as many super-classes as asked for, or all if there are fewer, each with an equal
-    share of its classes (give or take one). A super-class with fewer classes than its share shows
+    share of its classes (give or take one). A super-class with fewer classes than its share gives
     all of them, with more items each. A class within two super-classes counts as two.
 
     Args:
-        super_classes: how many a batch is made of.
+        super_classes: how many a batch takes its classes from.
         m: items of a class in a batch; ``batch_size`` must be a multiple of it.
     """
 
@@ -50,7 +51,7 @@ class Hierarchical(Sampler):
         self.super_classes = super_classes
         self.m = m
 
-    def batches(
+    def batches(  # type: ignore[override]  # may ask for more, see `Sampler`
         self,
         labels: np.ndarray,
         *,
@@ -72,19 +73,12 @@ class Hierarchical(Sampler):
             ConfigError: the batch size is not a multiple of m.
             DataError: there are no items.
         """
-        if batch_size % self.m:
-            raise ConfigError(
-                f"The sampler 'hierarchical' can't fill batches of {batch_size} with m = {self.m} "
-                f"items a class: choose a batch size that is a multiple of {self.m}, or another m."
-            )
-        if not len(labels):
-            raise DataError("The sampler 'hierarchical' has no training items to choose from.")
+        refuse_partial_classes(batch_size, self.m, "hierarchical")
+        refuse_no_items(labels, "hierarchical")
         (group_of_class, _), class_of_item = np.unique(
             np.stack((groups, labels)), axis=1, return_inverse=True
         )
-        by_class = np.argsort(class_of_item.ravel(), kind="stable")
-        ends = np.cumsum(np.bincount(class_of_item.ravel()))
-        items = [Rounds(indices, rng) for indices in np.split(by_class, ends[:-1])]
+        items = [Rounds(indices, rng) for indices in items_by_class(class_of_item.ravel())]
         starts = np.unique(group_of_class, return_index=True)[1]
         classes = np.split(np.arange(len(items)), starts[1:])
         dealt = Rounds(np.arange(len(classes)), rng)

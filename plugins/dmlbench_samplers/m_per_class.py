@@ -1,8 +1,8 @@
 """Balanced batches: m items from each of batch_size / m classes.
 
-A random batch of a set with many small classes holds hardly a positive pair; this one always does.
-Classes come in shuffled rounds and so do the items of each class. So over an epoch all classes come
-equally often (give or take one), and an item comes again only after all others of its class.
+With many small classes, a random batch has hardly any positive pairs; this one always has some.
+Classes come in shuffled rounds, and so do the items of each class. Over an epoch all classes appear
+equally often (give or take one), and an item repeats only after all others of its class.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ from typing import Annotated
 
 import numpy as np
 
-from dmlbench import ConfigError, DataError, IntUniform, Sampler
+from dmlbench import IntUniform, Sampler
+from dmlbench_samplers.classes import items_by_class, refuse_no_items, refuse_partial_classes
 from dmlbench_samplers.shuffled import Rounds
 
 
@@ -18,9 +19,9 @@ class MPerClass(Sampler):
     """The same number of items from each class of a batch.
 
     A batch holds ``batch_size // m`` different classes with m items each. With fewer classes than
-    that it holds all of them, each with ``batch_size // classes`` items, and the remainder goes one
-    by one to classes that take turns. An item comes twice in a batch only if its class has fewer
-    items than the batch takes; then all of that class come equally often (give or take one).
+    that it holds all of them, each with ``batch_size // classes`` items, and the classes take turns
+    at the remainder. An item appears twice in a batch only if its class has fewer items than the
+    batch takes; then all of that class appear equally often (give or take one).
 
     Args:
         m: items of a class in a batch; ``batch_size`` must be a multiple of it. With m = 1 a batch
@@ -41,16 +42,9 @@ class MPerClass(Sampler):
             ConfigError: the batch size is not a multiple of m.
             DataError: there are no items.
         """
-        if batch_size % self.m:
-            raise ConfigError(
-                f"The sampler 'm-per-class' can't fill batches of {batch_size} with m = {self.m} "
-                f"items a class: choose a batch size that is a multiple of {self.m}, or another m."
-            )
-        if not len(labels):
-            raise DataError("The sampler 'm-per-class' has no training items to choose from.")
-        by_class = np.argsort(labels, kind="stable")
-        starts = np.unique(labels[by_class], return_index=True)[1]
-        items = [Rounds(indices, rng) for indices in np.split(by_class, starts[1:])]
+        refuse_partial_classes(batch_size, self.m, "m-per-class")
+        refuse_no_items(labels, "m-per-class")
+        items = [Rounds(indices, rng) for indices in items_by_class(labels)]
         classes = Rounds(np.arange(len(items)), rng)
         return (self._batch(classes, items, batch_size) for _ in range(steps))
 

@@ -4,15 +4,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dmlbench import DataError, Sampler
+from dmlbench import Sampler
+from dmlbench_samplers.classes import refuse_no_items
 
 
 class Rounds:
     """Deals values in shuffled rounds: each round has every value once.
 
-    Dealing goes on from one round into the next and drops nothing, so at any time two values differ
-    by at most one in how often they came. A hand holds no value twice, unless it is larger than a
-    round: then each value comes as often as any other, give or take one.
+    Dealing continues from one round into the next and drops nothing, so at any time the counts of
+    two values differ by at most one. A hand holds no value twice unless it is larger than a round:
+    then each value appears as often as any other, give or take one.
 
     Args:
         values: what is dealt ``[V]``, all different.
@@ -43,7 +44,7 @@ class Rounds:
 class Shuffled(Sampler):
     """Items at random, each as often as any other.
 
-    The passes are cut to batches as one stream: no item is dropped at the end of a pass, and no
+    The passes are cut into batches as one stream: no item is dropped at the end of a pass, and no
     batch holds an item twice unless there are fewer items than a batch takes.
     """
 
@@ -55,7 +56,6 @@ class Shuffled(Sampler):
         Raises:
             DataError: there are no items.
         """
-        if not len(labels):
-            raise DataError("The sampler 'random' has no training items to choose from.")
+        refuse_no_items(labels, "random")
         items = Rounds(np.arange(len(labels)), rng)
         return (items.deal(batch_size) for _ in range(steps))

@@ -104,6 +104,7 @@ def test_without_other_words_the_floors_are_baselines_and_none_are_on_demand():
     ("request_", "words"),
     [
         ({}, "nothing to run"),
+        ({"datasets": ["iris", "glyphs"]}, "iris and glyphs.*--loss.*--all"),
         ({"losses": "triplt"}, "'triplet'"),
         ({"miners": "random"}, "needs a loss"),
         ({"losses": "triplet", "settings": {"loss.margn": 1}}, "'margin'"),

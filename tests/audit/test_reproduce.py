@@ -1,5 +1,7 @@
 """What counts as the same trial again, and what as the same figures."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -18,6 +20,11 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def workplace() -> Workplace:
     return Workplace(Catalogue.discover(), None, torch.device("cpu"))
+
+
+@pytest.fixture(autouse=True)
+def where_the_files_of_records_are(zoo, monkeypatch):
+    monkeypatch.chdir(Path(zoo("Pull").rpartition(":")[0]).parent)
 
 
 @pytest.fixture

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.entry_points import KINDS
+
+PROTOCOLS = Path(__file__).parents[2] / "bench" / "dmlbench" / "protocols"
 
 
 def test_list_names_every_entry_point(dmlbench):
@@ -21,6 +24,45 @@ def test_list_takes_a_kind_in_singular_and_plural(dmlbench, kind):
     result = dmlbench("list", kind)
     assert result.code == 0
     assert len([line for line in result.out.splitlines() if line.endswith(")")]) == 1
+
+
+HOOKS = """'Tells who was faster.'
+from dmlbench import hookimpl
+
+@hookimpl
+def dmlbench_run_started(plan): ...
+
+@hookimpl
+def dmlbench_leaderboard_columns(records): return {}
+"""
+
+
+@pytest.mark.parametrize("kind", ["hook", "hooks"])
+def test_list_and_show_tell_about_hook_plugins(dmlbench, install, kind):
+    install("fast-ears", HOOKS, {"dmlbench.hooks": {"ear": "fast_ears"}})
+    install("an-ear", "raise KeyError('x')", {"dmlbench.hooks": {"broken": "an_ear"}})
+    assert "Hooks (2)" in dmlbench("list").out
+    out = dmlbench("list", kind).out
+    assert out.splitlines()[:3] == ["Hooks (2)", "  broken  an-ear 1.0", "  ear     fast-ears 1.0"]
+    told = "Tells who was faster.", "hears: dmlbench_leaderboard_columns, dmlbench_run_started"
+    long = dmlbench("list", kind, "--long").out
+    assert "\n      ".join(("  ear     fast-ears 1.0", *told)) in long
+    assert "BROKEN: The hooks 'broken' of an-ear 1.0 can't be loaded: KeyError" in long
+    shown = dmlbench("show", kind, "ear")
+    assert shown.code == 0
+    assert all(text in shown.out for text in (*told, "fast_ears, version 1.0"))
+
+
+@pytest.mark.parametrize("kind", ["protocol", "protocols"])
+def test_list_names_every_protocol_that_ships(dmlbench, kind):
+    shipped = sorted(path.stem for path in PROTOCOLS.glob("*.toml"))
+    out = dmlbench("list", kind).out
+    assert [line.split()[0] for line in out.splitlines()[1:] if line] == shipped
+    assert out.splitlines()[0] == f"Protocols ({len(shipped)})"
+    assert out in dmlbench("list").out
+    long = dmlbench("list", kind, "--long").out
+    assert "      Small images on a CPU: a small convolutional network from scratch" in long
+    assert "      Source: dmlbench's own" in long
 
 
 def test_list_long_gives_papers_and_default_miners(dmlbench):

@@ -1,5 +1,6 @@
 """Finding, importing and checking components, without trust in any of them."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import distributions
@@ -380,3 +381,18 @@ def test_all_that_is_installed_with_dmlbench_keeps_its_contract():
 def test_a_hook_plugin_may_be_a_whole_module():
     module = load_entry(Entry("hooks", "some", "elsewhere", "1.0", "os.path"))
     assert module is sys.modules["os.path"]
+
+
+def test_a_folder_or_a_network_named_without_its_family_is_answered_with_it(tmp_path, monkeypatch):
+    (tmp_path / "pictures").mkdir()
+    monkeypatch.chdir(tmp_path)
+    catalogue = Catalogue.discover()
+    for kind, name, hint in (
+        ("dataset", "pictures", "'folder:pictures'"),
+        ("dataset", str(tmp_path / "missing"), f"'folder:{tmp_path}/missing'"),
+        ("backbone", "vit_tiny_patch16_224", "'timm/vit_tiny_patch16_224'"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(f"Did you mean {hint}?")):
+            catalogue.find(kind, name)
+    with pytest.raises(ConfigError, match="Did you mean 'small-conv'"):
+        catalogue.find("backbone", "smallconv")

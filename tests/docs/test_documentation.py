@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import inspect
 import os
 import re
 import shutil
@@ -82,7 +83,8 @@ def test_relative_links_lead_somewhere(page):
 
 
 def test_the_protocol_table_says_what_the_protocols_say():
-    from dmlbench.schemas.protocol import load_protocol, protocol_names
+    from dmlbench.schemas.protocol import load_protocol
+    from dmlbench.schemas.shipped_protocols import protocol_names
 
     text = (ROOT / "docs" / "protocol.md").read_text()
     for name in protocol_names():
@@ -123,8 +125,29 @@ def test_the_page_of_records_says_what_the_code_says():
     assert f"larger than {MAX_BYTES >> 20} MiB" in text
     assert f"under {LEAST_SEEDS} common seeds" in text
     rows = [line for line in text.splitlines() if line.startswith("| `")]
-    for name in set(Record.model_fields) - {"schema_version", "collapsed"}:
+    for name in set(Record.model_fields) - {"schema_version"}:
         assert any(f"`{name}`" in row for row in rows), name
+
+
+def test_the_page_of_plugins_documents_every_hook_with_its_arguments():
+    from dmlbench.contracts.hooks import Specification
+
+    text = (ROOT / "docs" / "plugins.md").read_text().partition("\n## Hooks\n")[2]
+    rows = {}
+    for line in text.splitlines():
+        if line.startswith("| `dmlbench_"):
+            name, arguments, _ = line.strip("| ").split(" | ")
+            rows[name.strip("`")] = set(re.findall(r"(?:^|; )`(\w+)`", arguments))
+    hooks = {n: f for n, f in vars(Specification).items() if n.startswith("dmlbench_")}
+    columns = hooks.pop("dmlbench_leaderboard_columns")
+    expected = {name: set(inspect.signature(f).parameters) - {"self"} for name, f in hooks.items()}
+    assert list(rows) == list(hooks), "in the order of a run"
+    assert len(rows) == 5
+    (more,) = re.findall(r"One more hook, `dmlbench_leaderboard_columns`,[^:]*", text)
+    assert all(
+        f"`{each}`" in more for each in inspect.signature(columns).parameters if each != "self"
+    )
+    assert rows == expected
 
 
 def test_every_package_of_the_harness_has_a_line_in_contributing():

@@ -95,7 +95,7 @@ def test_the_default_suite_unfolds_to_both_sets_and_three_seeds(tmp_path):
 
 def test_floors_come_with_what_was_asked_for(plan_of, zoo):
     plan = plan_of(losses=(zoo("Pull"),), baselines="floors")
-    assert rows(plan.trials) == [(zoo("Pull"), "all-pairs"), ("pixels", None)]
+    assert rows(plan.trials) == [("zoo.py:Pull", "all-pairs"), ("pixels", None)]
 
 
 def test_what_is_named_twice_runs_once(plan_of):
@@ -176,7 +176,8 @@ def test_a_file_that_a_setting_names_counts_by_its_content(trial_of, zoo, tmp_pa
         path.write_bytes(b"1, 2")
     trial = planned(first)
     assert planned(moved).id == trial.id
-    assert planned(moved).parts["backbone"].settings == {"weights": str(moved)}
+    assert planned(moved).parts["backbone"].settings == {"weights": "moved"}
+    assert planned(moved).parts["backbone"].located().settings == {"weights": str(moved)}
     moved.write_bytes(b"1, 3")
     assert planned(moved).id != trial.id
     workplace = Workplace(Catalogue.discover(), None, torch.device("cpu"))

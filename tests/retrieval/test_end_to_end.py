@@ -115,14 +115,12 @@ def test_a_constant_embedding_scores_zero(engine, made_by, value, distance):
     assert result.precision_at == {1: 0, 5: 0}
     assert result.r_precision == result.map_at_r == 0
     assert result.tied == 1
-    assert result.collapsed
 
 
-def test_two_points_for_all_classes_are_tied_but_not_collapsed():
+def test_two_points_for_all_classes_are_all_tied():
     embeddings = np.tile([[1.0, 0.0], [0.0, 1.0]], (50, 1))
     result = retrieval.evaluate(embeddings, np.repeat(np.arange(10), 10))
     assert result.tied == 1
-    assert not result.collapsed
     assert result.recall_at[1] == 0
 
 
@@ -135,13 +133,11 @@ def test_separated_classes_score_one(engine):
     assert result.r_precision == 1
     assert result.map_at_r == pytest.approx(1, abs=1e-15)
     assert result.tied == 0
-    assert not result.collapsed
 
 
 def test_one_class_alone_has_no_negative_to_fail_on():
     result = retrieval.evaluate(np.ones((5, 3)), np.zeros(5, int))
     assert result.recall_at[1] == result.r_precision == result.map_at_r == 1
-    assert not result.collapsed
     assert result.per_query.negatives.tolist() == [0] * 5
 
 

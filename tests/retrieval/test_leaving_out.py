@@ -180,7 +180,7 @@ def test_queries_without_anything_left_are_lone_and_all_of_them_an_error():
 
 def test_collapsed_embeddings_score_zero_whatever_is_left_out():
     found = evaluate(np.ones((150, 3)), LABELS, leave_out=GROUPS)
-    assert (found.recall_at[1], found.map_at_r, found.collapsed) == (0, 0, True)
+    assert (found.recall_at[1], found.map_at_r, found.tied) == (0, 0, 1)
 
 
 def test_near_items_are_told_apart_in_a_narrow_cone():

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from dmlbench import ConfigError
 from dmlbench.components.catalogue import Catalogue
-from dmlbench.schemas.protocol import Protocol, load_protocol, protocol_names
+from dmlbench.schemas.protocol import Protocol, load_protocol
+from dmlbench.schemas.shipped_protocols import protocol_names
 
 SMALL = Path(__file__).parents[2] / "bench" / "dmlbench" / "protocols" / "small.toml"
 
@@ -79,6 +80,22 @@ def test_a_wrong_file_is_refused_with_its_name_and_the_key(tmp_path, old, new, r
     with pytest.raises(ConfigError, match=reason) as refused:
         load_protocol(str(path))
     assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("lr = 1e-3", "lr = 1e-3\nmomentum = 0.5", "optimiser.momentum .*name=sgd"),
+        ("lr = 1e-3", "lr = 1e-3\nstep_epochs = 2", "optimiser.step_epochs .*schedule=step"),
+    ],
+)
+def test_a_file_with_a_field_that_nothing_reads_is_refused(tmp_path, old, new, reason):
+    path = tmp_path / "mine.toml"
+    path.write_text(SMALL.read_text().replace(old, new))
+    with pytest.raises(ConfigError, match=reason):
+        load_protocol(str(path))
+    path.write_text(path.read_text().replace("0.5", "0.9").replace("step_epochs = 2", ""))
+    assert load_protocol(str(path)).identity() == load_protocol("small").identity()
 
 
 def test_files_that_can_not_be_read(tmp_path):
@@ -269,15 +286,15 @@ def test_changes_in_any_order_are_one_protocol_with_one_name(trial_of, zoo):
     changes = {
         "protocol.length.epochs": "2",
         "protocol.optimiser.lr": "0.02",
-        "protocol.image_size": "8",
-        "protocol.short_side": "9",
+        "protocol.batch_size": "32",
+        "protocol.embedding_dim": "16",
     }
     losses = (zoo("Pull"),)
     small = {"protocol": "small", "losses": losses}
     one = trial_of(settings=changes, **small)
     other = trial_of(settings=dict(reversed(changes.items())), **small)
     assert one == other
-    assert one.protocol.name == "small+short_side=9+image_size=8+lr=0.02+epochs=2"
+    assert one.protocol.name == "small+embedding_dim=16+batch_size=32+lr=0.02+epochs=2"
     sampler = {"protocol.length.epochs": "2", "protocol.sampler": "random"}
     last = trial_of(settings={"protocol.length.epochs": "2"}, samplers=("random",), **small)
     assert trial_of(settings=sampler, **small) == last

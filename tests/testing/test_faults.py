@@ -6,6 +6,7 @@ from testing import (
     faulty_baselines,
     faulty_datasets,
     faulty_executors,
+    faulty_hooks,
     faulty_loss_facts,
     faulty_loss_state,
     faulty_losses,
@@ -28,6 +29,7 @@ FAULTS = [
     *faulty_baselines.FAULTS,
     *faulty_metrics.FAULTS,
     *faulty_executors.FAULTS,
+    *faulty_hooks.FAULTS,
 ]
 SOUND = [
     *(("loss", each) for each in sound_losses.SOUND),
@@ -38,10 +40,15 @@ SOUND = [
     *(("baseline", each) for each in faulty_baselines.SOUND),
     *(("metric", each) for each in faulty_metrics.SOUND),
     *(("executor", each) for each in faulty_executors.SOUND),
+    *(("hooks", each) for each in faulty_hooks.SOUND),
 ]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.component.__name__)
+def name(fault):
+    return getattr(fault.component, "__name__", type(fault.component).__name__)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=name)
 def test_a_fault_is_found_by_the_check_that_is_meant_for_it(fault):
     findings = check(fault.kind, fault.component)
     found = {each.check: each.text for each in findings if each.outcome in ("failed", "warned")}

@@ -106,6 +106,7 @@ def test_a_distribution_is_checked_whole_and_a_broken_component_hides_no_other(
             "dmlbench.losses": {"mine": "my_plugins:Mine", "gone": "my_plugins:Gone"},
             "dmlbench.baselines": {"pca": "sklearn.decomposition:PCA"},
             "dmlbench.hooks": {"column": "my_plugins"},
+            "dmlbench.metrics": {"middle": "sys:Middle"},
         },
     )
     result = dmlbench("plugin", "check", "my_plugins")
@@ -115,7 +116,74 @@ def test_a_distribution_is_checked_whole_and_a_broken_component_hides_no_other(
     assert re.search(r"baseline pca +\d\d +-", result.out)
     text = " ".join(result.out.split())
     assert "loss gone: it can be loaded The loss 'gone' of my-plugins 1.0 can't be loaded" in text
-    assert "1 of 3 components to mend." in text
+    assert re.search(r"hooks column +- +1", result.out)
+    assert "hooks column: it hears hooks No function of it is marked with @hookimpl" in text
+    assert re.search(r"metric middle +- +1", result.out)
+    assert "3 of 5 components to mend." in text
+
+
+COLUMN = """'The device.'
+from dmlbench import hookimpl
+
+@hookimpl
+def dmlbench_leaderboard_columns(records):
+    return {"Device": str(records[0].settings.get("device"))}
+
+class Ear:
+    "Counts."
+    @hookimpl
+    def dmlbench_trial_finished(self, record): print(record.metrics["map_at_r"])
+
+ear = Ear()
+"""
+
+
+@pytest.mark.parametrize("target", ["hook:device", "hooks:device", "column-kit", "./column_kit.py"])
+def test_hook_plugins_are_checked(dmlbench, install, monkeypatch, target):  # noqa: F811
+    points = {"dmlbench.hooks": {"device": "column_kit"}}
+    monkeypatch.chdir(install("column-kit", COLUMN, points))
+    result = dmlbench("plugin", "check", target)
+    text = " ".join(result.out.split())
+    if target.endswith(".py"):
+        assert result.code == 1
+        assert re.search(r"hooks column_kit +\d +-", result.out)
+        assert "hooks ear: it follows a run With a trial that failed: Ear raised KeyError" in text
+        assert "1 of 2 components to mend." in text
+    else:
+        assert result.code == 0, text
+        assert re.search(r"hooks device +\d +-", result.out)
+        assert "1 component, nothing to mend." in text
+
+
+def test_an_object_of_a_file_is_checked_as_a_hook_plugin(dmlbench, mine):  # noqa: F811
+    mine.write_text(COLUMN)
+    assert dmlbench("plugin", "check", "./mine.py:ear").code == 1
+    refused = dmlbench("plugin", "check", "./mine.py:hookimpl")
+    assert refused.code == 2
+    assert "is no component" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("target", "label"),
+    [
+        ("metric:mrr", "metric mean_reciprocal_rank"),
+        ("metric:recall@5", "metric recall@5"),
+        ("metrics:precision@3", "metric precision@3"),
+        ("metric:rank-kit:within@4", "metric within@4"),
+        ("metric:within@4", "metric within@4"),
+    ],
+)
+def test_a_metric_is_named_as_run_names_it(dmlbench, install, target, label):  # noqa: F811
+    source = (
+        "from dmlbench import Metric\nclass Within(Metric):\n 'Within the first.'\n"
+        " title = 'Within'\n needs = frozenset({'best_rank'})\n"
+        " def __init__(self, k): self.k = int(k)\n"
+        " def by_query(self, arrays): return arrays['best_rank'] <= self.k\n"
+    )
+    install("rank-kit", source, {"dmlbench.metrics": {"within": "rank_kit:Within"}})
+    result = dmlbench("plugin", "check", target)
+    assert result.code == 0, result
+    assert re.search(rf"{label} +\d\d +-", result.out)
 
 
 def test_a_member_of_a_family_is_checked_with_settings(dmlbench):  # noqa: F811
@@ -156,10 +224,14 @@ def test_help_imports_nothing_heavy():
         (["./absent.py:Loss"], "can't be loaded: FileNotFoundError"),
         (["absent:Loss"], "can't be loaded: ModuleNotFoundError"),
         (["json:JSONDecoder"], "is no component"),
+        (["math:pi"], "is no component"),
         (["loss:triplet/hard"], "is no family"),
         (["loss:triplet", "--set", "margin=-1"], "outside"),
         (["loss:triplet", "--set", "margin"], "not of the form"),
         (["loss:triplet", "--set", "margn=1"], "Did you mean 'margin'?"),
+        (["metric:recal@5"], "Did you mean 'recall'?"),
+        (["metric:mrr@5"], "is no family"),
+        (["hook:column"], "There is no hooks named 'column'"),
         (["dmlbench", "--set", "margin=1"], "--set goes with one component"),
     ],
 )

@@ -224,7 +224,7 @@ def test_every_row_names_its_backbone_with_the_settings(plan_of, frozen_suite):
 def test_images_are_loaded_once_and_kept_as_they_are(plan_of, frozen_suite, tmp_path):
     workplace = Workplace(Catalogue.discover(), None, CPU, tmp_path)
     trial = plan_of(baselines=("pixels",), **frozen_suite).trials[0]
-    asked = (trial.dataset.reference, "{}")
+    asked = (trial.dataset.located().reference, "{}")
     features = features_once(
         workplace, asked, trial.parts["backbone"].model_dump_json(), trial.protocol
     )

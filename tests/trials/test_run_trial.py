@@ -331,7 +331,7 @@ def test_a_component_that_is_gone_since_the_plan_fails_the_trial(trial_of, zoo, 
     path = tmp_path / "gone.py"
     path.write_text(OWN.format(stated="", arguments="", body="", value="pairs.similarity.mean()"))
     trial = trial_of(losses=(f"{path}:Own",))
-    loss = trial.parts["loss"].model_copy(update={"reference": "vanished"})
+    loss = trial.parts["loss"].model_copy(update={"reference": "vanished", "paths": {}})
     trial = trial.model_copy(update={"parts": {**trial.parts, "loss": loss}})
     record = run_trial(trial, Workplace(Catalogue.discover(), None, torch.device("cpu")))
     assert record.status == "failed"

@@ -129,7 +129,8 @@ def _data_reader(data_dir: Path | None, cache_dir: Path | None) -> "Callable[[Tr
     workplace = Workplace(Catalogue.discover(), data_dir, torch.device("cpu"), cache_dir)
 
     def read(trial: "Trial") -> "Data | None":
-        asked = (trial.dataset.reference, canonical_json(trial.dataset.settings))
+        located = trial.dataset.located()
+        asked = (located.reference, canonical_json(located.settings))
         try:
             return load_once(workplace, *asked, PhotoFormat.of(trial.protocol))[1]
         except DmlbenchError:

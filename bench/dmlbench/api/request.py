@@ -49,6 +49,12 @@ def make_suite(
             "(--dataset, --loss, --miner, --baseline, --suite), or ask for everything on the data "
             'that ship with dmlbench (--all; in Python suite="all").'
         )
+    if suite is None and datasets is not None and not chosen:
+        raise ConfigError(
+            f"What is to run on {' and '.join(_names(datasets))}? Name a loss, a miner or a "
+            "baseline (--loss, --miner, --baseline), or ask for all of them, which takes long "
+            '(--all; in Python suite="all").'
+        )
     base = _base(suite)
     several = {"datasets": datasets, "samplers": samplers}
     changes: dict[str, Any] = {

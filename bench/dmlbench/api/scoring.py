@@ -27,6 +27,8 @@ class Score:
     """Metrics that are no shares, so that a percentage would make no sense."""
     notes: tuple[str, ...] = ()
     """What was noticed of the files, such as queries that are in the gallery."""
+    collapsed: bool = False
+    """Whether the embeddings differ by a network's rounding only, see `has_collapsed`."""
 
 
 def score(
@@ -81,7 +83,7 @@ def score(
         >>> dmlbench.score(file, recall_at=[1]).metrics["recall@1"]
         1.0
     """
-    from dmlbench.retrieval import evaluate
+    from dmlbench.retrieval import evaluate, has_collapsed
     from dmlbench.retrieval.embedding_files import read_sets
 
     if gallery is None and gallery_labels is not None:
@@ -120,7 +122,9 @@ def score(
         device=device,
     )
     plain = frozenset(key for key, metric in chosen.items() if not metric.is_share)
-    return Score(_figures(result), result, plain, notes)
+    compared = [each.embeddings for each in (queries, items) if each is not None]
+    collapsed = has_collapsed(*compared, cosine=distance == "cosine")
+    return Score(_figures(result), result, plain, notes, collapsed)
 
 
 def _distance(name: str, covariance_from: str | Path | None) -> "str | Distance":

@@ -108,7 +108,8 @@ def plan_again(
     fingerprints: dict[str, str] = {}
     for trial in trials.values():
         photos = PhotoFormat.of(trial.protocol)
-        asked = f"{trial.dataset.reference} {canonical_json(trial.dataset.settings)} {photos}"
+        located = trial.dataset.located()
+        asked = f"{located.reference} {canonical_json(located.settings)} {photos}"
         if asked not in fingerprints:
             dataset = workplace.make("dataset", trial.dataset)
             data = load_data(
@@ -156,10 +157,12 @@ def _changes(kind: str, part: Part, workplace: Workplace) -> list[str]:
     if not part.source:
         return [f"the {kind} {part.name!r} could not be loaded even when the record was made"]
     try:
-        composition = compose(workplace.catalogue, kind, part.reference)
+        composition = compose(workplace.catalogue, kind, part.located().reference)
         mismatch = composition.mismatch(part)
     except (ConfigError, PluginError) as error:
-        return [str(error).removesuffix(".")]
+        own = not part.distribution and ".py:" in part.reference
+        mend = " (start in the folder where the file is)" if own else ""
+        return [str(error).removesuffix(".") + mend]
     if mismatch:
         return [_mismatch(mismatch, kind, part, composition)]
     if part.files or part.revisions:

@@ -79,7 +79,10 @@ def add_alias(new: NewAlias) -> None:
 
 def _edited(trial: Trial, catalogue: Catalogue) -> dict[str, tuple[Part, Composition]]:
     parts = {"dataset": trial.dataset, **trial.parts}
-    found = {kind: (part, compose(catalogue, kind, part.reference)) for kind, part in parts.items()}
+    found = {
+        kind: (part, compose(catalogue, kind, part.located().reference))
+        for kind, part in parts.items()
+    }
     return {
         kind: (part, one) for kind, (part, one) in found.items() if one.mismatch(part) == "source"
     }

@@ -3,13 +3,15 @@
 import inspect
 from typing import Any
 
-from dmlbench.components.entry_points import Entry
+from dmlbench.components.entry_points import FAMILY_MARKS, Entry
 from dmlbench.components.hyperparameters import family_argument, hyperparameters
 
 
 def summary(entry: Entry, component: Any) -> list[str]:
     """Return a few lines about a component: what it is, what it takes, and its source."""
     lines = [_first_line(component)]
+    if entry.kind == "hooks":
+        return [*lines, _heard(component)]
     facts = []
     for label, attribute in (
         ("takes", "takes"),
@@ -21,7 +23,7 @@ def summary(entry: Entry, component: Any) -> list[str]:
         if value := getattr(component, attribute, None):
             facts.append(f"{label}: {value}")
     if argument := family_argument(component):
-        mark = {"dataset": ":", "metric": "@"}.get(entry.kind, "/")
+        mark = FAMILY_MARKS.get(entry.kind, "/")
         facts.append(f"a family: {entry.name}{mark}{argument.upper()}")
     settings = [f"{p.name}={p.default!r}" for p in hyperparameters(component).values()]
     if settings:
@@ -41,6 +43,8 @@ def details(entry: Entry, component: Any) -> list[str]:
         "",
     ]
     lines += (inspect.getdoc(component) or "(no documentation)").splitlines()
+    if entry.kind == "hooks":
+        return [*lines, "", _heard(component)]
     facts = {
         label.replace("_", " "): getattr(component, label)
         for label in _SHOWN
@@ -80,6 +84,12 @@ _SHOWN = (
     "licence",
     "paper",
 )
+
+
+def _heard(plugin: Any) -> str:
+    from dmlbench.components.hook_plugins import heard_hooks
+
+    return f"hears: {', '.join(heard_hooks(plugin)) or 'nothing'}"
 
 
 def _first_line(component: Any) -> str:

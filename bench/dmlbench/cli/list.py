@@ -1,41 +1,61 @@
-"""``dmlbench list``: the installed components, none of which it imports without ``--long``."""
+"""``dmlbench list``: what is installed, none of which it imports or reads without ``--long``."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import click
 
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.entry_points import KINDS, Entry
 
-_KIND_OF = {**{plural: kind for kind, plural in KINDS.items()}, **{kind: kind for kind in KINDS}}
+_PLURALS = {**KINDS, "hook": "hooks", "protocol": "protocols"}
 
 
-def _kind(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Return the kind that `value` names in the singular or the plural."""
-    if value is not None and value not in _KIND_OF:
+def _plural(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Return the plural of the kind that `value` names in the singular or the plural."""
+    plural = None if value is None else _PLURALS.get(value, value)
+    if plural is not None and plural not in _PLURALS.values():
         from dmlbench.errors import nearest
 
-        raise click.BadParameter(f"There is no kind {value!r}.{nearest(value, KINDS.values())}")
-    return None if value is None else _KIND_OF[value]
+        raise click.BadParameter(f"There is no kind {value!r}.{nearest(plural, _PLURALS.values())}")
+    return plural
 
 
 @click.command("list")
-@click.argument("kind", callback=_kind, required=False)
+@click.argument("kind", callback=_plural, required=False)
 @click.option(
     "--long", is_flag=True, help="Import each one, and say what it is or why it is broken."
 )
 def command(kind: str | None, long: bool) -> None:
-    """List all components, or those of one KIND: losses, miners, samplers, and so on."""
+    """List all components, hooks and protocols, or those of one KIND: losses, miners, and so on."""
     catalogue = Catalogue.discover()
-    for each in [kind] if kind else KINDS:
-        entries = catalogue.of_kind(each)
-        click.echo(f"{KINDS[each].capitalize()} ({len(entries)})")
-        references = catalogue.references(each)
-        width = max(map(len, references), default=0)
-        for reference, entry in zip(references, entries, strict=True):
-            click.echo(f"  {reference:<{width}}  {entry.distribution} {entry.version}")
+    for plural in [kind] if kind else _PLURALS.values():
+        items = _protocols() if plural == "protocols" else _entries(catalogue, plural)
+        click.echo(f"{plural.capitalize()} ({len(items)})")
+        width = max((len(item.name) for item in items), default=0)
+        for item in items:
+            click.echo(f"  {item.name:<{width}}  {item.origin}")
             if long:
-                for line in _description(entry):
+                for line in item.describe():
                     click.echo(f"      {line}")
         click.echo()
+
+
+class _Item(NamedTuple):
+    name: str
+    origin: str
+    describe: Callable[[], list[str]]
+
+
+def _entries(catalogue: Catalogue, plural: str) -> list[_Item]:
+    kind = {plural: kind for kind, plural in KINDS.items()}.get(plural, plural)
+    return [
+        _Item(reference, f"{entry.distribution} {entry.version}", partial(_description, entry))
+        for reference, entry in zip(
+            catalogue.references(kind), catalogue.of_kind(kind), strict=True
+        )
+    ]
 
 
 def _description(entry: Entry) -> list[str]:
@@ -47,3 +67,16 @@ def _description(entry: Entry) -> list[str]:
         return summary(entry, load_entry(entry))
     except PluginError as error:
         return [f"BROKEN: {error}"]
+
+
+def _protocols() -> list[_Item]:
+    from dmlbench.schemas.shipped_protocols import protocol_names
+
+    return [_Item(name, "dmlbench", partial(_choices, name)) for name in protocol_names()]
+
+
+def _choices(name: str) -> list[str]:
+    from dmlbench.schemas.protocol import load_protocol
+
+    protocol = load_protocol(name)
+    return [protocol.description, f"Source: {protocol.source}"]

@@ -75,11 +75,36 @@ def _settings(
     pairs = [value.partition("=") for value in values]
     for key, equals, _ in pairs:
         if not equals or "." not in key:
-            raise click.BadParameter(f"{key!r} is not of the form loss.margin=0.3.")
+            hint = _as_a_field(key.strip())
+            raise click.BadParameter(f"{key!r} is not of the form loss.margin=0.3.{hint}")
     return {key.strip(): text.strip() for key, _, text in pairs}
 
 
-@click.command("run")
+def _as_a_field(name: str) -> str:
+    """Return how to set the field of the protocol that is called `name`, if there is one."""
+    from dmlbench.errors import ending_in
+    from dmlbench.schemas.protocol import Protocol
+
+    fields = ending_in(name, Protocol.fields()) or [f for f in Protocol.fields() if f == name]
+    return f" The protocol's is set by --set protocol.{fields[0]}=VALUE." if fields else ""
+
+
+class _Run(click.Command):
+    """Says how to set what is no option but a field of the protocol, such as --lr."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(context, args)
+        except click.NoSuchOption as error:
+            hint = _as_a_field(error.option_name.lstrip("-").replace("-", "_"))
+            if not hint:
+                raise
+            raise click.UsageError(
+                f"There is no option {error.option_name}.{hint}", context
+            ) from error
+
+
+@click.command("run", cls=_Run)
 @click.option("--all", "everything", is_flag=True, help="Run all losses, miners and baselines.")
 @click.option("--suite", type=click.Path(path_type=Path), help="A TOML file that says what to run.")
 @_several("dataset", "datasets", "Dataset, or 'all' that are ready here. Repeat it, or use commas.")
@@ -144,7 +169,8 @@ def command(
 ) -> None:
     """Train, evaluate, and write leaderboards to the current directory.
 
-    Finished trials are not run again: after a stop, the same command continues.
+    Say what to run: losses, miners or baselines by name, or --all, which takes long. Finished
+    trials are not run again: after a stop, the same command continues.
     """
     options = _executor_options(asked["settings"])
     request = _request(suite, asked)

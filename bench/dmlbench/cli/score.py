@@ -105,5 +105,9 @@ def command(
         if isinstance(value, int):
             text = f"{value:,}"
         click.echo(f"{name:<24}{text:>12}")
-    if found.result.collapsed:
-        click.echo("All embeddings are as good as equal: the model has collapsed.", err=True)
+    if found.collapsed:
+        click.echo(
+            "The embeddings differ by no more than float32 rounding: the model has collapsed. "
+            "Rounding decides their ranking; a trial would score 0.",
+            err=True,
+        )

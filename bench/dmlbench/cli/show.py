@@ -1,4 +1,4 @@
-"""``dmlbench show``: a component or a protocol in detail."""
+"""``dmlbench show``: a component, a hook plugin or a protocol in detail."""
 
 import click
 
@@ -10,21 +10,26 @@ from dmlbench.components.entry_points import KINDS
 @click.argument("kind", metavar="KIND")
 @click.argument("name")
 def command(kind: str, name: str) -> None:
-    """Show the component NAME of a KIND (loss, miner, …), or the protocol NAME.
+    """Show the component NAME of a KIND (loss, miner, …), the hook plugin or the protocol NAME.
 
     For example: `dmlbench show loss triplet`, `dmlbench show protocol small`.
     """
     from dmlbench.errors import ConfigError, nearest
 
-    if kind == "protocol":
+    if kind in ("protocol", "protocols"):
         _show_protocol(name)
         return
-    singular = {plural: kind for kind, plural in KINDS.items()}
+    singular = {plural: kind for kind, plural in KINDS.items()} | {"hook": "hooks"}
     kind = singular.get(kind, kind)
-    if kind not in KINDS:
-        raise ConfigError(f"There is no kind {kind!r}.{nearest(kind, [*KINDS, 'protocol'])}")
+    if kind not in (*KINDS, "hooks"):
+        known = [*KINDS, "hook", "protocol"]
+        raise ConfigError(f"There is no kind {kind!r}.{nearest(kind, known)}")
     from dmlbench.cli.describe import details
 
+    if kind == "metric":
+        from dmlbench.components.metrics import metric_reference
+
+        name = metric_reference(name)
     found, component = Catalogue.discover().load(kind, name)
     click.echo("\n".join(details(found.entry, component)))
 

@@ -68,9 +68,11 @@ class Catalogue:
         module, colon, attribute = reference.rpartition(":")
         if colon and attribute.isidentifier() and _is_module(module):
             return Match(Entry(kind, reference, "", "", reference))
+        from dmlbench.components.families import in_a_family  # takes a while to load
+
         raise ConfigError(
             f"There is no {kind} named {reference!r}."
-            + nearest(reference, [e.name for e in entries])
+            + (in_a_family(self, kind, reference) or nearest(reference, [e.name for e in entries]))
             + " A class of your own is named as 'module:Class' or './file.py:Class'."
         )
 

@@ -1,6 +1,7 @@
 """The hook plugins that can be loaded."""
 
 import warnings
+from typing import Any
 
 import pluggy
 
@@ -8,6 +9,21 @@ from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.importing import load_entry
 from dmlbench.contracts.hooks import PROJECT, Specification
 from dmlbench.errors import PluginError
+
+
+def heard_hooks(plugin: Any) -> list[str]:
+    """Return the names of the functions of a module or an object that are marked with `hookimpl`.
+
+    Example:
+        >>> from dmlbench import hookimpl
+        >>> class Ear:
+        ...     @hookimpl
+        ...     def dmlbench_run_started(self, plan): ...
+        >>> heard_hooks(Ear())
+        ['dmlbench_run_started']
+    """
+    manager = pluggy.PluginManager(PROJECT)
+    return [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]
 
 
 def plugin_manager(catalogue: Catalogue) -> pluggy.PluginManager:

@@ -11,10 +11,12 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from dmlbench.components.entry_points import FAMILY_MARKS
 from dmlbench.contracts.search_space import SearchSpace
 from dmlbench.errors import ConfigError, PluginError, nearest
 from dmlbench.schemas.added import Added, added
 from dmlbench.schemas.base import is_plain
+from dmlbench.schemas.only_with import OnlyWith, only_with
 
 INJECTED = frozenset({"num_classes", "embedding_dim", "random_state"})
 """Arguments that the harness passes by name to a component that asks for them."""
@@ -30,6 +32,8 @@ class Hyperparameter:
     space: SearchSpace | None = None
     added: Added | None = None
     """The behaviour of older trials, if the argument was added after them."""
+    only_with: OnlyWith | None = None
+    """Beside which values of another argument it is read, if not beside all."""
 
     def is_before(self, value: Any) -> bool:
         """Return whether `value` is what trials did before the argument existed."""
@@ -94,12 +98,21 @@ def hyperparameters(component: type) -> dict[str, Hyperparameter]:
                 )
             hint, extras = _split(hints.get(name))
             space = next((one for one in extras if isinstance(one, SearchSpace)), None)
-            found[name] = Hyperparameter(name, default, hint, space, added(extras))
+            found[name] = Hyperparameter(
+                name, default, hint, space, added(extras), only_with(extras)
+            )
             _check_before(found[name], where)
         elif parameter.kind is parameter.KEYWORD_ONLY:
             raise PluginError(
                 f"The argument {name!r} of {where} has no default. Passed by name are only "
                 f"{', '.join(sorted(INJECTED))}."
+            )
+    for found_one in found.values():
+        mark = found_one.only_with
+        if mark and mark.name not in found:
+            raise PluginError(
+                f"OnlyWith of {found_one.name!r} of {where} names {mark.name!r}, which is no "
+                "hyper-parameter of it."
             )
     return found
 
@@ -119,7 +132,8 @@ def resolve(
             before; see `Added`.
 
     Raises:
-        ConfigError: an unknown name, or a value of a wrong type or outside its search space.
+        ConfigError: an unknown name, a value of a wrong type or outside its search space, or one
+            that would not be read, see `OnlyWith`.
     """
     known = hyperparameters(component)
     values = {
@@ -139,6 +153,11 @@ def resolve(
             )
         except ConfigError as error:
             raise ConfigError(f"{kind}.{error}") from error
+    for name in () if recorded else settings:
+        mark = known[name].only_with
+        reason = mark.unmet(values) if mark else ""
+        if reason and values[name] != known[name].default:
+            raise ConfigError(f"{kind}.{name} would change nothing: {reason}. Leave it out.")
     return values
 
 
@@ -162,7 +181,7 @@ def check_argument(component: type, kind: str, reference: str, argument: str | N
     """
     wanted = family_argument(component)
     if wanted and not argument:
-        mark = {"dataset": ":", "metric": "@"}.get(kind, "/")
+        mark = FAMILY_MARKS.get(kind, "/")
         example = f"{reference.rstrip(mark)}{mark}{wanted.upper()}"
         raise ConfigError(f"The {kind} {reference!r} is a family: say which, as {example}.")
     if argument is not None and not wanted:

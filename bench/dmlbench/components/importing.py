@@ -1,14 +1,10 @@
 """Import a single component and check it. A broken one affects no other."""
 
 import importlib
-import importlib.util
 import inspect
 import os
 import sys
 from difflib import get_close_matches
-from functools import lru_cache
-from hashlib import sha256
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -64,21 +60,13 @@ def import_value(entry: Entry) -> Any:
     return found
 
 
-@lru_cache
-def _import_file(path: Path) -> ModuleType:
-    name = f"dmlbench_file_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def _import(name: str) -> ModuleType:
     if name.endswith(".py"):
-        return _import_file(Path(name).resolve())
+        from pathlib import Path
+
+        from dmlbench.components.file_import import import_file
+
+        return import_file(Path(name))
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # finds `my_module:MyLoss` in the current folder
     return importlib.import_module(name)

@@ -42,6 +42,19 @@ def choose_metrics(names: Iterable[str], catalogue: Catalogue) -> ChosenMetrics:
     return ChosenMetrics(metrics, facts)
 
 
+def metric_reference(name: str) -> str:
+    """Return how the catalogue refers to the metric that `name` names.
+
+    Example:
+        >>> [metric_reference(name) for name in ("mrr", "recall@10", "./mine.py:MeanRank")]
+        ['mean_reciprocal_rank', 'recall/10', './mine.py:MeanRank']
+    """
+    if "/" in name or ".py:" in name:  # a path, in which @ is a letter
+        return name
+    name, mark, argument = name.partition("@")
+    return f"{key_of(name)}/{argument}" if mark else key_of(name)
+
+
 def metric_key(name: str) -> str:
     """Return what a record calls the metric that `name` names.
 
@@ -59,8 +72,7 @@ def metric_key(name: str) -> str:
 def _of_a_package(name: str, catalogue: Catalogue) -> tuple[str, Metric, MetricFacts]:
     """Return the key, the metric, and what records say of it."""
     try:
-        reference = name if ":" in name else name.replace("@", "/", 1)  # theirs@5
-        composition = compose(catalogue, "metric", reference)
+        composition = compose(catalogue, "metric", metric_reference(name))
     except ConfigError as error:
         if name.partition("@")[0] in ("recall", "precision"):
             raise ConfigError(f"{name}: say at which rank, as recall@10.") from error

@@ -39,6 +39,7 @@ class Workplace:
         Raises:
             ConfigError, PluginError, TrialError: see `make`.
         """
+        part = part.located()
         composition = compose(self.catalogue, kind, part.reference)
         mismatch = composition.mismatch(part)  # a file that can't be read fails the trial
         if part.source and mismatch:

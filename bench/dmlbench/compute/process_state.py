@@ -77,7 +77,7 @@ _SETTINGS = (
 def restored() -> Iterator[None]:
     """Restore the state of the process afterwards, whatever happens inside."""
     before = [setting.read() for setting in _SETTINGS]
-    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    in_use = torch.cuda.is_initialized()
     gpus = [torch.cuda.current_device()] if in_use else []
     try:
         with torch.random.fork_rng(gpus), warnings.catch_warnings():

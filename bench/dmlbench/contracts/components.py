@@ -216,7 +216,7 @@ class Dataset(ABC):
     """``retrieval``: split ``train`` to learn, split ``test`` to retrieve in.
     ``query-gallery``: split ``train`` to learn; items of ``query`` retrieve in ``gallery``.
     ``cross-validation``: one split ``all``; accuracy of 5 neighbours over 5 stratified folds."""
-    closed_set: ClassVar[bool] = False
+    closed_set: bool = False
     """Whether train and test (or query and gallery) share classes; otherwise they may not."""
     recall_at: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
     embedded: ClassVar[bool] = False

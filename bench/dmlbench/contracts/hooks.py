@@ -24,7 +24,7 @@ class Specification:
 
     @hookspec
     def dmlbench_run_started(self, plan: "Plan") -> None:
-        """Called once, before the first trial."""
+        """Called once, before the first trial; `plan` also has the trials that are done already."""
 
     @hookspec
     def dmlbench_trial_started(self, trial: "Trial") -> None:
@@ -40,8 +40,8 @@ class Specification:
 
     @hookspec
     def dmlbench_run_finished(self, records: "Sequence[Record]") -> None:
-        """Called once, after the last trial, with the records of this run."""
+        """Called once, after the last trial; `records` are in the order of the plan."""
 
     @hookspec
     def dmlbench_leaderboard_columns(self, records: "Sequence[Record]") -> Mapping[str, str]:  # type: ignore[empty-body]
-        """Return extra columns, heading to text, for the row made of `records` (one a seed)."""
+        """Return extra columns, heading to text, or None, for the row of `records` (one a seed)."""

@@ -8,7 +8,8 @@ from typing import Any
 from dmlbench.leaderboard.formats.escaping import shell
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
-from dmlbench.schemas.protocol import PAPER, Protocol, load_protocol, protocol_names
+from dmlbench.schemas.protocol import PAPER, Protocol, load_protocol
+from dmlbench.schemas.shipped_protocols import protocol_names
 from dmlbench.schemas.trial import ROW_KINDS, Part
 
 

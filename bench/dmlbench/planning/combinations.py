@@ -1,12 +1,13 @@
 """Which components make up a row: a loss with miner, sampler and backbone, or a baseline."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.composition import Composition, compose, qualify, terms
 from dmlbench.errors import ConfigError, PluginError
+from dmlbench.planning.aimed_settings import aim
 from dmlbench.schemas.protocol import PAPER, Protocol
 from dmlbench.schemas.suite import Suite
 
@@ -35,8 +36,13 @@ class Combinations:
             ConfigError: an unknown name, or components that don't go together.
         """
         backbone = self._backbone(suite, protocol, settings)
-        for chosen in (*self._loss_rows(suite), *self._probe_rows(suite)):
-            named = {kind: (name, settings.get(kind, {})) for kind, name in chosen.items()}
+        rows = [*self._loss_rows(suite), *self._probe_rows(suite)]
+        given = {
+            kind: self._aim(kind, [row[kind] for row in rows if kind in row], settings)
+            for kind in ("loss", "miner")
+        }
+        for chosen in rows:
+            named = {kind: (name, given[kind][name]) for kind, name in chosen.items()}
             sampler = self._sampler(protocol, chosen["loss"], settings)
             yield {**named, "backbone": backbone, "sampler": sampler}
         baselines = suite.baselines
@@ -45,12 +51,18 @@ class Combinations:
         elif baselines == "floors":
             floors = protocol.baselines.floors
             baselines = tuple(self.catalogue.qualify("baseline", floor, HOME) for floor in floors)
+        of_baselines = self._aim("baseline", baselines, settings)
         for baseline in baselines:
             takes = getattr(self._try("baseline", baseline), "takes", "pixels")
-            row: dict[str, Chosen] = {"baseline": (baseline, settings.get("baseline", {}))}
+            row: dict[str, Chosen] = {"baseline": (baseline, of_baselines[baseline])}
             if protocol.frozen or takes == "embeddings":
                 row["backbone"] = backbone
             yield row
+
+    def _aim(
+        self, kind: str, references: Iterable[str], settings: Settings
+    ) -> dict[str, dict[str, Any]]:
+        return aim(self.catalogue, kind, references, settings.get(kind, {}))
 
     def _backbone(self, suite: Suite, protocol: Protocol, settings: Settings) -> Chosen:
         """Return the backbone asked for, or the protocol's with the settings that it names."""

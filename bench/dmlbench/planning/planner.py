@@ -21,7 +21,9 @@ from dmlbench.data.prepare.availability import how_to_get
 from dmlbench.data.remarks import remarks
 from dmlbench.errors import ConfigError, DataError, PluginError, guarded, nearest
 from dmlbench.planning.combinations import HOME, Combinations, Settings
+from dmlbench.planning.idle_settings import IdleSettings
 from dmlbench.schemas.plan import Plan
+from dmlbench.schemas.private_paths import reference_without_folders
 from dmlbench.schemas.protocol import Protocol, load_protocol
 from dmlbench.schemas.suite import Suite
 from dmlbench.schemas.trial import ROW_KINDS, Part, Trial, canonical_json
@@ -53,6 +55,8 @@ class Planner:
             DataError, PluginError: a dataset asked for by name is missing, damaged or broken.
         """
         settings = _by_kind(suite.settings)
+        _check_said_once(suite, settings)
+        idle = IdleSettings(settings.get("protocol", {}))
         references: tuple[str, ...] = suite.datasets
         left_out: list[str] = []
         if references == ("all",):
@@ -63,8 +67,10 @@ class Planner:
             try:
                 part, dataset = self._dataset(reference, settings)
                 for sampler in suite.samplers or (None,):
-                    protocol = self._protocol(suite.protocol or dataset.protocol, sampler, settings)
+                    name = suite.protocol or dataset.protocol
+                    protocol = self._protocol(name, sampler, settings)
                     data = self._data(dataset, protocol)
+                    idle.look_at(load_protocol(name), protocol, data)
                     odd |= dict.fromkeys(f"{part}: {remark}" for remark in remarks(data))
                     for trial in self._trials(suite, part, protocol, data, settings):
                         trials[trial.id] = trial
@@ -72,6 +78,7 @@ class Planner:
                 if suite.datasets != ("all",):
                     raise
                 left_out.append(f"{reference}: {error}")
+        idle.refuse()
         _check_used(settings, trials.values())
         return Plan(tuple(trials.values()), tuple(left_out), (*odd, *self._asked_hub))
 
@@ -123,7 +130,7 @@ class Planner:
         _, component = self.catalogue.load("dataset", reference)
         given = {**self._partial(component), **settings.get("dataset", {})}
         part = self._part("dataset", reference, given, must_load=True)
-        return part, make(self.catalogue, "dataset", reference, part.settings)
+        return part, make(self.catalogue, "dataset", reference, part.located().settings)
 
     def _data(self, dataset: Dataset, protocol: Protocol) -> Data:
         return load_data(
@@ -166,7 +173,8 @@ class Planner:
             return
         items = next(iter(data.splits.values()))
         with suppress(PluginError), guarded(f"The {kind} {part.reference!r}"):
-            component = make(self.catalogue, kind, part.reference, part.settings)
+            located = part.located()
+            component = make(self.catalogue, kind, located.reference, located.settings)
             if isinstance(component, Sampler):
                 stand_in = np.eye(len(items), protocol.embedding_dim, dtype=np.float32)
                 more = extras(component, items, lambda: stand_in)
@@ -192,14 +200,14 @@ class Planner:
             alone = len(terms(kind, reference)) == 1 and found.argument is None
             return Part(
                 reference=reference,
-                name=entry.name if alone else reference,
+                name=reference_without_folders(entry.name if alone else reference),
                 distribution=entry.distribution,
                 version=entry.version,
                 settings=dict(given),
             )
         return Part(
             reference=reference,
-            name=composition.name,
+            name=reference_without_folders(composition.name),
             distribution=composition.distribution,
             version=composition.version,
             source=code.hash,
@@ -268,6 +276,20 @@ def _by_kind(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             )
         sorted_out.setdefault(kind, {})[name] = value
     return sorted_out
+
+
+def _check_said_once(suite: Suite, settings: Settings) -> None:
+    """Check that no backbone or sampler is named in two ways, of which one would do nothing.
+
+    Raises:
+        ConfigError: one is.
+    """
+    named = {"backbone": suite.backbone, "sampler": suite.samplers}
+    for kind in settings.get("protocol", {}).keys() & named.keys():
+        if named[kind]:
+            raise ConfigError(
+                f"--set protocol.{kind} would change nothing beside --{kind}. Leave one out."
+            )
 
 
 def _check_used(settings: Settings, trials: Collection[Trial]) -> None:

@@ -17,7 +17,7 @@ The definitions, for a query of class c whose gallery holds R other items of cla
 - A query with R = 0 is *lone*: excluded from the averages, and counted.
 
 Also here: `nearest_neighbours` to look at, `knn_accuracy`, `mean_distances`, `evaluate_clustering`
-(NMI, AMI), `evaluate_verification` (ROC, equal error rate, TAR at FAR), and
+(NMI, AMI), `evaluate_verification` (ROC, equal error rate, TAR at FAR), `has_collapsed`, and
 `evaluate_approximately` for galleries too large for an exact search.
 """
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dmlbench.retrieval.approximate import evaluate_approximately as evaluate_approximately
     from dmlbench.retrieval.clustering import ClusteringResult as ClusteringResult
     from dmlbench.retrieval.clustering import evaluate_clustering as evaluate_clustering
+    from dmlbench.retrieval.collapse import has_collapsed as has_collapsed
     from dmlbench.retrieval.contract import Metric as Metric
     from dmlbench.retrieval.contract import SetMetric as SetMetric
     from dmlbench.retrieval.distances import Bhattacharyya as Bhattacharyya
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "approximate": ("ApproximateResult", "evaluate_approximately"),
     "clustering": ("ClusteringResult", "evaluate_clustering"),
+    "collapse": ("has_collapsed",),
     "contract": ("Metric", "SetMetric"),
     "distances": (
         "Bhattacharyya",

@@ -22,10 +22,10 @@ class RecallAtK(Metric):
 
     title = "Recall"
 
-    def __init__(self, k: int) -> None:
-        self.k = k
+    def __init__(self, k: int | str) -> None:
+        self.k = int(k)
         self.needs = frozenset({"best_rank"})
-        self.floors_count = k == 1
+        self.floors_count = self.k == 1
 
     def by_query(self, arrays: "Arrays") -> "np.ndarray":
         """Return whether the best positive has rank `k` or better ``[Q]``."""
@@ -37,9 +37,9 @@ class PrecisionAtK(Metric):
 
     title = "Precision"
 
-    def __init__(self, k: int) -> None:
-        self.k = k
-        self.needs = frozenset({f"hits@{k}"})
+    def __init__(self, k: int | str) -> None:
+        self.k = int(k)
+        self.needs = frozenset({f"hits@{self.k}"})
 
     def by_query(self, arrays: "Arrays") -> "np.ndarray":
         """Return the hits among the first `k`, over `k` ``[Q]``."""

@@ -10,8 +10,6 @@ from dmlbench.retrieval.contract import Metric, SetMetric
 from dmlbench.retrieval.inputs import Inputs
 from dmlbench.retrieval.metrics import in_order, rank_in
 
-_COLLAPSED_SHARE = 0.99
-
 
 @dataclass(frozen=True)
 class PerQuery:
@@ -100,8 +98,6 @@ class RetrievalResult(Averages):
     """All queries, lone ones too; distractors are none."""
     lone_queries: int
     """Queries without a positive, left out of every average."""
-    collapsed: bool
-    """Whether 99 % of the negatives are as similar as the best positive: all embeddings one."""
     per_class: Averages
     """The same averages with every class counted alike, however many queries it has."""
     per_query: PerQuery = field(repr=False)
@@ -150,12 +146,10 @@ def summarise(
         if isinstance(metric, SetMetric)
     }
     found = averages(over_queries) | of_set
-    ties, negatives = arrays["ties"].sum(), int(arrays["negatives"].sum())
     return RetrievalResult(
         metrics={key: found[key] for key in in_order(found)},
         queries=queries,
         lone_queries=queries - int(scored.sum()),
-        collapsed=bool(negatives > 0 and ties >= _COLLAPSED_SHARE * negatives),
         per_class=Averages(averages(over_classes)),
         per_query=per_query,
         distractors=int(inputs.is_distractor.sum()),

@@ -4,7 +4,6 @@ A protocol is a TOML file. Those that ship are in ``protocols/``; a path names o
 """
 
 from functools import reduce
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +11,8 @@ from pydantic import Field, model_validator
 
 from dmlbench.errors import ConfigError, nearest
 from dmlbench.schemas.base import Schema, read_toml, validate
+from dmlbench.schemas.only_with import OnlyWith, only_with
+from dmlbench.schemas.shipped_protocols import FOLDER, protocol_names
 
 PAPER = "paper"
 """Stands for the sampler that each loss's own source uses."""
@@ -29,14 +30,16 @@ class Optimiser(Schema):
         gt=0, default=1.0, description="learning rate of the linear head over that of the network"
     )
     weight_decay: float = Field(ge=0)
-    momentum: float = Field(ge=0, lt=1, default=0.9, description="of sgd and rmsprop")
-    eps: float | None = Field(
+    momentum: Annotated[float, OnlyWith("name", "sgd", "rmsprop")] = Field(
+        ge=0, lt=1, default=0.9, description="of sgd and rmsprop"
+    )
+    eps: Annotated[float | None, OnlyWith("name", "adam", "adamw", "rmsprop")] = Field(
         gt=0, default=None, description="of adam, adamw and rmsprop; none: PyTorch's, 1e-8"
     )
-    step_epochs: int | None = Field(
+    step_epochs: Annotated[int | None, OnlyWith("schedule", "step")] = Field(
         ge=1, default=None, description="with schedule step: epochs until the rate falls again"
     )
-    step_factor: float | None = Field(
+    step_factor: Annotated[float | None, OnlyWith("schedule", "step")] = Field(
         gt=0, lt=1, default=None, description="with schedule step: what it is multiplied by"
     )
     schedule: Literal["constant", "cosine", "step"] = Field(
@@ -82,10 +85,10 @@ class Augmentation(Schema):
         default="centre",
         description="what is cut from a photo: the middle square, any, or one of any size",
     )
-    crop_scale: float = Field(
+    crop_scale: Annotated[float, OnlyWith("crop", "random-resized")] = Field(
         gt=0, le=1, default=0.08, description="smallest area of a random-resized crop, as a share"
     )
-    crop_ratio: float = Field(
+    crop_ratio: Annotated[float, OnlyWith("crop", "random-resized")] = Field(
         ge=1, default=4 / 3, description="its greatest width over height, and height over width"
     )
     shift: float = Field(ge=0, le=0.5, description="farthest move, as a share of the side")
@@ -152,6 +155,16 @@ class Protocol(Schema):
     def __hash__(self) -> int:
         return hash(self.model_dump_json())
 
+    def value(self, key: str) -> Any:
+        """Return the value of one field, such as ``length.epochs``."""
+        return reduce(getattr, key.split("."), self)
+
+    def unread(self, key: str) -> str:
+        """Return why one field is not read beside the others, or "" if it is; see `OnlyWith`."""
+        section = reduce(getattr, key.split(".")[:-1], self)
+        mark = only_with(type(section).model_fields[key.rpartition(".")[2]].metadata)
+        return mark.unmet(dict(section)) if mark else ""
+
     def change(self, key: str, text: str) -> "Protocol":
         """Return a copy with one field set, such as ``length.epochs``, and the change in its name.
 
@@ -173,14 +186,8 @@ class Protocol(Schema):
         changed = validate(type(self), values, f"--set protocol.{key}={text}")
         if changed == self:
             return self
-        value = reduce(getattr, key.split("."), changed)
+        value = changed.value(key)
         return changed.model_copy(update={"name": f"{self.name}+{field}={value}"})
-
-
-def protocol_names() -> list[str]:
-    """Return the names of the protocols that ship with dmlbench."""
-    folder = files("dmlbench") / "protocols"
-    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir())
 
 
 def load_protocol(name: str | Path) -> Protocol:
@@ -196,11 +203,28 @@ def load_protocol(name: str | Path) -> Protocol:
     """
     name = str(name)
     if name.endswith(".toml"):
-        return read_toml(Protocol, Path(name), name=Path(name).stem)
+        own = read_toml(Protocol, Path(name), name=Path(name).stem)
+        _check_read(own, name)
+        return own
     if name not in protocol_names():
         raise ConfigError(
             f"There is no protocol named {name!r}."
             + nearest(name, protocol_names())
             + " One of your own is named by the path of its .toml file."
         )
-    return read_toml(Protocol, files("dmlbench") / "protocols" / f"{name}.toml", name=name)
+    return read_toml(Protocol, Path(FOLDER, f"{name}.toml"), name=name)
+
+
+def _check_read(protocol: Protocol, path: str) -> None:
+    """Check that a file gives no value, other than the usual one, to a field that is not read.
+
+    Raises:
+        ConfigError: it does.
+    """
+    for key in protocol.fields():
+        *tables, field = key.split(".")
+        section = reduce(getattr, tables, protocol)
+        usual = type(section).model_fields[field].get_default()
+        reason = protocol.unread(key)
+        if reason and protocol.value(key) != usual:
+            raise ConfigError(f"{path}: {key} would change nothing: {reason}. Leave it out.")

@@ -6,10 +6,11 @@ import zlib
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from dmlbench.errors import DataError
 from dmlbench.schemas.base import Schema
+from dmlbench.schemas.private_paths import without_home
 from dmlbench.schemas.trial import Trial
 
 _MOST_BYTES = 1 << 28
@@ -110,7 +111,8 @@ class Record(Schema):
     """By test item or query: ``class``, its place among the sorted classes; ``relevant``,
     ``best_rank``, ``hits``, ``average_precision``, or ``correct``."""
     collapsed: bool = False
-    """All test embeddings of the selected or of the last epoch are as good as equal."""
+    """The test embeddings of the selected or of the last epoch, or of a fold, differ by no more
+    than the network's rounding; they score as if they were equal."""
     details: dict[str, Any] = {}
     """Facts of the row: parameters, reducer, items a baseline was fitted on."""
     settings: dict[str, Any] = {}
@@ -118,6 +120,11 @@ class Record(Schema):
     versions: dict[str, str] = {}
     measurements: dict[str, Any] = {}
     """Seconds, memory, host: what differs from run to run."""
+
+    @field_validator("reason")
+    @classmethod
+    def _without_home(cls, reason: str) -> str:
+        return without_home(reason)
 
     @property
     def is_retrieval(self) -> bool:

@@ -3,13 +3,17 @@
 import json
 from functools import cached_property
 from hashlib import sha256
+from pathlib import PurePath
 from typing import Annotated, Any
+
+from pydantic import Field, model_validator
 
 from dmlbench.schemas.added import Added
 from dmlbench.schemas.base import Schema
+from dmlbench.schemas.private_paths import reference_without_folders, without_folders
 from dmlbench.schemas.protocol import Protocol
 
-SEMANTICS = 2
+SEMANTICS = 3
 """Part of every trial's identity; raised whenever a change to the harness changes figures."""
 
 # The kinds of component that make a row of a leaderboard, in the order in which it names them.
@@ -36,11 +40,57 @@ class Part(Schema):
     """Those that differ from the defaults."""
     files: dict[str, str] = {}
     """Hash of the content of each file that a setting names, by setting."""
+    paths: dict[str, str] = Field(default={}, exclude=True, repr=False)
+    """Where the ``reference`` and files lie on this machine, if the record does not tell."""
 
     revisions: Annotated[dict[str, str], Added(before={})] = {}
     """Repository and revision of what a setting takes from the hub, ``OWNER/NAME@REVISION``."""
 
-    decides_nothing = frozenset({"reference", "version", "changed", "files"})
+    decides_nothing = frozenset({"reference", "version", "changed", "files", "paths"})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_paths_back(cls, values: Any) -> Any:
+        """Leave the folders of private paths out of what is published, and keep them in memory."""
+        if not isinstance(values, dict) or not isinstance(values.get("reference"), str):
+            return values
+        private = {"reference": reference_without_folders(values["reference"])}
+        settings, changed = ({**(values.get(key) or {})} for key in ("settings", "changed"))
+        paths = {}
+        for name in values.get("files") or ():
+            if isinstance(settings.get(name), str):
+                private[name] = without_folders(settings[name])
+        for name, shown in private.items():
+            path = values["reference"] if name == "reference" else settings[name]
+            if path == shown:
+                continue
+            paths[name] = path
+            for some in (settings, changed):
+                if name in some and name != "reference":
+                    some[name] = shown
+        if not paths:
+            return values
+        return {
+            **values,
+            "reference": private["reference"],
+            "settings": settings,
+            "changed": changed,
+            "paths": paths | (values.get("paths") or {}),
+        }
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether two parts are the same, wherever their files lie."""
+        return isinstance(other, Part) and self.model_dump() == other.model_dump()
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
+    def located(self) -> "Part":
+        """Return this part with the paths of this machine, to load and to make it."""
+        of_files = {name: path for name, path in self.paths.items() if name in self.settings}
+        reference = self.paths.get("reference", self.reference)
+        settings = self.settings | of_files
+        return self.model_copy(update={"reference": reference, "settings": settings})
 
     def identity(self) -> dict[str, Any]:
         """Return what distinguishes components; a file counts by its content, not by its path."""
@@ -48,8 +98,14 @@ class Part(Schema):
         return identity | {"settings": identity["settings"] | self.files}
 
     def __str__(self) -> str:
-        settings = ", ".join(f"{key}={value}" for key, value in self.changed.items())
+        settings = ", ".join(f"{key}={self._shown(key)}" for key in self.changed)
         return f"{self.name} ({settings})" if settings else self.name
+
+    def _shown(self, setting: str) -> str:
+        """Return the value of a changed setting; a file without its folder has its hash beside."""
+        value = str(self.changed[setting])
+        bare = setting in self.files and value == PurePath(value).name
+        return f"{value} {self.files[setting][:8]}" if bare else value
 
 
 class Trial(Schema):

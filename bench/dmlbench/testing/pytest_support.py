@@ -27,8 +27,9 @@ def conformance_tests(
     What merely could be better is reported as a `ConformanceWarning`.
 
     Args:
-        kind: "loss", "miner", "sampler", "backbone", "dataset" or "baseline".
-        component: its class.
+        kind: "loss", "miner", "sampler", "backbone", "dataset", "baseline", "metric", "executor"
+            or "hooks".
+        component: its class; of hooks the module or object.
         settings: hyper-parameters to check it with, where they differ from the defaults.
         argument: which member of a family, such as ``"resnet18"`` of ``timm``.
     """

@@ -16,21 +16,22 @@ from dmlbench.testing.subject import Subject
 Check = Callable[[Subject], None]
 
 _MODULES = {
-    "loss": ("loss_facts", "loss", "loss_state"),
-    "miner": ("miner",),
-    "sampler": ("sampler",),
-    "backbone": ("backbone",),
-    "dataset": ("dataset",),
-    "baseline": ("baseline",),
-    "metric": ("metric",),
-    "executor": ("executor",),
+    "loss": ("foundations", "signature", "loss_facts", "loss", "loss_state"),
+    "miner": ("foundations", "signature", "miner"),
+    "sampler": ("foundations", "signature", "sampler"),
+    "backbone": ("foundations", "signature", "backbone"),
+    "dataset": ("foundations", "signature", "dataset"),
+    "baseline": ("foundations", "signature", "baseline"),
+    "metric": ("foundations", "signature", "metric"),
+    "executor": ("foundations", "signature", "executor"),
+    "hooks": ("hook_foundations", "hooks"),
 }
+"""The modules of each kind's checks. Unless those of the first hold, the others are not run."""
 
 
 def checks(kind: str) -> tuple[Check, ...]:
     """Return the checks for a kind of component, in the order in which they run."""
-    names = ("foundations", "signature", *_MODULES[kind])
-    return tuple(check for name in names for check in _checks_in(name))
+    return tuple(check for name in _MODULES[kind] for check in _checks_in(name))
 
 
 def _checks_in(name: str) -> tuple[Check, ...]:
@@ -51,8 +52,9 @@ def check(
     """Run all checks of a kind on a component.
 
     Args:
-        kind: "loss", "miner", "sampler", "backbone", "dataset", "baseline", "metric" or "executor".
-        component: its class.
+        kind: "loss", "miner", "sampler", "backbone", "dataset", "baseline", "metric", "executor"
+            or "hooks".
+        component: its class; of hooks the module or object.
         settings: hyper-parameters to check it with, where they differ from the defaults.
         argument: which member of a family, such as ``"resnet18"`` of ``timm``.
 
@@ -83,7 +85,7 @@ def examinations(subject: Subject) -> Iterator[Finding]:
 
 def examine(check: Check, subject: Subject) -> Finding:
     """Return the result of `check`, which is skipped unless all foundations before it hold."""
-    for foundation in _checks_in("foundations"):
+    for foundation in _checks_in(_MODULES[subject.kind][0]):
         if foundation is check:
             break
         found = _run(foundation, subject)

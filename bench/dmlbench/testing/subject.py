@@ -36,7 +36,7 @@ class Subject:
 
     Attributes:
         kind: of component.
-        component: its class.
+        component: its class; of hooks the module or object.
         settings: hyper-parameters that differ from the defaults.
         argument: the first argument of a family. A loss that wraps another one always gets a small
             loss of the kit's own.
@@ -53,8 +53,8 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """Return the name of the class."""
-        return str(getattr(self.component, "__name__", self.component))
+        """Return the name of the class, or of the module or object that hears hooks."""
+        return str(getattr(self.component, "__name__", type(self.component).__name__))
 
     @property
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:

@@ -1,4 +1,7 @@
-"""The target of ``dmlbench plugin check``: one component, or those of a file or a distribution."""
+"""The target of ``dmlbench plugin check``: one component, or those of a file or a distribution.
+
+Hook plugins count among them: modules or objects with functions that are marked with `hookimpl`.
+"""
 
 import inspect
 import re
@@ -8,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.entry_points import KINDS, Entry
+from dmlbench.components.entry_points import FAMILY_MARKS, KINDS, Entry
+from dmlbench.components.hook_plugins import heard_hooks
 from dmlbench.components.hyperparameters import check_argument, resolve
 from dmlbench.components.importing import base_class, import_value, load_entry
+from dmlbench.components.metrics import metric_reference
 from dmlbench.errors import ConfigError, PluginError, nearest
 from dmlbench.testing.findings import Finding
 from dmlbench.testing.runner import examinations
@@ -23,7 +28,7 @@ class Candidate:
 
     entry: Entry
     component: Any = None
-    """Its class; None if it could not be loaded."""
+    """Its class, or what hears hooks; None if it could not be loaded."""
     reason: str = ""
     """Why it could not be loaded."""
     argument: str | None = None
@@ -34,7 +39,7 @@ class Candidate:
         """Return kind and name."""
         name = self.entry.name
         if self.argument is not None:
-            name += f"{':' if self.entry.kind == 'dataset' else '/'}{self.argument}"
+            name += f"{FAMILY_MARKS.get(self.entry.kind, '/')}{self.argument}"
         return f"{self.entry.kind} {name}"
 
     def resolve(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -45,6 +50,8 @@ class Candidate:
         """
         if self.component is None or not settings:
             return {}
+        if self.entry.kind == "hooks":
+            raise ConfigError(f"{self.label} has no hyper-parameters to set.")
         given = {key.removeprefix(f"{self.entry.kind}."): text for key, text in settings.items()}
         values = resolve(self.component, self.entry.kind, given)
         return {name: values[name] for name in given}
@@ -76,12 +83,14 @@ def candidates(target: str, catalogue: Catalogue) -> list[Candidate]:
         PluginError: a file or module can't be imported.
     """
     distribution = re.sub(r"[-_.]+", "-", target).lower()
-    of_it = [e for e in catalogue.entries if e.distribution == distribution and e.kind in KINDS]
+    of_it = [entry for entry in catalogue.entries if entry.distribution == distribution]
     if of_it:
         return [_candidate(entry) for entry in of_it]
     kind, colon, reference = target.partition(":")
-    kind = next((name for name, plural in KINDS.items() if kind == plural), kind)
-    if colon and kind in KINDS:
+    kinds = {**{plural: kind for kind, plural in KINDS.items()}, "hook": "hooks"}
+    kind = kinds.get(kind, kind)
+    if colon and kind in (*KINDS, "hooks"):
+        reference = metric_reference(reference) if kind == "metric" else reference
         found = catalogue.find(kind, reference)
         candidate = _candidate(found.entry, found.argument)
         if candidate.component is not None and found.argument is not None:
@@ -113,23 +122,35 @@ def _imported(target: str) -> list[Candidate]:
         raise PluginError(f"{target} can't be loaded: {type(cause).__name__}: {cause}") from cause
     classes = [found] if inspect.isclass(found) else _components_in(found)
     kinds = {each: _kind_of(each) for each in classes}
-    if not classes or None in kinds.values():
+    named = [(kind, each.__name__, each) for each, kind in kinds.items() if kind]
+    named += [("hooks", name, each) for name, each in _hook_plugins_in(target, found)]
+    if not named or None in kinds.values():
         raise ConfigError(
             f"{target} is no component: derive it from dmlbench's Loss, Miner, Sampler, Backbone, "
-            "Dataset, Metric or Executor, or give it scikit-learn's fit and transform."
+            "Dataset, Metric or Executor, or give it scikit-learn's fit and transform. A hook "
+            "plugin is a module or an object with functions that are marked with @hookimpl."
         )
-    return [
-        Candidate(Entry(kind, each.__name__, "", "", target), each)
-        for each, kind in kinds.items()
-        if kind
-    ]
+    return [Candidate(Entry(kind, name, "", "", target), each) for kind, name, each in named]
 
 
-def _components_in(module: Any) -> list[type]:
+def _hook_plugins_in(target: str, found: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the object of what hears hooks: `found`, and what a module holds."""
+    if inspect.isclass(found):
+        return
+    if heard_hooks(found):
+        yield Path(target.rpartition(":")[2]).stem, found
+    if inspect.ismodule(found):
+        for name, value in vars(found).items():
+            if type(value).__module__ == found.__name__ and heard_hooks(value):
+                yield name, value
+
+
+def _components_in(found: Any) -> list[type]:
+    """Return the components that a module defines; no other object defines any."""
     own = [
         value
-        for value in vars(module).values()
-        if inspect.isclass(value) and value.__module__ == getattr(module, "__name__", None)
+        for value in (vars(found).values() if inspect.ismodule(found) else ())
+        if inspect.isclass(value) and value.__module__ == found.__name__
     ]
     return [each for each in own if _kind_of(each) and not inspect.isabstract(each)]
 

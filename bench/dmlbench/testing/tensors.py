@@ -16,7 +16,7 @@ from dmlbench.testing.findings import ShortcomingError
 _MANAGED_BY_TORCH = frozenset({"_parameters", "_buffers", "_modules"})
 
 
-class _LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _LargestTensor(TorchDispatchMode):
     elements: int = 0
 
     def __torch_dispatch__(

@@ -116,7 +116,8 @@ def _measure(
     keep: KeepEmbeddings | None,
     metrics: Sequence[str],
 ) -> dict[str, Any]:
-    asked = (trial.dataset.reference, canonical_json(trial.dataset.settings))
+    located = trial.dataset.located()
+    asked = (located.reference, canonical_json(located.settings))
     dataset, data = load_once(workplace, *asked, PhotoFormat.of(trial.protocol))
     if data.fingerprint != trial.fingerprint:
         raise DataError(
@@ -124,7 +125,7 @@ def _measure(
             f"it was {trial.fingerprint} when the run was planned."
         )
     if trial.protocol.frozen:
-        backbone = trial.parts["backbone"].model_dump_json()
+        backbone = trial.parts["backbone"].located().model_dump_json()
         data = features_once(workplace, asked, backbone, trial.protocol)
     learn_items = partial(learn, trial, workplace)
     if dataset.evaluation == "cross-validation":

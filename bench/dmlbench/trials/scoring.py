@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ import torch
 from dmlbench.compute.determinism import SPLIT_STREAM
 from dmlbench.data.items import Data, Items
 from dmlbench.data.splits import hold_out_classes
-from dmlbench.retrieval import Metric, RetrievalResult, evaluate, mean_distances
+from dmlbench.retrieval import Metric, RetrievalResult, evaluate, has_collapsed, mean_distances
 from dmlbench.retrieval.kept_embeddings import KeptSplit
 from dmlbench.retrieval.metrics import in_order
 from dmlbench.schemas.record import Array, Distances, Epoch
@@ -50,6 +50,9 @@ def score_retrieval(
     of the test items, or of queries and gallery, by split. Metrics are computed on
     `device` if it is a GPU; `metrics` are more of them, by key.
 
+    Embeddings that have collapsed get the figures of equal ones: every item of another class ranks
+    ahead of every item of the query's own.
+
     Returns:
         The fields of the record that hold figures.
     """
@@ -77,7 +80,8 @@ def score_retrieval(
         }
         scores = {}
         if validation is not None:
-            scores = _metrics(measure(state.embed(validation), validation.labels, recall_at=(1,)))
+            found = _score(measure, trial, [validation], [state.embed(validation)], (1,))
+            scores = _metrics(found.result)
             if best is None or scores["map_at_r"] > best[0]:
                 embed_then = state.snapshot() if state.snapshot else state.embed
                 best = (scores["map_at_r"], state.epoch, embed_then)
@@ -87,25 +91,25 @@ def score_retrieval(
         on_epoch(epochs[-1])
     embeddings = [state.embed(some) for some in tested]
     more = metrics or {}
-    last = selected = _score(measure, tested, embeddings, recall_at, more)
+    last = selected = _score(measure, trial, tested, embeddings, recall_at, more)
     if best and best[1] != state.epoch:
         embeddings = [best[2](some) for some in tested]
-        selected = _score(measure, tested, embeddings, recall_at, more)
+        selected = _score(measure, trial, tested, embeddings, recall_at, more)
     if keep:
         kept = zip(names, tested, embeddings, strict=True)
         keep({name: _labelled(name, items, rows) for name, items, rows in kept})
     return {
-        "metrics": _metrics(selected, more),
-        "last_epoch_metrics": _metrics(last, more),
+        "metrics": _metrics(selected.result, more),
+        "last_epoch_metrics": _metrics(last.result, more),
         "selected_epoch": best[1] if best else state.epoch,
         "selection": "best MAP@R on held-out classes" if best else "last epoch",
         "epochs": epochs,
-        "per_query": _per_query(selected, test.labels),
+        "per_query": _per_query(selected.result, test.labels),
         "collapsed": selected.collapsed or last.collapsed,
         "details": state.details
         | {
-            "test_items": selected.queries,
-            "lone_queries": selected.lone_queries,
+            "test_items": selected.result.queries,
+            "lone_queries": selected.result.lone_queries,
             "validation_items": 0 if validation is None else len(validation),
         }
         | ({} if len(tested) == 1 else {"gallery_items": len(tested[1])}),
@@ -118,6 +122,7 @@ def score_by_cross_validation(
     """Score 5 nearest neighbours (Euclidean) on what is learnt from the other folds.
 
     The folds are stratified and the same for every row and seed. Distances are means over folds.
+    In a fold whose embeddings have collapsed no vote is right: the nearest are of other classes.
 
     Returns:
         The fields of the record that hold figures.
@@ -127,6 +132,7 @@ def score_by_cross_validation(
 
     items = data.splits["all"]
     correct = np.zeros(len(items), dtype=np.uint8)
+    collapsed = False
     curves: list[list[Epoch]] = []
     for train, test in StratifiedKFold(FOLDS).split(items.labels, items.labels):
         curves.append([])
@@ -136,9 +142,12 @@ def score_by_cross_validation(
                 for name, some in (("train", items[train]), ("test", items[test]))
             }
             curves[-1].append(Epoch(epoch=state.epoch, loss=state.loss, distances=distances))
-        neighbours = KNeighborsClassifier(NEIGHBOURS)
-        neighbours.fit(state.embed(items[train]), items.labels[train])
-        correct[test] = neighbours.predict(state.embed(items[test])) == items.labels[test]
+        learnt, asked = state.embed(items[train]), state.embed(items[test])
+        if has_collapsed(learnt, asked, cosine=False, precision=trial.protocol.precision):
+            collapsed = True
+            continue
+        neighbours = KNeighborsClassifier(NEIGHBOURS).fit(learnt, items.labels[train])
+        correct[test] = neighbours.predict(asked) == items.labels[test]
     epochs = [_mean_epoch(same) for same in zip(*curves, strict=True)]
     for epoch in epochs:
         on_epoch(epoch)
@@ -150,24 +159,34 @@ def score_by_cross_validation(
         "selection": "last epoch",
         "epochs": epochs,
         "per_query": {"class": _classes(items.labels), "correct": Array.pack(correct)},
+        "collapsed": collapsed,
         "details": state.details | {"test_items": len(items)},
     }
 
 
+class _Scored(NamedTuple):
+    result: RetrievalResult
+    collapsed: bool
+
+
 def _score(
     measure: Evaluate,
+    trial: Trial,
     tested: list[Items],
     embeddings: list[np.ndarray],
     recall_at: tuple[int, ...],
-    metrics: Mapping[str, Metric],
-) -> RetrievalResult:
+    metrics: Mapping[str, Metric] | None = None,
+) -> _Scored:
     """Return the metrics of test items among themselves, or of queries in a gallery."""
-    asked = {"recall_at": recall_at, "metrics": metrics}
+    collapsed = has_collapsed(*embeddings, precision=trial.protocol.precision)
+    if collapsed:
+        embeddings = [np.ones_like(each) for each in embeddings]
+    asked: dict[str, Any] = {"recall_at": recall_at, "metrics": metrics or {}}
     if len(tested) == 1:
-        return measure(embeddings[0], tested[0].labels, **asked)
+        return _Scored(measure(embeddings[0], tested[0].labels, **asked), collapsed)
     (queries, gallery), labels = embeddings, [items.labels for items in tested]
-    no_query_is_there = np.full(len(queries), -1)  # the dataset says so, even of equal images
-    return measure(queries, labels[0], gallery, labels[1], self_index=no_query_is_there, **asked)
+    asked["self_index"] = np.full(len(queries), -1)  # the dataset says so, even of equal images
+    return _Scored(measure(queries, labels[0], gallery, labels[1], **asked), collapsed)
 
 
 def _labelled(split: str, items: Items, embeddings: np.ndarray) -> KeptSplit:

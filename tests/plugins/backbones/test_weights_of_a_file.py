@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from support.networks import built, features, save_weights, timm_network
 from support.real_data import real_data
 
-from dmlbench import DataError
+from dmlbench import ConfigError, DataError
 from dmlbench_backbones.timm_models import TimmModel
 
 
@@ -39,6 +39,50 @@ def test_a_file_of_another_architecture_is_an_error(tmp_path):
     path = save_weights(timm_network("test_vit", seed=5).state_dict(), tmp_path / "weights.pth")
     with pytest.raises(DataError, match="does not hold the weights of 'timm/test_resnet'"):
         TimmModel("test_resnet", weights=path).build((3, 32, 32))
+
+
+@pytest.mark.parametrize("prefix", ["model.", "learner.backbone."])
+@pytest.mark.parametrize("file_name", ["weights.safetensors", "weights.pth"])
+@pytest.mark.parametrize(("name", "side"), [("test_resnet", 48), ("test_vit", 160)])
+def test_a_prefix_of_all_layers_is_named_and_can_be_stripped(
+    tmp_path, name, side, file_name, prefix
+):
+    source = timm_network(name, seed=5, num_classes=7)
+    weights = {f"{prefix}{layer}": value for layer, value in source.state_dict().items()}
+    weights["proxies"] = torch.zeros(3)
+    path = save_weights(weights, tmp_path / file_name)
+    with pytest.raises(DataError, match=rf"weights_prefix={prefix}\."):
+        TimmModel(name, weights=path).build((3, side, side))
+    network = built(TimmModel(name, weights=path, weights_prefix=prefix), (3, side, side))
+    source.reset_classifier(0)
+    assert torch.equal(features(network, 2, 3, side, side), features(source, 2, 3, side, side))
+    assert "state_dict" not in network.pretrained_cfg
+
+
+def test_the_prefix_of_parallel_training_needs_no_setting(tmp_path):
+    source = timm_network("test_resnet", seed=5)
+    weights = {f"module.{layer}": value for layer, value in source.state_dict().items()}
+    path = save_weights(weights, tmp_path / "weights.pth")
+    network = built(TimmModel("test_resnet", weights=path), (3, 48, 48))
+    source.reset_classifier(0)
+    assert torch.equal(features(network, 2, 3, 48, 48), features(source, 2, 3, 48, 48))
+
+
+def test_a_wrong_prefix_is_an_error_that_shows_a_layer(tmp_path):
+    source = timm_network("test_resnet", seed=5)
+    path = save_weights(source.state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(DataError, match=r"begins with 'model\.'; the first is 'conv1"):
+        TimmModel("test_resnet", weights=path, weights_prefix="model.").build((3, 32, 32))
+    missing = {"model.fc.weight": torch.zeros(7, 3)}
+    path = save_weights(missing, tmp_path / "part.pth")
+    with pytest.raises(DataError, match="does not hold the weights"):
+        TimmModel("test_resnet", weights=path, weights_prefix="model.").build((3, 32, 32))
+
+
+@pytest.mark.parametrize("weights", ["default", "none"])
+def test_a_prefix_without_a_file_would_change_nothing(weights):
+    with pytest.raises(ConfigError, match="would change nothing"):
+        TimmModel("test_resnet", weights=weights, weights_prefix="model.").files()
 
 
 @pytest.mark.parametrize("file_name", ["weights.safetensors", "weights.pth", "weights"])

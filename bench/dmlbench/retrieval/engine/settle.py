@@ -53,10 +53,10 @@ def settle(
     """
     relevant = task.layout.relevant[queries]
     scored = relevant > 0
-    depth = task.items if task.whole_ranking else task.depth[queries]
+    depth = task.items if task.whole_ranking else min(int(task.depth[queries].max()), task.items)
     near = reach(task, queries, positives)
     upper = positives.value + near[:, None]
-    asked = _asked(upper, negatives.value, np.minimum(depth, task.items), relevant)
+    asked = _asked(upper, negatives.value, depth, relevant)
     asked = np.where(counted, np.minimum(asked, 1), asked)
     row = np.repeat(np.arange(len(queries)), asked)
     place = np.arange(len(row)) - np.repeat(np.cumsum(asked) - asked, asked) + 1
@@ -111,18 +111,25 @@ def rank_all_alike(task: Task) -> Figures:
     return figures
 
 
-def _asked(
-    upper: np.ndarray, negative: np.ndarray, depth: np.ndarray | int, relevant: np.ndarray
-) -> np.ndarray:
-    """Return how many of each query's best positives may rank within `depth`; 1 at least."""
-    rows, width = upper.shape
-    kept = negative.shape[1]
-    place = np.arange(1, width + 1)
-    # The (depth - j + 1)-th best negative; -inf where there are fewer.
-    rival = kept - 1 - (np.broadcast_to(depth, rows)[:, None] - place)
-    value = np.take_along_axis(negative, np.clip(rival, 0, kept - 1), axis=1) if kept else -np.inf
-    value = np.where((rival >= 0) & (rival < kept), value, np.where(rival < 0, -np.inf, np.inf))
-    may = (value < upper[:, ::-1]) & (place <= relevant[:, None])
+def _asked(upper: np.ndarray, negative: np.ndarray, depth: int, relevant: np.ndarray) -> np.ndarray:
+    """Return how many of each query's best positives may rank within `depth`; 1 at least.
+
+    Args:
+        upper: upper ends of the bands of its positives, ascending ``[b, P]``.
+        negative: its negatives, ascending ``[b, K]``.
+        depth: the largest of the block.
+        relevant: R ``[b]``.
+    """
+    width, kept = upper.shape[1], negative.shape[1]
+    may = np.arange(1, width + 1) <= relevant[:, None]
+    # The j-th best positive is out if the (depth - j + 1)-th best negative is clearly ahead of it;
+    # where fewer negatives are listed, it is not.
+    first = max(1, depth - kept + 1)  # the first j with such a negative
+    last = min(width, depth)
+    if first <= last:
+        rival = negative[:, kept - 1 - depth + first : kept - depth + last]
+        may[:, first - 1 : last] &= rival < upper[:, width - last : width - first + 1][:, ::-1]
+    may[:, last:] = False
     asked: np.ndarray = np.maximum(may.sum(axis=1), relevant > 0)
     return asked
 
