@@ -7,7 +7,7 @@ import pytest
 
 from dmlbench import PluginError
 from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.source_hash import source_hash
+from dmlbench.components.source_hash import source_of
 
 LOSS = """
 from dmlbench import Loss
@@ -148,5 +148,5 @@ def test_an_edit_to_a_neighbour_makes_another_component(tmp_path):
     left = write(tmp_path / "left", my=text, helper=helper)
     right = write(tmp_path / "right", my=text, helper=helper)
     other = write(tmp_path / "other", my=text, helper=helper.replace("1", "2"))
-    hashes = [source_hash(load(folder / "my.py")) for folder in (left, right, other)]
+    hashes = [source_of(load(folder / "my.py")).hash for folder in (left, right, other)]
     assert hashes[0] == hashes[1] != hashes[2]
