@@ -26,7 +26,7 @@ class PerQuery:
     average_precision: np.ndarray
     """Its term of MAP@R (float64)."""
     ties: np.ndarray
-    """Negatives within the tolerance of its best positive (int64)."""
+    """Negatives tied with its best positive (int64)."""
     hits_at: dict[int, np.ndarray]
     """k -> positives of rank k or better (int64), for the k asked for."""
     whole_average_precision: np.ndarray | None
@@ -106,7 +106,7 @@ class RetrievalResult(Averages):
 
     @property
     def tied(self) -> float:
-        """Return the share of queries with a negative within the tolerance of the best positive."""
+        """Return the share of queries with a negative that ties with the best positive."""
         return self.metrics["tied"]
 
 
