@@ -169,7 +169,7 @@ def test_figures_are_those_of_exact_arithmetic(engine, case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=cases())
 def test_figures_are_those_of_exact_arithmetic_on_hundreds_of_cases(engine, case):
     check(case, engine)
