@@ -7,6 +7,8 @@ from functools import cache
 from importlib.metadata import PathDistribution, requires
 from pathlib import Path
 
+from dmlbench.components.entry_points import normalised
+
 _LISTS = ("RECORD", "installed-files.txt", "top_level.txt")
 """Files that name what a distribution has installed."""
 _TOP = re.compile(r"^[^/.,\n]+", re.MULTILINE)
@@ -28,16 +30,6 @@ def requirements() -> frozenset[str]:
     lines = [line for line in requires("dmlbench") or () if "extra ==" not in line]
     names = [match[0] for line in lines if (match := re.match(r"[\w.-]+", line))]
     return frozenset({"dmlbench", *map(normalised, names)})
-
-
-def normalised(name: str) -> str:
-    """Return a distribution's name as all of its spellings are written.
-
-    Example:
-        >>> normalised("PyYAML"), normalised("my_pkg")
-        ('pyyaml', 'my-pkg')
-    """
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @cache

@@ -120,7 +120,7 @@ def _in_folder(folder: str) -> Iterator[_Found]:
     if standard is not None:
         text = _read_text(os.path.join(folder, "entry_points.txt"))
         if standard["version"] or _MARK not in text:
-            yield _Found(_normalised(standard["name"]), standard["version"] or "", text)
+            yield _Found(normalised(standard["name"]), standard["version"] or "", text)
             return
     from importlib.metadata import PathDistribution
     from pathlib import Path
@@ -142,10 +142,16 @@ def _as_declared(distribution: "Distribution", folder: str = "") -> Iterator[_Fo
     except Exception:  # a zip file may be damaged anywhere
         return
     name = stated.get("Name") or folder.rpartition(".")[0]
-    yield _Found(_normalised(name), stated.get("Version", ""), text)
+    yield _Found(normalised(name), stated.get("Version", ""), text)
 
 
-def _normalised(name: str) -> str:
+def normalised(name: str) -> str:
+    """Return a distribution's name as all of its spellings are written.
+
+    Example:
+        >>> normalised("PyYAML"), normalised("my_pkg")
+        ('pyyaml', 'my-pkg')
+    """
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

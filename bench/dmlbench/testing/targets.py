@@ -4,14 +4,13 @@ Hook plugins count among them: modules or objects with functions that are marked
 """
 
 import inspect
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.entry_points import FAMILY_MARKS, KINDS, Entry
+from dmlbench.components.entry_points import FAMILY_MARKS, KINDS, Entry, normalised
 from dmlbench.components.hook_plugins import heard_hooks
 from dmlbench.components.hyperparameters import check_argument, resolve
 from dmlbench.components.importing import base_class, import_value, load_entry
@@ -82,7 +81,7 @@ def candidates(target: str, catalogue: Catalogue) -> list[Candidate]:
         ConfigError: it names no component.
         PluginError: a file or module can't be imported.
     """
-    distribution = re.sub(r"[-_.]+", "-", target).lower()
+    distribution = normalised(target)
     of_it = [entry for entry in catalogue.entries if entry.distribution == distribution]
     if of_it:
         return [_candidate(entry) for entry in of_it]

@@ -1,7 +1,8 @@
 """How queries compare with gallery items: fast, precise, and exact.
 
-All three give one *value* a pair, larger is nearer: half the negative squared distance, framed (for
-cosines of rows that are not all alike, less the cosine 1 of the same), or the inner product.
+All three give one *value* a pair, larger is nearer. Where distances or angles decide, it is half
+the negative squared distance, in the scale of both sides: for angles, the cosine less 1. Else it
+is the inner product.
 """
 
 from dataclasses import dataclass
@@ -68,10 +69,19 @@ class Comparison:
     def subtract_norms(
         self, queries: slice | np.ndarray, left: int, right: int, out: np.ndarray
     ) -> None:
-        """Turn products of these queries and gallery items into values, in place."""
-        if self.frame.with_norms:
-            out -= self.gallery.half_single[left:right]
-            out -= self.queries.half_single[queries, None]
+        """Turn products of these queries and gallery items into values plus `shift`, in place.
+
+        Args:
+            queries: which.
+            left: first gallery item.
+            right: one past the last.
+            out: products ``[n, right - left]``, float32 or float64.
+        """
+        if not self.frame.with_norms:
+            return
+        single = out.dtype == np.float32
+        out -= (self.gallery.half_single if single else self.gallery.half)[left:right]
+        out -= (self.queries.half_single if single else self.queries.half)[queries, None]
 
     def exact(self, queries: np.ndarray, items: np.ndarray) -> Exact:
         """Return the values of pairs ``[n]``, by differences in float64."""

@@ -1,7 +1,9 @@
 """Queries and gallery sorted by class, so that a query's positives are one segment."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -33,6 +35,14 @@ class ClassLayout:
         """End of each class in the gallery (exclusive) ``[C]``."""
         end: np.ndarray = self.class_start + self.class_size
         return end
+
+    def by_class(self, queries: np.ndarray) -> Iterator[tuple[slice, int, int]]:
+        """Yield the rows of each class among ascending `queries`, and its place in the gallery."""
+        number = self.query_class[queries]
+        edges = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(queries)]
+        for first, last in pairwise(edges):
+            of_class = number[first]
+            yield slice(first, last), int(self.class_start[of_class]), int(self.class_end[of_class])
 
 
 def lay_out(inputs: Inputs) -> ClassLayout:

@@ -41,9 +41,7 @@ def precise_blocks(
             value = block[:, columns]
             np.matmul(vectors, part.T, out=value)
             value -= comparison.shift
-            if comparison.frame.with_norms:
-                value -= comparison.gallery.half[columns]
-                value -= comparison.queries.half[some, None]
+            comparison.subtract_norms(some, columns.start, columns.stop, value)
             if distances:
                 slack = comparison.queries.precise_slack[some, None]
                 value[value >= -slack - comparison.gallery.precise_slack[columns]] = 0

@@ -1,6 +1,5 @@
 """The positives of queries: their values, and how near to them a negative is hard to tell."""
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -35,24 +34,18 @@ def positives_of(task: Task, queries: np.ndarray) -> Positives:
     left, right = int(layout.class_start[number].min()), int(layout.class_end[number].max())
     x = comparison.queries.precise_part(first, last)[queries - first]
     value = np.full((len(queries), width), PADDING)
-    edges = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(queries)]
     # A class of many items, or many classes of few: their rows at once, unless they lie far apart.
     together = right - left <= 4 * (int(layout.class_size[np.unique(number)].sum()))
     y = comparison.gallery.precise_part(left, right) if together else None
-    half = comparison.queries.half[queries]
-    for top, bottom in pairwise(edges):
-        start = int(layout.class_start[number[top]])
-        end = int(layout.class_end[number[top]])
+    for rows, start, end in layout.by_class(queries):
         of_class = (
             comparison.gallery.precise_part(start, end)
             if y is None
             else y[start - left : end - left]
         )
-        products = x[top:bottom] @ of_class.T
-        if comparison.frame.with_norms:
-            products -= comparison.gallery.half[start:end]
-            products -= half[top:bottom, None]
-        value[top:bottom, : end - start] = products
+        products = x[rows] @ of_class.T
+        comparison.subtract_norms(queries[rows], start, end, products)
+        value[rows, : end - start] = products
     own = layout.own_position[queries]
     here = np.flatnonzero(own >= 0)
     value[here, own[here] - layout.class_start[number[here]]] = PADDING

@@ -1,12 +1,9 @@
 """A block of queries that sees the gallery part by part and keeps what its ranks need."""
 
 import threading
-from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 
-from dmlbench.retrieval.engine.layout import ClassLayout
 from dmlbench.retrieval.engine.positives import Positives, ends, positives_of, reach
 from dmlbench.retrieval.engine.rounding import single_at_least, tag
 from dmlbench.retrieval.engine.settle import ITEM_BITS, Negatives, settle
@@ -14,7 +11,7 @@ from dmlbench.retrieval.engine.task import CandidatesOverflowError, Figures, Tas
 
 _COLUMNS_PER_PRODUCT = 2048
 _ENTRIES_RANKED_AT_ONCE = 2**18
-BYTES_PER_RANKED_ENTRY = 64
+_BYTES_PER_RANKED_ENTRY = 64
 
 
 class QueryBlock:
@@ -38,7 +35,7 @@ class QueryBlock:
         self._vectors = side.part(queries[0], queries[-1] + 1)
         if len(self._vectors) > len(queries):
             self._vectors = self._vectors[queries - queries[0]]
-        self._classes = list(_by_class(task.layout, queries))
+        self._classes = list(task.layout.by_class(queries))
         self._kept = negatives_kept(task, queries)
         self._nearest = np.empty((len(queries), 0), np.float32)
         self._counted = np.zeros(len(queries), np.int64)
@@ -67,7 +64,7 @@ class QueryBlock:
         """Take in the values ``[b, m]`` of gallery items from `left` on; overwrites some.
 
         Raises:
-            CandidatesOverflowError: there are, and this block is more than one query.
+            CandidatesOverflowError: more may matter than it may list, and it is not a single query.
         """
         for rows, start, end in self._classes:
             value[rows, max(start - left, 0) : max(end - left, 0)] = -np.inf
@@ -85,10 +82,10 @@ class QueryBlock:
             beyond = value[counting] >= upper[counting]
             ahead[counting] = beyond.sum(axis=1)
             found[counting] &= ~beyond
-        total = int(np.count_nonzero(found))
-        if total + self._listed_total > self._most_listed and len(found) > 1:
-            raise CandidatesOverflowError
-        self._listed_total += total
+        with self._lock:
+            self._listed_total += int(np.count_nonzero(found))
+            if self._listed_total > self._most_listed and len(found) > 1:
+                raise CandidatesOverflowError
         place = np.flatnonzero(found)
         row, item = np.divmod(place.astype(np.int32), np.int32(value.shape[1]))
         item += np.int32(left)
@@ -184,21 +181,12 @@ def settle_listed(
 
 def bytes_to_rank(task: Task) -> int:
     """Return how many bytes a block needs to write its figures."""
-    return min(_ENTRIES_RANKED_AT_ONCE * BYTES_PER_RANKED_ENTRY, task.memory // 4)
+    return min(_ENTRIES_RANKED_AT_ONCE * _BYTES_PER_RANKED_ENTRY, task.memory // 4)
 
 
 def negatives_kept(task: Task, queries: slice | np.ndarray) -> int:
     """Return how many negatives of each row can matter."""
     return task.items if task.whole_ranking else max(1, int(task.depth[queries].max()))
-
-
-def _by_class(layout: ClassLayout, queries: np.ndarray) -> Iterator[tuple[slice, int, int]]:
-    """Yield the rows of each class among `queries`, and where the class is in the gallery."""
-    number = layout.query_class[queries]
-    edges = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(queries)]
-    for first, last in pairwise(edges):
-        of_class = number[first]
-        yield slice(first, last), int(layout.class_start[of_class]), int(layout.class_end[of_class])
 
 
 def _largest(value: np.ndarray, k: int) -> np.ndarray:

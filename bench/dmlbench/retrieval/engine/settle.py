@@ -58,8 +58,7 @@ def settle(
     upper = positives.value + near[:, None]
     asked = _asked(upper, negatives.value, depth, relevant)
     asked = np.where(counted, np.minimum(asked, 1), asked)
-    row = np.repeat(np.arange(len(queries)), asked)
-    place = np.arange(len(row)) - np.repeat(np.cumsum(asked) - asked, asked) + 1
+    row, place = _places(asked)
     column = positives.value.shape[1] - place
     upper = upper[row, column]
     first = _below(negatives.value, row, upper - 2 * near[row])
@@ -103,8 +102,7 @@ def rank_all_alike(task: Task) -> Figures:
         queries = scored[first : first + step]
         relevant = layout.relevant[queries]
         negatives = task.items - (layout.own_position[queries] >= 0) - relevant
-        row = np.repeat(np.arange(len(queries)), relevant)
-        place = np.arange(len(row)) - np.repeat(np.cumsum(relevant) - relevant, relevant) + 1
+        row, place = _places(relevant)
         _write(task, queries, row, place, place + negatives[row], figures)
         figures.best_rank[queries] = negatives + 1
         figures.ties[queries] = negatives
@@ -132,6 +130,12 @@ def _asked(upper: np.ndarray, negative: np.ndarray, depth: int, relevant: np.nda
     may[:, last:] = False
     asked: np.ndarray = np.maximum(may.sum(axis=1), relevant > 0)
     return asked
+
+
+def _places(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row and the place, from 1, of each of `counts` entries, row by row."""
+    row = np.repeat(np.arange(len(counts)), counts)
+    return row, np.arange(len(row)) - (np.cumsum(counts) - counts)[row] + 1
 
 
 def _below(sorted_rows: np.ndarray, row: np.ndarray, value: np.ndarray) -> np.ndarray:
