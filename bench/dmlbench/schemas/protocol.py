@@ -4,12 +4,14 @@ A protocol is a TOML file. Those that ship are in ``protocols/``; a path names o
 """
 
 from functools import reduce
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from dmlbench.errors import ConfigError, nearest
+from dmlbench.schemas.added import Added
 from dmlbench.schemas.base import Schema, read_toml, validate
 from dmlbench.schemas.only_with import OnlyWith, only_with
 from dmlbench.schemas.shipped_protocols import FOLDER, protocol_names
@@ -29,7 +31,19 @@ class Optimiser(Schema):
     head_lr_multiple: float = Field(
         gt=0, default=1.0, description="learning rate of the linear head over that of the network"
     )
+    class_vectors_lr: Annotated[float | None, Added(before=None)] = Field(
+        gt=0,
+        default=None,
+        description="learning rate of a loss's class vectors (proxies, class weights, centres: "
+        "its parameters of two dimensions or more); none: as each loss's source has it",
+    )
+    class_vectors_lr_multiple: Annotated[float | None, Added(before=None)] = Field(
+        gt=0, default=None, description="the same, over that of the network"
+    )
     weight_decay: float = Field(ge=0)
+    decay_norms_and_biases: Annotated[bool, Added(before=True)] = Field(
+        default=True, description="whether weights of one dimension decay, as all others do"
+    )
     momentum: Annotated[float, OnlyWith("name", "sgd", "rmsprop")] = Field(
         ge=0, lt=1, default=0.9, description="of sgd and rmsprop"
     )
@@ -62,6 +76,12 @@ class Optimiser(Schema):
             raise ValueError("the schedule 'step' needs step_epochs and step_factor")
         return self
 
+    @model_validator(mode="after")
+    def _one_rate_of_class_vectors(self) -> "Optimiser":
+        if None not in (self.class_vectors_lr, self.class_vectors_lr_multiple):
+            raise ValueError("class_vectors_lr and class_vectors_lr_multiple exclude each other")
+        return self
+
 
 class Length(Schema):
     """How long training lasts. An epoch is a number of steps, or one pass over the items."""
@@ -70,12 +90,19 @@ class Length(Schema):
     steps_per_epoch: Annotated[int, Field(ge=1)] | Literal["pass"] = Field(
         description="'pass': as many as there are whole batches of different training items"
     )
+    min_passes: Annotated[float, Added(before=0.0)] = Field(
+        ge=0,
+        default=0.0,
+        description="epochs get more steps if all of them together made fewer passes than this",
+    )
 
     def steps(self, items: int, batch_size: int) -> int:
         """Return the steps of an epoch on so many training items."""
         if self.steps_per_epoch == "pass":
-            return max(1, items // batch_size)
-        return self.steps_per_epoch
+            steps = max(1, items // batch_size)
+        else:
+            steps = self.steps_per_epoch
+        return max(steps, ceil(self.min_passes * items / (batch_size * self.epochs)))
 
 
 class Augmentation(Schema):
@@ -104,6 +131,14 @@ class Validation(Schema):
 
     class_fraction: float = Field(ge=0, lt=1, description="share of training classes held out")
     min_classes: int = Field(ge=2, description="with fewer, all train and the last epoch counts")
+    every: Annotated[int, Added(before=1)] = Field(
+        ge=1, default=1, description="epochs from one validation to the next; the last always is one"
+    )
+    then: Annotated[Literal["stop", "retrain-all"], Added(before="stop")] = Field(
+        default="stop",
+        description="after the epoch is selected: test its network; or train a new one on all "
+        "classes, by the same schedule cut at that epoch, and test that",
+    )
 
 
 class Baselines(Schema):
@@ -126,23 +161,40 @@ class Protocol(Schema):
     backbone_settings: Settings = Field(
         default={}, description="its hyper-parameters; those of another one keep their defaults"
     )
-    frozen: bool = Field(
-        default=False,
-        description="the backbone learns nothing: its features of the plain images are what every "
-        "row starts from, and a loss trains the linear head alone",
+    tuning: Literal["full", "frozen"] = Field(
+        default="full",
+        description="what of the backbone learns: all of it; or nothing: its features of the "
+        "plain images are what every row starts from, and a loss trains the linear head alone",
     )
     sampler: str = Field(description="a reference, or 'paper': the one of each loss's source")
     sampler_settings: Settings = Field(
         default={}, description="its hyper-parameters; those of another one keep their defaults"
     )
     embedding_dim: int = Field(ge=1)
+    head_init: Annotated[
+        Literal["torch", "kaiming-fan-out", "orthogonal"], Added(before="torch")
+    ] = Field(
+        default="torch",
+        description="how the linear head starts: as nn.Linear does; normal with variance "
+        "2 / embedding_dim; or orthogonal; the last two with a bias of 0",
+    )
     batch_size: int = Field(ge=2)
-    short_side: int = Field(ge=4, description="photos are kept with so many pixels on it")
+    store_side: Annotated[int | None, Added(before=None)] = Field(
+        ge=4,
+        default=None,
+        description="photos are kept with at most so many pixels on the short side, and training "
+        "crops are cut from that; none: with short_side, to which smaller ones are enlarged",
+    )
+    short_side: int = Field(
+        ge=4, description="plain squares are cut from photos with so many pixels on it"
+    )
     image_size: int = Field(ge=4, description="photos are cut to squares of so many pixels")
     interpolation: Literal["bilinear", "bicubic"] = Field(
         description="how photos and random-resized crops are resized; always anti-aliased"
     )
-    precision: Literal["float32", "bfloat16"]
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = Field(
+        description="of the backbone; head, loss and metrics compute in float32"
+    )
     distance: Literal["cosine"]
     optimiser: Optimiser
     length: Length
@@ -152,8 +204,28 @@ class Protocol(Schema):
 
     decides_nothing = frozenset({"name", "description", "source"})
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_frozen(cls, values: Any) -> Any:
+        """Take ``frozen``, as older records have it, for ``tuning``."""
+        if not isinstance(values, dict) or "frozen" not in values or "tuning" in values:
+            return values
+        others = {key: value for key, value in values.items() if key != "frozen"}
+        return others | {"tuning": "frozen" if values["frozen"] is True else "full"}
+
     def __hash__(self) -> int:
         return hash(self.model_dump_json())
+
+    @property
+    def frozen(self) -> bool:
+        """Return whether the backbone learns nothing."""
+        return self.tuning == "frozen"
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that decide the figures; ``tuning`` as older records have it."""
+        identity = super().identity()
+        del identity["tuning"]
+        return identity | {"frozen": self.frozen}
 
     def value(self, key: str) -> Any:
         """Return the value of one field, such as ``length.epochs``."""

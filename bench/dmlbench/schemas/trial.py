@@ -13,7 +13,7 @@ from dmlbench.schemas.base import Schema
 from dmlbench.schemas.private_paths import reference_without_folders, without_folders
 from dmlbench.schemas.protocol import Protocol
 
-SEMANTICS = 3
+SEMANTICS = 4
 """Part of every trial's identity; raised whenever a change to the harness changes figures."""
 
 # The kinds of component that make a row of a leaderboard, in the order in which it names them.
