@@ -53,9 +53,9 @@ class Optimiser(Schema):
     step_epochs: Annotated[int | None, OnlyWith("schedule", "step")] = Field(
         ge=1, default=None, description="with schedule step: epochs until the rate falls again"
     )
-    milestones: Annotated[
-        tuple[int, ...], OnlyWith("schedule", "milestones"), Added(before=())
-    ] = Field(default=(), description="with schedule milestones: epochs after which the rate falls")
+    milestones: Annotated[tuple[int, ...], OnlyWith("schedule", "milestones"), Added(before=())] = (
+        Field(default=(), description="with schedule milestones: epochs after which the rate falls")
+    )
     step_factor: Annotated[float | None, OnlyWith("schedule", "step", "milestones")] = Field(
         gt=0, lt=1, default=None, description="what the rate is multiplied by where it falls"
     )
@@ -140,7 +140,9 @@ class Validation(Schema):
     class_fraction: float = Field(ge=0, lt=1, description="share of training classes held out")
     min_classes: int = Field(ge=2, description="with fewer, all train and the last epoch counts")
     every: Annotated[int, Added(before=1)] = Field(
-        ge=1, default=1, description="epochs from one validation to the next; the last always is one"
+        ge=1,
+        default=1,
+        description="epochs from one validation to the next; the last always is one",
     )
     then: Annotated[Literal["stop", "retrain-all"], Added(before="stop")] = Field(
         default="stop",
