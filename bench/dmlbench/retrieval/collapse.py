@@ -10,6 +10,8 @@ such roundings, and up to 1.9e-6 from those computed in float64. 256 roundings, 
 times as much. Embeddings of a trained network in a cone of 1e-4 rank as well as any, and are seven
 times as far apart. In bfloat16 a network rounds numbers to 2^-9 of their size but adds up in
 float32, so that errors seldom show: one image gave equal embeddings. Two roundings are the bound.
+Likewise in float16 and tf32, which round to 2^-11: products take their inputs so, and float16 keeps
+results so too.
 """
 
 from collections.abc import Iterator
@@ -23,7 +25,12 @@ from dmlbench.retrieval.inputs import read_embeddings
 if TYPE_CHECKING:
     from dmlbench.retrieval.inputs import Embeddings
 
-BOUND = {"float32": 256 * 2.0**-24, "bfloat16": 2 * 2.0**-9}
+BOUND = {
+    "float32": 256 * 2.0**-24,
+    "tf32": 2 * 2.0**-11,
+    "bfloat16": 2 * 2.0**-9,
+    "float16": 2 * 2.0**-11,
+}
 """Most distance from the first item, over the length of the longest, by precision."""
 
 _ROWS_AT_ONCE = 4096
@@ -32,7 +39,7 @@ _ROWS_AT_ONCE = 4096
 def has_collapsed(
     *sets: "Embeddings",
     cosine: bool = True,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32",
 ) -> bool:
     """Return whether all embeddings lie within a network's rounding of the first one.
 
