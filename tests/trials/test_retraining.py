@@ -110,7 +110,7 @@ def test_a_network_is_trained_anew_on_all_classes_up_to_the_selected_epoch():
     assert len(part) < len(whole)
     assert whole is DATA.splits["train"]
     assert found["selected_epoch"] == 6
-    assert found["selection"] == "best MAP@R on held-out classes, then trained anew on all classes"
+    assert found["selection"] == "best MAP@R on held-out classes, then retrained on all"
     assert told == [*found["epochs"], *found["retraining"]]
     again = found["retraining"]
     assert [epoch.epoch for epoch in again] == [*range(7)]

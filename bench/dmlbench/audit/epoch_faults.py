@@ -28,9 +28,10 @@ def epoch_faults(record: Record) -> Iterator[str]:
     if record.selected_epoch != selected:
         yield f"epoch {record.selected_epoch} counts, by its validation it would be {selected}"
     retrains = bool(validated) and choices.then == "retrain-all"
-    again = list(range(selected + 1)) if retrains else []
-    if [epoch.epoch for epoch in record.retraining] != again:
-        yield f"its retraining is not of {len(again)} epochs from 0"
+    if not retrains and record.retraining:
+        yield "it has a retraining that its protocol does not ask for"
+    if retrains and [epoch.epoch for epoch in record.retraining] != list(range(selected + 1)):
+        yield f"its retraining is not of the epochs from 0 to {selected}"
     beats = record.details.get("beats_epoch_0")
     if validated and beats is not None and beats != (_score(validated) > _score(validated[:1])):
         yield "its validation says otherwise of whether epoch 0 was beaten"

@@ -51,7 +51,7 @@ class Learnt:
         if not self.course.best:
             return "last epoch"
         rule = "best MAP@R on held-out classes"
-        return f"{rule}, then trained anew on all classes" if self.retraining else rule
+        return f"{rule}, then retrained on all" if self.retraining else rule
 
 
 def learn_and_select(
