@@ -8,10 +8,12 @@ times, but its errors partly cancel and sums are split into short ones: from one
 places of batches of all sizes, networks of 4 to 50 layers made embeddings up to 1.3e-6 apart, 22
 such roundings, and up to 1.9e-6 from those computed in float64. 256 roundings, 1.5e-5, are ten
 times as much. Embeddings of a trained network in a cone of 1e-4 rank as well as any, and are seven
-times as far apart. In bfloat16 a network rounds numbers to 2^-9 of their size but adds up in
-float32, so that errors seldom show: one image gave equal embeddings. Two roundings are the bound.
-Likewise in float16 and tf32, which round to 2^-11: products take their inputs so, and float16 keeps
-results so too.
+times as far apart.
+
+In bfloat16 a backbone rounds numbers to 2^-9 of their size but adds up in float32, so that errors
+seldom show: one image, at places of batches of up to 13, gave embeddings 3e-7 apart at most (three
+networks, on a CPU). So it did in float16, which rounds to 2^-11. tf32, which rounds the inputs of
+products to 2^-11, was not measured. Two such roundings are the bound of each.
 """
 
 from collections.abc import Iterator
