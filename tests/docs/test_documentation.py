@@ -83,7 +83,7 @@ def test_relative_links_lead_somewhere(page):
 
 
 def test_the_protocol_table_says_what_the_protocols_say():
-    from dmlbench.schemas.protocol import load_protocol
+    from dmlbench.schemas.protocol_file import load_protocol
     from dmlbench.schemas.shipped_protocols import protocol_names
 
     text = (ROOT / "docs" / "protocol.md").read_text()

@@ -9,7 +9,7 @@ from dmlbench.cli.run import command as run_command
 from dmlbench.components.hyperparameters import resolve
 from dmlbench.leaderboard.commands import row_command, table_command
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 
 
 def row_of(*records):

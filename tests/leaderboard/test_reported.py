@@ -8,7 +8,7 @@ from dmlbench.leaderboard.formats.markdown import PageImages, markdown_page
 from dmlbench.leaderboard.publish import files_by_path
 from dmlbench.leaderboard.reported import reported, reported_rows
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 
 ENTRIES = reported().entries
 

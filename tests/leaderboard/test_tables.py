@@ -8,7 +8,7 @@ from scipy import stats
 
 from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Part
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from dmlbench import Loss, Miner, PairMask, Pairs, Sampler, TrialError
 from dmlbench.data.items import Items
-from dmlbench.schemas.protocol import Protocol, load_protocol
+from dmlbench.schemas.protocol import Protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.shipped_protocols import protocol_names
 from dmlbench.training.embedder import Embedder
 from dmlbench.training.loop import Recipe, train

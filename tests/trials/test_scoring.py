@@ -13,7 +13,7 @@ from dmlbench.compute.determinism import SPLIT_STREAM
 from dmlbench.data.items import Data, Items
 from dmlbench.data.splits import hold_out_classes
 from dmlbench.retrieval import evaluate, mean_distances
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.trial import Part, Trial
 from dmlbench.training.learner_state import State
 from dmlbench.trials import scoring

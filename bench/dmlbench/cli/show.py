@@ -35,7 +35,7 @@ def command(kind: str, name: str) -> None:
 
 
 def _show_protocol(name: str) -> None:
-    from dmlbench.schemas.protocol import load_protocol
+    from dmlbench.schemas.protocol_file import load_protocol
 
     protocol = load_protocol(name)
     click.echo(f"protocol {protocol.name}\n{protocol.description}\nSource: {protocol.source}\n")
