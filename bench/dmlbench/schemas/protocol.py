@@ -25,7 +25,7 @@ Settings = dict[str, bool | int | float | str]
 class Optimiser(Schema):
     """How weights are updated."""
 
-    name: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(description="which optimiser")
+    name: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(description="as PyTorch has it")
     lr: float = Field(gt=0, description="learning rate of the network")
     head_lr_multiple: float = Field(
         gt=0, default=1.0, description="learning rate of the linear head over that of the network"
@@ -160,7 +160,7 @@ class Protocol(Schema):
     name: str = Field(description="what tables call it; that of its file")
     description: str = Field(description="what it is, in a sentence")
     source: str = Field(description="where its choices come from")
-    backbone: str = Field(description="a reference: the network without its linear head")
+    backbone: str = Field(description="the network, without the linear head that follows it")
     backbone_settings: Settings = Field(
         default={}, description="its hyper-parameters; those of another one keep their defaults"
     )

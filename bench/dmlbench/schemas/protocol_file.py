@@ -134,6 +134,21 @@ def values_of(protocol: Protocol) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in unread}
 
 
+def meaning(key: str) -> str:
+    """Return what a field or a section is, by dotted name; of a component's setting, nothing.
+
+    Example:
+        >>> meaning("length.epochs")
+        'how many; epoch 0 is the untrained network'
+    """
+    model: Any = Protocol
+    text = ""
+    for name in key.split("."):
+        one = getattr(model, "model_fields", {}).get(name)
+        model, text = (one.annotation, one.description or "") if one else (None, "")
+    return text
+
+
 def load_protocol(name: str | Path, *, dataset: str | None = None) -> Protocol:
     """Return a shipped protocol by name, or one of your own by the path of its TOML file.
 
