@@ -125,6 +125,22 @@ def test_a_protocol_is_known_by_what_it_holds_not_by_its_name(row_of):
     assert not reported_rows(row_of(protocol=posing))
 
 
+def test_house_rates_are_no_changes_of_the_loss(row_of):
+    row = row_of(details={"own_lr": "0.0015 (house)"})
+    assert row.rows[0].hyperparameters == "house rate"
+    assert reported_rows(row)
+
+
+@pytest.mark.usefixtures("paper_protocol")
+def test_a_table_must_have_the_values_of_the_datasets_own():
+    entry = ENTRIES[0].model_copy(update={"protocol": "paper"})
+    found = {
+        name: entry.model_copy(update={"dataset": name}).resolved().optimiser.lr
+        for name in ("cub", "cars")
+    }
+    assert found == {"cub": 1e-3, "cars": 0.5}
+
+
 def test_what_a_paper_changes_for_a_dataset_is_part_of_the_protocol(row_of):
     plain = load_protocol("proxy-anchor")
     assert not reported_rows(row_of("proxy-anchor", None, "cars", protocol=plain))
