@@ -181,7 +181,7 @@ def _changes(first: Trial, second: Trial) -> Iterator[str]:
         yield f"data: {plain(first.fingerprint[:16])} -> {plain(second.fingerprint[:16])}"
     if first.semantics != second.semantics:
         yield f"semantics of dmlbench: {first.semantics} -> {second.semantics}"
-    fields = (dotted(trial.protocol.identity()) for trial in (first, second))
+    fields = (dict(dotted(trial.protocol.identity())) for trial in (first, second))
     yield from _pairs_of_values("protocol.", *fields)
 
 

@@ -234,9 +234,8 @@ class Protocol(Schema):
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the figures; ``tuning`` as older records have it."""
-        identity = super().identity()
-        del identity["tuning"]
-        return identity | {"frozen": self.frozen}
+        identity = super().identity() | {"tuning": self.frozen}
+        return {"frozen" if key == "tuning" else key: value for key, value in identity.items()}
 
     def value(self, key: str) -> Any:
         """Return the value of one field, such as ``length.epochs``."""

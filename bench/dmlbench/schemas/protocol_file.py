@@ -94,7 +94,8 @@ class ProtocolFile:
 
     def resolved(self, dataset: str | None = None) -> Protocol:
         """Return the protocol for a dataset, by its key among `tables`; for others, the base."""
-        return self.tables[dataset].protocol if dataset in self.tables else self.base
+        table = self.tables.get(dataset or "")
+        return table.protocol if table else self.base
 
     def origin(self, key: str, dataset: str | None = None) -> str:
         """Return where the value of a field comes from: the most specific entry says it.
