@@ -74,6 +74,20 @@ def test_one_table_for_each_dataset_its_settings_data_and_protocol(record, part)
     assert sorted(len(table.records) for table in tables) == [1, 1, 1, 1, 2]
 
 
+def test_tables_that_can_rank_come_first_and_partial_data_last(record, part):
+    partial = part("b-set", settings={"partial": True})
+    records = [
+        *(record(dataset=name, seed=seed) for name in ("c-set", partial) for seed in (0, 1)),
+        *(record(dataset="a-set", seed=seed, map_at_r=0.1) for seed in (0, 1)),
+        *(record(dataset="a-set", baseline="pixels", seed=seed, map_at_r=0.2) for seed in (0, 1)),
+    ]
+    assert [str(table.dataset) for table in make_tables(records)] == [
+        "c-set",
+        "a-set",
+        "b-set",
+    ]
+
+
 def test_other_texts_of_a_protocol_make_no_other_table(record):
     small = load_protocol("small")
     reworded = small.model_copy(update={"description": "the same in other words"})

@@ -76,6 +76,17 @@ class Table:
         """Return whether only a part of the dataset was available."""
         return self.dataset.settings.get("partial") is True
 
+    @cached_property
+    def ranks_losses(self) -> bool:
+        """Return whether the best trained row of some backbone beats every floor."""
+        metric = display_name(self.headline) if self.headline else ""
+        return any(
+            not self.rankings[backbone].unfit
+            and not any(metric in lost for lost in rows[0].below.values())
+            for backbone, rows in self.lanes.items()
+            if backbone in self.rankings
+        )
+
     @property
     def records(self) -> list[Record]:
         """Return the records of all rows."""
@@ -188,7 +199,10 @@ class Table:
 
 
 def make_tables(records: Iterable[Record], *, columns: Columns = None) -> list[Table]:
-    """Return the tables of `records`, whose order does not matter, by dataset and protocol.
+    """Return the tables of `records`, whose order does not matter, as an index lists them.
+
+    Those of whole datasets come before partial ones, and among these, those that can rank losses
+    come first; then by dataset and protocol.
 
     Args:
         records: of any datasets and protocols.
@@ -202,10 +216,11 @@ def make_tables(records: Iterable[Record], *, columns: Columns = None) -> list[T
     if not keyed:
         raise ConfigError("There are no records to make tables from. Make some: `dmlbench run`.")
     sources = column_sources(columns)
-    return [
+    tables = [
         _make_table([record for _, record in group], sources)
         for _, group in groupby(keyed, key=lambda pair: pair[0])
     ]
+    return sorted(tables, key=lambda table: (table.partial, not table.ranks_losses))
 
 
 def _table_key(trial: Trial) -> tuple[str, str, str]:

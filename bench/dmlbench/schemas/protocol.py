@@ -54,11 +54,15 @@ class Optimiser(Schema):
     step_epochs: Annotated[int | None, OnlyWith("schedule", "step")] = Field(
         ge=1, default=None, description="with schedule step: epochs until the rate falls again"
     )
-    step_factor: Annotated[float | None, OnlyWith("schedule", "step")] = Field(
-        gt=0, lt=1, default=None, description="with schedule step: what it is multiplied by"
+    milestones: Annotated[tuple[int, ...], OnlyWith("schedule", "milestones"), Added(before=())] = (
+        Field(default=(), description="with schedule milestones: epochs after which the rate falls")
     )
-    schedule: Literal["constant", "cosine", "step"] = Field(
-        description="constant; along half a cosine to 0; or down by a factor, again and again"
+    step_factor: Annotated[float | None, OnlyWith("schedule", "step", "milestones")] = Field(
+        gt=0, lt=1, default=None, description="what the rate is multiplied by where it falls"
+    )
+    schedule: Literal["constant", "cosine", "step", "milestones"] = Field(
+        description="constant; along half a cosine to 0; down by a factor every so many epochs; or "
+        "down by a factor after each of some epochs"
     )
     warmup_steps: int = Field(ge=0, description="steps over which the rate grows from 0")
     head_only_epochs: int = Field(
@@ -75,6 +79,10 @@ class Optimiser(Schema):
     def _steps_are_said(self) -> "Optimiser":
         if self.schedule == "step" and None in (self.step_epochs, self.step_factor):
             raise ValueError("the schedule 'step' needs step_epochs and step_factor")
+        if self.schedule == "milestones" and not (self.milestones and self.step_factor):
+            raise ValueError("the schedule 'milestones' needs milestones and step_factor")
+        if list(self.milestones) != sorted({max(1, epoch) for epoch in self.milestones}):
+            raise ValueError("milestones must be epochs in ascending order, from 1 on")
         return self
 
     @model_validator(mode="after")

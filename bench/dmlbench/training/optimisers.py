@@ -55,9 +55,14 @@ def rate_at(choices: Optimiser, step: int, steps: int, epochs: int) -> float:
         return warmth
     if choices.schedule == "cosine":
         return warmth * (1 + math.cos(math.pi * step / (steps * epochs))) / 2
-    assert choices.step_epochs is not None  # a protocol without them is refused
-    assert choices.step_factor is not None
-    factor: float = choices.step_factor ** (step // steps // choices.step_epochs)
+    done = step // steps
+    assert choices.step_factor is not None  # a protocol without it is refused
+    if choices.schedule == "milestones":
+        falls = sum(epoch <= done for epoch in choices.milestones)
+    else:
+        assert choices.step_epochs is not None
+        falls = done // choices.step_epochs
+    factor: float = choices.step_factor**falls
     return warmth * factor
 
 
