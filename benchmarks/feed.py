@@ -50,7 +50,8 @@ from dmlbench.data.photos.encoded import sources
 from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.data.photos.store import photo_store
 from dmlbench.data.prepare.archive_members import members
-from dmlbench.schemas.protocol import Augmentation, load_protocol
+from dmlbench.schemas.protocol import Augmentation
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.training.embedder import Embedder, formatted
 from dmlbench.training.loop import Recipe, train
 from dmlbench.training.objective import Objective, Summand

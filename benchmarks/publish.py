@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dmlbench.schemas.protocol import Protocol, load_protocol
+from dmlbench.schemas.protocol import Protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.record import Array, Distances, Epoch, Record
 from dmlbench.schemas.trial import Part, Trial
 from dmlbench.storage.record_store import Store

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from dmlbench.schemas.only_with import OnlyWith as OnlyWith
     from dmlbench.schemas.plan import Plan as Plan
     from dmlbench.schemas.protocol import Protocol as Protocol
-    from dmlbench.schemas.protocol import load_protocol as load_protocol
+    from dmlbench.schemas.protocol_file import load_protocol as load_protocol
     from dmlbench.schemas.record import Epoch as Epoch
     from dmlbench.schemas.record import Record as Record
     from dmlbench.schemas.suite import Suite as Suite
@@ -108,7 +108,8 @@ _PUBLIC = {
     "schemas.added": ("Added",),
     "schemas.only_with": ("OnlyWith",),
     "schemas.plan": ("Plan",),
-    "schemas.protocol": ("Protocol", "load_protocol"),
+    "schemas.protocol": ("Protocol",),
+    "schemas.protocol_file": ("load_protocol",),
     "schemas.record": ("Epoch", "Record"),
     "schemas.suite": ("Suite",),
     "schemas.trial": ("Trial",),

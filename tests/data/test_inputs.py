@@ -17,7 +17,7 @@ from dmlbench.data.items import BLOCK, Items, load_data
 from dmlbench.data.photos import store
 from dmlbench.data.photos.decoding import PhotoFormat, decode
 from dmlbench.data.photos.pictures import StoredPhotos
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 
 PHOTOS = some_photos(8)
 TRAIN, TEST = [0, 0, 1, 1], [2, 2, 3, 3]

@@ -17,7 +17,7 @@ from scipy import stats
 from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.formats.json import TableDocument
 from dmlbench.leaderboard.publish import publish
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from dmlbench import ConfigError
 from dmlbench.components.catalogue import Catalogue
-from dmlbench.schemas.protocol import Protocol, load_protocol
+from dmlbench.schemas.protocol import Protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.shipped_protocols import protocol_names
 
 SMALL = Path(__file__).parents[2] / "bench" / "dmlbench" / "protocols" / "small.toml"
@@ -28,7 +29,7 @@ def test_a_protocol_holds_what_its_file_says():
     values = tomllib.loads(SMALL.read_text())
     protocol = load_protocol("small")
     assert protocol.optimiser.lr == values["optimiser"]["lr"]
-    assert protocol.length.model_dump(exclude={"min_passes"}) == values["length"]
+    assert values["length"].items() <= protocol.length.model_dump().items()
     assert protocol.baselines.floors == tuple(values["baselines"]["floors"])
 
 

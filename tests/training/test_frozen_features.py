@@ -14,7 +14,7 @@ from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
 from dmlbench.data.items import Data, Items
 from dmlbench.data.photos.decoding import PhotoFormat
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.trial import Part
 from dmlbench.training.frozen_features import Extractor
 from dmlbench.trials.run_trial import features_once, load_once, run_trial

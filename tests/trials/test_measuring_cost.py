@@ -5,7 +5,8 @@ import pytest
 from support.made_learners import DATA, NINE_EPOCHS, RECALL_AT, Learner, ignore, make_trial
 
 from dmlbench.data.items import Items
-from dmlbench.schemas.protocol import Protocol, load_protocol
+from dmlbench.schemas.protocol import Protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.shipped_protocols import protocol_names
 from dmlbench.training.learner_state import State
 from dmlbench.trials.course import CURVE_ITEMS

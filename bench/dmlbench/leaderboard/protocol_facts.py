@@ -5,7 +5,7 @@ from typing import Any
 
 from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.leaderboard.tables import Table
-from dmlbench.schemas.protocol import Augmentation, Length, Optimiser
+from dmlbench.schemas.protocol import Augmentation, Length, Optimiser, Protocol
 
 _TIES = (
     "pessimistic: an item of another class that is as similar, within the error of float32, "
@@ -22,14 +22,14 @@ def protocol_facts(table: Table) -> dict[str, str]:
         "Network": f"{_names(table, 'backbone', protocol.backbone)}, embedding size "
         f"{protocol.embedding_dim}, {protocol.precision}"
         + (" (frozen: a linear head learns on its features)" if protocol.frozen else "")
-        + ("" if protocol.head_init == "torch" else f", head started {protocol.head_init}"),
-        "Photos": f"where the data are photos, {protocol.short_side} pixels on the short side, cut "
-        f"to squares of {protocol.image_size} ({protocol.interpolation})",
+        + ("" if protocol.head_init == "torch" else f", head initialised: {protocol.head_init}"),
+        "Photos": _photos(protocol),
         "Batches": f"{protocol.batch_size} items by {_names(table, 'sampler', protocol.sampler)}"
         + "".join(_augmented(protocol.augmentation)),
         "Training": f"{_duration(protocol.length)}; "
         f"{optimiser.name}, learning rate {optimiser.lr:g} ({_schedule(optimiser)}, "
         f"{optimiser.warmup_steps} steps of warm-up), weight decay {optimiser.weight_decay:g}"
+        + ("" if optimiser.decay_norms_and_biases else " (not of norms and biases)")
         + "".join(_rarely_set(optimiser)),
         "Epoch that counts": _selection(table),
         **_measure(table),
@@ -37,6 +37,16 @@ def protocol_facts(table: Table) -> dict[str, str]:
         "To be beaten": ", ".join(map(plain, protocol.baselines.floors)) or "nothing",
         "Protocol": f"{plain(protocol.name)}; source: {plain(protocol.source, 200)}",
     }
+
+
+def _photos(protocol: Protocol) -> str:
+    text = "where the data are photos, "
+    if protocol.store_side:
+        text += f"training crops from at most {protocol.store_side} pixels on the short side; else "
+    return (
+        f"{text}{protocol.short_side} pixels on the short side, cut to squares of "
+        f"{protocol.image_size} ({protocol.interpolation})"
+    )
 
 
 def _augmented(choices: Augmentation) -> Iterator[str]:
@@ -56,11 +66,13 @@ def _augmented(choices: Augmentation) -> Iterator[str]:
 
 
 def _duration(length: Length) -> str:
-    more = f", or more for {length.min_passes:g} passes in all" if length.min_passes else ""
+    least = f", or more for {length.min_passes:g} passes in all" if length.min_passes else ""
     if length.steps_per_epoch == "pass":
-        return f"{length.epochs} epochs, each a pass over the training items in whole batches{more}"
+        return (
+            f"{length.epochs} epochs, each a pass over the training items in whole batches{least}"
+        )
     steps = length.epochs * length.steps_per_epoch
-    return f"{length.epochs} epochs x {length.steps_per_epoch} steps = {steps:,} steps{more}"
+    return f"{length.epochs} epochs x {length.steps_per_epoch} steps = {steps:,} steps{least}"
 
 
 def _schedule(optimiser: Optimiser) -> str:
@@ -75,10 +87,10 @@ def _rarely_set(optimiser: Optimiser) -> Iterator[str]:
     if optimiser.head_lr_multiple != 1:
         yield f", {optimiser.head_lr_multiple:g} times the rate for the head"
     if optimiser.class_vectors_lr is not None:
-        yield f", {optimiser.class_vectors_lr:g} for class vectors of losses"
+        yield f", {optimiser.class_vectors_lr:g} for class vectors (house rate)"
     if optimiser.class_vectors_lr_multiple is not None:
-        multiple = optimiser.class_vectors_lr_multiple
-        yield f", {multiple:g} times the rate for class vectors of losses"
+        yield f", {optimiser.class_vectors_lr_multiple:g} times the rate for class vectors "
+        yield "(house rate)"
     if optimiser.eps is not None:
         yield f", eps {optimiser.eps:g}"
     if optimiser.head_only_epochs:

@@ -93,20 +93,24 @@ class Row:
         return [epoch for epoch in epochs if epoch is not None]
 
     @property
-    def hyperparameters(self) -> str:
-        """Return the changed hyper-parameters, or a phrase that says there are none.
-
-        Changes to the backbone are part of the backbone's name.
-        """
-        changed = [
-            f"{kind}.{name}={value}"
+    def changed(self) -> dict[str, Any]:
+        """Return the changed hyper-parameters; those of the backbone are part of its name."""
+        return {
+            f"{kind}.{name}": value
             for kind in ROW_KINDS
             if kind in self.trial.parts and kind != "backbone"
             for name, value in self.trial.parts[kind].changed.items()
-        ]
-        if changed:
-            return plain(", ".join(changed), 200)
-        return "defaults" if self.is_baseline else "paper defaults"
+        }
+
+    @property
+    def hyperparameters(self) -> str:
+        """Return the changed hyper-parameters, or a phrase that says there are none."""
+        if self.changed:
+            return plain(", ".join(f"{name}={value}" for name, value in self.changed.items()), 200)
+        if self.is_baseline:
+            return "defaults"
+        # Where the protocol sets the rate of class vectors, it is not the one of the loss's source.
+        return "house rate" if "house" in self.text("own_lr") else "paper defaults"
 
     @property
     def origin(self) -> str:

@@ -21,10 +21,12 @@ from dmlbench.data.prepare.availability import how_to_get
 from dmlbench.data.remarks import remarks
 from dmlbench.errors import ConfigError, DataError, PluginError, guarded, nearest
 from dmlbench.planning.combinations import HOME, Combinations, Settings
+from dmlbench.planning.dataset_tables import dataset_key
 from dmlbench.planning.idle_settings import IdleSettings
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.private_paths import reference_without_folders
-from dmlbench.schemas.protocol import Protocol, load_protocol
+from dmlbench.schemas.protocol import Protocol
+from dmlbench.schemas.protocol_file import read_protocol_file
 from dmlbench.schemas.suite import Suite
 from dmlbench.schemas.trial import ROW_KINDS, Part, Trial, canonical_json
 from dmlbench.training.embedder import check_input
@@ -67,10 +69,11 @@ class Planner:
             try:
                 part, dataset = self._dataset(reference, settings)
                 for sampler in suite.samplers or (None,):
-                    name = suite.protocol or dataset.protocol
-                    protocol = self._protocol(name, sampler, settings)
+                    file = read_protocol_file(suite.protocol or dataset.protocol)
+                    usual = file.resolved(dataset_key(self.catalogue, reference, file))
+                    protocol = self._changed(usual, sampler, settings)
                     data = self._data(dataset, protocol)
-                    idle.look_at(load_protocol(name), protocol, data)
+                    idle.look_at(usual, protocol, data)
                     odd |= dict.fromkeys(f"{part}: {remark}" for remark in remarks(data))
                     for trial in self._trials(suite, part, protocol, data, settings):
                         trials[trial.id] = trial
@@ -145,9 +148,8 @@ class Planner:
         known = hyperparameters(component) if self.allow_partial else {}
         return {"partial": True} if "partial" in known else {}
 
-    def _protocol(self, name: str, sampler: str | None, settings: Settings) -> Protocol:
+    def _changed(self, protocol: Protocol, sampler: str | None, settings: Settings) -> Protocol:
         """Return the protocol with its changes, in the order of its fields: one name for each."""
-        protocol = load_protocol(name)
         changes = dict(settings.get("protocol", {}))
         if sampler is not None:
             changes["sampler"] = sampler
