@@ -319,8 +319,7 @@ def network_of(protocol: Protocol, networks: dict[str, Embedder]) -> Embedder:
     key += protocol.head_init
     if key not in networks:
         side = protocol.image_size
-        shape = (1, 3, 224 if "vit" in protocol.backbone else side, side)
-        images = Items(np.zeros(shape[:2] + (shape[2], shape[2]), np.uint8), np.zeros(1, np.int64))
+        images = Items(np.zeros((1, 3, side, side), np.uint8), np.zeros(1, np.int64))
         settings = {**protocol.backbone_settings, "weights": "none"}
         backbone = make(CATALOGUE, "backbone", protocol.backbone, settings)
         torch.manual_seed(0)
