@@ -12,7 +12,7 @@ from dmlbench.training.learner_state import State
 from dmlbench.trials.course import CURVE_ITEMS
 from dmlbench.trials.scoring import score_retrieval
 
-TRAINING_ITEMS = {"cub": 5864, "cars": 8054, "sop": 59_551}
+TRAINING_ITEMS = {"cub": 5864, "cars": 8054, "sop": 59_551, "inshop": 25_882}
 MOST = 0.05
 
 
@@ -45,7 +45,7 @@ PHOTOS = [
 @pytest.mark.parametrize("dataset", TRAINING_ITEMS)
 @pytest.mark.parametrize("name", PHOTOS)
 def test_measuring_costs_less_than_a_twentieth_of_training(name, dataset):
-    protocol = load_protocol(name)
+    protocol = load_protocol(name, dataset=dataset)
     assert max(costs(protocol, TRAINING_ITEMS[dataset])) < MOST
 
 
