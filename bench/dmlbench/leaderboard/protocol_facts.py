@@ -16,6 +16,7 @@ _TIES = (
 def protocol_facts(table: Table) -> dict[str, str]:
     """Return what was held equal for all rows, by topic."""
     protocol, optimiser = table.protocol, table.protocol.optimiser
+    side = protocol.crops_from
     seeds = sorted({record.trial.seed for record in table.records})
     return {
         "Dataset": _dataset(table),
@@ -23,7 +24,8 @@ def protocol_facts(table: Table) -> dict[str, str]:
         f"{protocol.embedding_dim}, {protocol.precision}"
         + (" (frozen: a linear head learns on its features)" if protocol.frozen else ""),
         "Photos": f"where the data are photos, {protocol.short_side} pixels on the short side, cut "
-        f"to squares of {protocol.image_size} ({protocol.interpolation})",
+        f"to squares of {protocol.image_size} ({protocol.interpolation})"
+        + (f"; in training, cut from at most {side} pixels on it" if side else ""),
         "Batches": f"{protocol.batch_size} items by {_names(table, 'sampler', protocol.sampler)}"
         + "".join(_augmented(protocol.augmentation)),
         "Training": f"{_duration(protocol.length)}; "

@@ -132,7 +132,9 @@ class Validation(Schema):
     class_fraction: float = Field(ge=0, lt=1, description="share of training classes held out")
     min_classes: int = Field(ge=2, description="with fewer, all train and the last epoch counts")
     every: Annotated[int, Added(before=1)] = Field(
-        ge=1, default=1, description="epochs from one validation to the next; the last always is one"
+        ge=1,
+        default=1,
+        description="epochs from one validation to the next; the last always is one",
     )
     then: Annotated[Literal["stop", "retrain-all"], Added(before="stop")] = Field(
         default="stop",

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -53,7 +53,7 @@ class PhotoStore:
         digests: SHA-256 of the encoded files ``[M, 32]`` uint8.
         identities: those of the encoded photos ``[M, 32]`` uint8.
         depths: whether files have 16 bits, and whether they use little of their range ``[M, 2]``.
-        side: of the squares that follow the photos; 0 if there are none.
+        kept_squares: the squares that follow the photos in the file, if they do.
     """
 
     path: Path
@@ -63,7 +63,7 @@ class PhotoStore:
     digests: np.ndarray
     identities: np.ndarray
     depths: np.ndarray
-    side: int = 0
+    kept_squares: "PhotoStore | None" = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -73,15 +73,10 @@ class PhotoStore:
         """Return 1 if all photos are grey, else 3."""
         return int(self.shapes[:, 2].max())
 
-    @cached_property
+    @property
     def squares(self) -> "PhotoStore":
-        """Return the same store with the squares as its photos; itself if it has none."""
-        if not self.side:
-            return self
-        starts = self.starts + self.shapes.prod(axis=1)
-        shapes = self.shapes.copy()
-        shapes[:, :2] = self.side
-        return replace(self, starts=starts, shapes=shapes, side=0)
+        """Return the photos that plain squares are cut from."""
+        return self if self.kept_squares is None else self.kept_squares
 
     def photo(self, place: int) -> np.ndarray:
         """Return a photo ``[H, W, C]`` as a view of the file; C = 1 if that photo is grey."""
@@ -183,4 +178,9 @@ def _read(photos: int, path: Path) -> PhotoStore | None:
     ends = sizes.cumsum()
     if len(shapes) != photos or ends[-1] != size:
         return None
-    return PhotoStore(path, whole[:size], ends - sizes, shapes, *others, side=side)
+    store = PhotoStore(path, whole[:size], ends - sizes, shapes, *others)
+    if not side:
+        return store
+    starts = store.starts + shapes.prod(axis=1)
+    squares = np.concatenate([np.full((len(shapes), 2), side), shapes[:, 2:]], axis=1)
+    return replace(store, kept_squares=replace(store, starts=starts, shapes=squares))
