@@ -24,6 +24,8 @@ STEP |= {"protocol.optimiser.step_factor": "0.5"}
         ({"augmentation.saturation": "0.1"}, "grey"),
         ({"short_side": "32"}, "no photos"),
         ({"image_size": "4"}, "no photos"),
+        ({"store_side": "32", "augmentation.crop": "random-resized"}, "no photos"),
+        ({"store_side": "32"}, "augmentation.crop=random-resized, not augmentation.crop=centre"),
         ({"interpolation": "bilinear"}, "no image is resized"),
         ({"validation.min_classes": "3", "validation.class_fraction": "0"}, "holds out as many"),
         ({"validation.class_fraction": "0.4"}, "holds out as many"),

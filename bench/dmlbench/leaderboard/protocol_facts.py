@@ -41,8 +41,8 @@ def protocol_facts(table: Table) -> dict[str, str]:
 
 def _photos(protocol: Protocol) -> str:
     text = "where the data are photos, "
-    if protocol.store_side:
-        text += f"training crops from at most {protocol.store_side} pixels on the short side; else "
+    if side := protocol.crops_from:
+        text += f"training crops from at most {side} pixels on the short side; else "
     return (
         f"{text}{protocol.short_side} pixels on the short side, cut to squares of "
         f"{protocol.image_size} ({protocol.interpolation})"

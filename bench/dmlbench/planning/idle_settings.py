@@ -67,6 +67,8 @@ def _reasons(key: str, usual: Protocol, changed: Protocol, data: Data) -> Iterat
             yield "the images come in the size that the network sees"
     if key in ("store_side", "short_side", "image_size") and not photos:
         yield "the data are no photos"
+    if key == "store_side" and changed.frozen:
+        yield "a frozen backbone sees the plain images"
     if key == "interpolation" and not photos and changed.augmentation.crop != "random-resized":
         yield "no image is resized"
     if key == "optimiser.head_only_epochs" and changed.frozen:

@@ -198,7 +198,9 @@ class Protocol(Schema):
         "2 / embedding_dim; or orthogonal; the last two with a bias of 0",
     )
     batch_size: int = Field(ge=2, description="training items in a step")
-    store_side: Annotated[int | None, Added(before=None)] = Field(
+    store_side: Annotated[
+        int | None, Added(before=None), OnlyWith("augmentation.crop", "random-resized")
+    ] = Field(
         ge=4,
         default=None,
         description="photos are kept with at most so many pixels on the short side, and training "
@@ -249,6 +251,11 @@ class Protocol(Schema):
         """Return whether the backbone learns nothing."""
         return self.tuning == "frozen"
 
+    @property
+    def crops_from(self) -> int | None:
+        """Return `store_side` where it is read, else None: nothing but crops of any size does."""
+        return None if self.frozen or self.unread("store_side") else self.store_side
+
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the figures; ``tuning`` as older records have it."""
         identity = super().identity() | {"tuning": self.frozen}
@@ -262,7 +269,9 @@ class Protocol(Schema):
         """Return why one field is not read beside the others, or "" if it is; see `OnlyWith`."""
         section = reduce(getattr, key.split(".")[:-1], self)
         mark = only_with(type(section).model_fields[key.rpartition(".")[2]].metadata)
-        return mark.unmet(dict(section)) if mark else ""
+        if mark is None:
+            return ""
+        return mark.unmet({mark.name: reduce(getattr, mark.name.split("."), section)})
 
     def change(self, key: str, text: str) -> "Protocol":
         """Return a copy with one field set, such as ``length.epochs``, and the change in its name.
