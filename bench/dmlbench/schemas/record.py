@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from dmlbench.errors import DataError
+from dmlbench.schemas.added import Added
 from dmlbench.schemas.base import Schema
 from dmlbench.schemas.private_paths import without_home
 from dmlbench.schemas.trial import Trial
@@ -86,6 +87,8 @@ class MetricFacts(Schema):
     version: str = ""
     source: str = ""
     """Hash of its source code."""
+    libraries: Annotated[dict[str, str], Added(before={})] = {}
+    """As `Part.libraries`."""
 
 
 class Record(Schema):
