@@ -17,6 +17,8 @@ from dmlbench.schemas.trial import Trial
 _MOST_BYTES = 1 << 28
 """Limit for an unpacked array: a stranger's file may expand a thousandfold with zlib."""
 
+_LEVEL = 7
+"""Of zlib's compression: at 9, text is 5 % shorter, and packing takes seven times as long."""
 
 MetricValue = Annotated[float, Field(ge=-1e100, le=1e100)]
 """No metric comes near these bounds, and their squares are still finite."""
@@ -32,7 +34,7 @@ class Array(Schema):
     def pack(cls, values: np.ndarray) -> "Array":
         """Return `values` ``[N]`` as text."""
         little = values.astype(values.dtype.newbyteorder("<"))
-        text = base64.b64encode(zlib.compress(little.tobytes(), 9)).decode()
+        text = base64.b64encode(zlib.compress(little.tobytes(), _LEVEL)).decode()
         return cls(dtype=little.dtype.str, data=text)
 
     def unpack(self) -> np.ndarray:
