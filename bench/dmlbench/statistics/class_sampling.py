@@ -144,10 +144,11 @@ def _draws(number: int, stream: int) -> NDArray[Any]:
     rng = np.random.default_rng([stream, number])
     counted = np.empty((RESAMPLES, number), dtype=np.uint8)
     for some in _blocks(*counted.shape):
-        block = counted[some]
-        drawn = rng.integers(number, size=(len(block), number - 1))
-        drawn += number * np.arange(len(block))[:, None]
-        block.flat = np.bincount(drawn.ravel(), minlength=block.size)
+        rows = len(counted[some])
+        drawn = rng.integers(number, size=(rows, number - 1))
+        drawn += number * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * number)
+        counted[some] = counts.reshape(rows, number)
     return counted
 
 
