@@ -80,8 +80,9 @@ def test_a_renamed_package_and_entry_point_go_on_with_their_rows(dmlbench, tiny,
     assert row["origin"].startswith("new-package 1.0, new-package 2.0; ")
     assert "--loss yours" in row["command"]
     assert json.loads(record.read_text())["id"] in row["trial_ids"]
-    edited = LOSS.replace("        return", "        unused = 0\n        return")
-    (after / "new_package.py").write_text(edited)
+    reproduced = dmlbench("reproduce", record, "--device", "cpu", "--jobs", 0)
+    assert reproduced.code == 0, reproduced.err
+    (after / "new_package.py").write_text(EDITED)
     sys.modules.pop("new_package")
     assert "1 trials to run" in run("yours", "--seeds", 1, "--dry-run").out
     assert dmlbench("plugin", "alias", record, "--renamed", "loss=yours").code == 0

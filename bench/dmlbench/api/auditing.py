@@ -71,6 +71,7 @@ def reproduce_all(
 
     from dmlbench.audit.reproduce import compare_records, plan_again
     from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.source_aliases import installed_aliases, loadable
     from dmlbench.components.workplace import Workplace
     from dmlbench.compute.device import pick_device
     from dmlbench.contracts.executor import WorkerSettings
@@ -78,10 +79,13 @@ def reproduce_all(
     from dmlbench.storage.record_store import read_record
 
     check_device(device)
-    executor = choose_executor(Catalogue.discover(), jobs=jobs)
+    catalogue = Catalogue.discover()
+    executor = choose_executor(catalogue, jobs=jobs)
     given = [one if isinstance(one, Record) else read_record(Path(one)) for one in records]
+    aliases = installed_aliases(catalogue)
+    given = [loadable(record, aliases) for record in given]
     data, cache = data_folder(data_dir), Path(cache_dir) if cache_dir else None
-    workplace = Workplace(Catalogue.discover(), data, pick_device(device), cache)
+    workplace = Workplace(catalogue, data, pick_device(device), cache)
     with decoding_progress(progress) as on_progress:
         plan = plan_again(given, workplace, on_progress)
     with TemporaryDirectory(prefix="dmlbench-") as folder:

@@ -179,6 +179,16 @@ def as_today(record: Record, aliases: Aliases) -> Record:
     return _changed(record, today) if aliases.origins else record
 
 
+def loadable(record: Record, aliases: Aliases) -> Record:
+    """Return `record` with references to its components by what they are called today."""
+
+    def reference(kind: str, part: Part) -> dict[str, str]:
+        now = aliases.today(origin_of(kind, part))
+        return {"reference": now.name} if now else {}
+
+    return _changed(record, reference) if aliases.origins else record
+
+
 def _changed(record: Record, update: Callable[[str, Part], Mapping[str, Any]]) -> Record:
     """Return `record` with what `update` returns for each part, a value by the field's name."""
     parts = {"dataset": record.trial.dataset, **record.trial.parts}
