@@ -1,10 +1,14 @@
 """What aliases say of components that were edited and renamed, several times over."""
 
+import json
+
 import pytest
+from pydantic import ValidationError
 from support.made_records import part, record
 
 from dmlbench.components.source_aliases import Aliases, Origin, as_first, as_today, loadable
 from dmlbench.leaderboard.tables import make_tables
+from dmlbench.schemas.record import Record
 
 A, B, C = (letter * 64 for letter in "abc")
 MINE = Origin("loss", "old", "mine", A)
@@ -55,3 +59,10 @@ def test_old_and_new_records_are_one_row_under_the_last_name_with_the_first_ids(
     assert (loss.reference, loss.distribution) == ("hers", "new")
     assert loadable(made[0], aliases).trial.parts["loss"].reference == "hers"
     assert loadable(made[0], aliases).to_json().replace("hers", "mine") == made[0].to_json()
+
+
+def test_no_file_can_give_a_component_the_id_of_another():
+    text = json.loads(record("triplet", None).to_json())
+    text["trial"]["parts"]["loss"]["identified_as"] = {"name": "contrastive"}
+    with pytest.raises(ValidationError, match="identified_as"):
+        Record.model_validate_json(json.dumps(text))

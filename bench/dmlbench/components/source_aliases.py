@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -105,7 +106,11 @@ class Aliases:
 
     def today(self, first: Origin) -> Origin | None:
         """Return what a component is called today; None if it was not renamed."""
-        return _with_entry(first, {self.first(new): new for new in self.origins})
+        return _with_entry(first, self._today)
+
+    @cached_property
+    def _today(self) -> Mapping[Origin, Origin]:
+        return {self.first(new): new for new in self.origins}
 
 
 def _with_entry(origin: Origin, found: Mapping[Origin, Origin]) -> Origin | None:

@@ -43,8 +43,9 @@ class Part(Schema):
     paths: dict[str, str] = Field(default={}, exclude=True, repr=False)
     """Where the ``reference`` and files lie on this machine, if the record does not tell."""
 
-    identified_as: dict[str, str] = Field(default={}, exclude=True, repr=False)
-    """Name and distribution in the trial's id, if tables call the component something else."""
+    identified_as: dict[str, str] = Field(default={}, exclude=True, repr=False, max_length=0)
+    """Name and distribution in the trial's id, if tables call the component something else. Set in
+    copies only: no file can say it."""
 
     revisions: Annotated[dict[str, str], Added(before={})] = {}
     """Repository and revision of what a setting takes from the hub, ``OWNER/NAME@REVISION``."""
