@@ -193,6 +193,7 @@ class Planner:
             composition = compose(self.catalogue, kind, reference)
             values, defaults = (composition.resolve(kind, some) for some in (given, {}))
             files, code = self._files(kind, reference, values), composition.code()
+            origin = composition.origin()
             revisions = self._revisions(kind, reference, values)
         except PluginError:
             found = self.catalogue.find(kind, terms(kind, reference)[0].reference)
@@ -209,10 +210,10 @@ class Planner:
             )
         return Part(
             reference=reference,
-            name=reference_without_folders(composition.name),
-            distribution=composition.distribution,
+            name=reference_without_folders(origin.name),
+            distribution=origin.distribution,
             version=composition.version,
-            source=code.hash,
+            source=origin.source,
             libraries=code.libraries,
             settings=composition.to_record(values),
             changed={key: value for key, value in values.items() if value != defaults[key]},
