@@ -9,7 +9,7 @@ from support.networks import built, features, parameter_count, timm_network
 from torch import Tensor, nn
 
 from dmlbench import ConfigError
-from dmlbench_backbones.features import Pool
+from dmlbench_backbones.pooling import Pool
 from dmlbench_backbones.timm_models import TimmModel
 
 CHANGES = [
