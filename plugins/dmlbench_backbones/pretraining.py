@@ -31,8 +31,9 @@ def pretraining_of(tag: str, licence: str) -> Pretraining:
     """
     stages = re.split(r"(?:^|_)ft(?:_|$)", tag)
     found = dict.fromkeys(name for stage in stages for name in _data_of(stage))
-    known = [_facts()["data"].get(name, {"name": name}) for name in found]
-    datasets = dict.fromkeys(key for facts in known for key in facts if key != "name")
+    data = _facts()["data"]
+    known = [data.get(name, {"name": name}) for name in found]
+    datasets = dict.fromkeys(key for facts in data.values() for key in facts if key != "name")
     return Pretraining(
         data=", ".join(facts["name"] for facts in known),
         licence=licence,

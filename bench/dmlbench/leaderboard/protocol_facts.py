@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dmlbench.leaderboard.formats.escaping import plain
+from dmlbench.leaderboard.ranking_cells import NOTHING
 from dmlbench.leaderboard.tables import Table
 from dmlbench.schemas.protocol import Augmentation, Length, Optimiser
 
@@ -21,7 +22,8 @@ def protocol_facts(table: Table) -> dict[str, str]:
         "Dataset": _dataset(table),
         "Network": f"{_names(table, 'backbone', protocol.backbone)}, embedding size "
         f"{protocol.embedding_dim}, {protocol.precision}"
-        + (" (frozen: a linear head learns on its features)" if protocol.frozen else ""),
+        + (" (frozen: a linear head learns on its features)" if protocol.frozen else "")
+        + f"; pre-trained on: {_pretraining(table)}",
         "Photos": f"where the data are photos, {protocol.short_side} pixels on the short side, cut "
         f"to squares of {protocol.image_size} ({protocol.interpolation})",
         "Batches": f"{protocol.batch_size} items by {_names(table, 'sampler', protocol.sampler)}"
@@ -136,6 +138,11 @@ def _selection(table: Table) -> str:
 def _names(table: Table, kind: str, planned: str) -> str:
     names = {row.names[kind] for row in table.rows if kind in row.names and not row.is_baseline}
     return ", ".join(sorted(names)) or plain(planned)
+
+
+def _pretraining(table: Table) -> str:
+    found = {row.pretrained_on for row in table.rows if "backbone" in row.names and row.finished}
+    return " or ".join(sorted(text or NOTHING for text in found)) or NOTHING
 
 
 def _counts(table: Table, detail: str) -> str:
