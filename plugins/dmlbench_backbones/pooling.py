@@ -101,6 +101,8 @@ def pool_by(network: nn.Module, kind: str) -> None:
     """Replace how `network` pools, in place, by one of its `possible_pooling`."""
     maps = _map_pools(network)
     if not maps:
+        if kind != network.global_pool:  # attention pools of timm may look at registers, too
+            network.pool_include_prefix = False  # type: ignore[assignment]
         network.reset_classifier(0, global_pool=kind)  # type: ignore[operator]
         return
     usual = maps[0].pool  # in some of timm's layers it flattens, in others the layer does

@@ -55,6 +55,13 @@ def outline(name: str, img_size: int | None) -> nn.Module:
             "Their size is the protocol's (--set protocol.image_size=N)."
         )
     refused = f"The network 'timm/{name}' can't take images of {img_size} pixels"
+    side = getattr(getattr(_outline(name, None), "patch_embed", None), "patch_size", (1, 1))[0]
+    if img_size % side:
+        near = max(1, round(img_size / side)) * side
+        raise ConfigError(
+            f"{refused}: its patches are of {side}, and the rest would be cut off. Try "
+            f"--set backbone.img_size={near}."
+        )
     try:
         network = _outline(name, img_size)
         network(torch.empty(1, config.input_size[0], img_size, img_size, device="meta"))
@@ -63,13 +70,6 @@ def outline(name: str, img_size: int | None) -> nn.Module:
         raise ConfigError(
             f"{refused} ({why}). Leave out backbone.img_size, or try another one."
         ) from error
-    side = getattr(getattr(network, "patch_embed", None), "patch_size", (1, 1))[0]
-    if img_size % side:
-        near = max(1, round(img_size / side)) * side
-        raise ConfigError(
-            f"{refused}: its patches are of {side}, and the rest would be cut off. Try "
-            f"--set backbone.img_size={near}."
-        )
     return network
 
 
