@@ -29,7 +29,7 @@ def batch_norms(network: nn.Module, name: str) -> list[nn.Module]:
         ConfigError: it has none; `name` is that of the network, for the user.
     """
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    found = [layer for layer in network.modules() if isinstance(layer, kinds)]
+    found: list[nn.Module] = [one for one in network.modules() if isinstance(one, kinds)]
     if not found:
         raise ConfigError(
             f"The network 'timm/{name}' has no batch norm to freeze: leave backbone.batch_norm at "

@@ -1,7 +1,7 @@
 """What timm's pretrained weights were trained on, read off their tag.
 
-A tag such as ``laion2b_ft_in12k_in1k`` names its data among words for the recipe. The words and what
-is known about the data stand in ``pretraining.toml``.
+A tag such as ``laion2b_ft_in12k_in1k`` names its data among words for the recipe. These names, and
+what is known about the data, stand in ``pretraining.toml``.
 """
 
 import re

@@ -88,8 +88,8 @@ class TimmModel(Backbone):
         """Return the format that the weights were trained on.
 
         The size is None, the dataset's own, except for networks that take just one size (vision
-        transformers), which `img_size` changes. Channels are three: grayscale images are repeated. Without weights there is
-        no such format: channels are the dataset's, pixels go from -1 to 1.
+        transformers), which `img_size` changes. Channels are three: grayscale images are repeated.
+        Without weights there is no such format: channels are the dataset's, pixels go from -1 to 1.
 
         Raises:
             ConfigError: timm has no such name.

@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 from functools import lru_cache
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -35,7 +35,7 @@ def config_of(name: str) -> "PretrainedCfg":
     return config
 
 
-def size_argument(img_size: int | None) -> dict[str, int]:
+def size_argument(img_size: int | None) -> dict[str, Any]:
     """Return what to pass to timm for images of another size than usual."""
     return {"img_size": img_size} if img_size else {}
 

@@ -1,7 +1,7 @@
 """Weights of timm's networks, from the hub or from a file; loaded strictly.
 
-They are loaded with their classifier. timm itself loads without it, which is not strict: a layer that
-the file lacks stays random.
+They are loaded with their classifier. timm itself loads without it, which is not strict: a layer
+that the file lacks stays random.
 """
 
 import pickle

@@ -72,10 +72,11 @@ def test_list_long_gives_papers_and_default_miners(dmlbench):
     assert "BROKEN" not in out
 
 
-def test_show_tells_what_a_network_costs_and_was_trained_on(dmlbench, monkeypatch):
+def test_show_tells_what_a_network_costs_and_was_trained_on(dmlbench, monkeypatch, tmp_path):
     import huggingface_hub
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", None)  # no weights are fetched
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # it has no weights
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     result = dmlbench("show", "backbone", "timm/vit_small_patch16_224.dino")
     assert result.code == 0, result.err
     lines = result.out.splitlines()

@@ -5,7 +5,7 @@ from dmlbench.leaderboard.protocol_facts import protocol_facts
 from dmlbench.leaderboard.ranking_cells import ranking_cells
 from dmlbench.leaderboard.row_details import row_details
 from dmlbench.leaderboard.row_document import row_document
-from dmlbench.leaderboard.tables import tables
+from dmlbench.leaderboard.tables import make_tables
 
 IN_1K = {"data": "ImageNet-1k", "licence": "mit", "images": "yes", "classes": "yes", "reason": "r"}
 WEB = {**IN_1K, "data": "WebLI", "images": "unknown", "classes": "no"}
@@ -18,7 +18,7 @@ def table_of(record, *pretraining):
         one = record(loss=loss)
         known = {} if facts is None else {"pretraining": facts}
         records.append(one.model_copy(update={"details": one.details | known}))
-    (table,) = tables(records)
+    (table,) = make_tables(records)
     return table
 
 
@@ -27,7 +27,8 @@ def test_what_all_rows_share_is_said_in_a_sentence(record):
     assert protocol_facts(table)["Network"].endswith("; pre-trained on: ImageNet-1k (glyphs: yes)")
     assert "Pre-trained on" not in ranking_cells(table, table.rows).headings
     headings, lines = row_details(table)
-    assert {line[headings.index("Pre-trained on")] for line in lines} == {"ImageNet-1k (glyphs: yes)"}
+    place = headings.index("Pre-trained on")
+    assert {line[place] for line in lines} == {"ImageNet-1k (glyphs: yes)"}
 
 
 def test_rows_that_differ_have_a_column_and_none_is_dropped(record):

@@ -57,8 +57,6 @@ class SoundVectors(Backbone):
         return network
 
 
-
-
 @found_by("its_image_format_is_usable")
 class NoDeviation(Sound):
     """Divides pixels by 0."""

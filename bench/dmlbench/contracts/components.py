@@ -182,7 +182,7 @@ class Backbone(ABC):
         return {}
 
     def without_weights(self) -> "Backbone":
-        """Return this backbone with a random start, for ``dmlbench show`` to count its operations."""
+        """Return this backbone with a random start; ``dmlbench show`` counts its operations."""
         return self
 
     def pretraining(self) -> Pretraining | None:

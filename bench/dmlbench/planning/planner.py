@@ -221,9 +221,7 @@ class Planner:
             revisions=revisions,
         )
 
-    def _resolved(
-        self, kind: str, reference: str, settings: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _resolved(self, kind: str, reference: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return `settings` with what a backbone's stand for, see `Backbone.resolved`.
 
         Raises:

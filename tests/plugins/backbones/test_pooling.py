@@ -22,7 +22,7 @@ UPSTREAM = {
     # facebookresearch/deit is timm's VisionTransformer; distilled: the mean of two heads
     "deit_small_patch16_224.fb_in1k": "token",
     "deit_small_distilled_patch16_224.fb_in1k": "own",
-    # openai/CLIP, model.py, VisionTransformer.forward: ln_post(x[:, 0, :]); ResNets: AttentionPool2d
+    # openai/CLIP, model.py: ln_post(x[:, 0, :]) in VisionTransformer, AttentionPool2d in ResNets
     "vit_base_patch16_clip_224.openai": "token",
     "resnet50_clip.openai": "own",
     # google-research/big_vision, models/vit.py: pool_type="map" for SigLIP, "tok" for ViT
@@ -89,7 +89,7 @@ def test_an_attention_pool_that_is_not_used_is_gone():
         ("test_vit2", "token", "has no class token.*Possible: upstream, own, avg."),
         ("test_vit3", "token", "has no class token.*Possible: upstream, own, avg, map."),
         ("test_resnet", "token", "has no class token.*Possible: upstream, own, avg, max, avg.max."),
-        ("deit_tiny_distilled_patch16_224", "avg", "pools in its own way.*Possible: upstream, own."),
+        ("deit_tiny_distilled_patch16_224", "avg", "pools in its own way.*: upstream, own."),
     ],
 )
 def test_impossible_pooling_is_refused_when_it_is_planned(plan_of, name, pooling, why):

@@ -57,7 +57,7 @@ def its_image_format_is_usable(subject: Subject) -> None:
 
 
 def what_its_settings_stand_for_is_settings(subject: Subject) -> None:
-    """`resolved` names hyper-parameters, with values that they can have and that stay as they are."""
+    """`resolved` names hyper-parameters, with values that they can have and keep."""
     found: object = subject.make().resolved()
     if not isinstance(found, dict):
         raise PluginError(f"resolved returned {found!r}; it must return a dictionary of settings.")
@@ -70,7 +70,7 @@ def what_its_settings_stand_for_is_settings(subject: Subject) -> None:
     try:
         settled = {**subject.settings, **{key: known[key].check(found[key]) for key in found}}
     except ConfigError as error:
-        raise PluginError(f"resolved returned a value that its setting can't have: {error}") from error
+        raise PluginError(f"resolved returned what its setting can't be: {error}") from error
     again = replace(subject, settings=settled).make().resolved()
     if again != found:
         raise PluginError(
@@ -99,8 +99,8 @@ def its_pretraining_is_told_in_full(subject: Subject) -> None:
             )
         if not one.reason and {one.images, one.classes} != {"unknown"}:
             raise PluginError(
-                f"It says that images of {dataset!r} in its data are a {one.images!r} and classes a "
-                f"{one.classes!r}, without a reason. Name a source, or answer 'unknown'."
+                f"Of {dataset!r} in its data it says {one.images!r} (images) and {one.classes!r} "
+                "(classes), without a reason. Name a source, or answer 'unknown'."
             )
 
 
@@ -120,8 +120,8 @@ def without_weights_it_is_the_same_network(subject: Subject) -> None:
     if shapes[0] != shapes[1]:
         odd = next(iter(shapes[0].items() ^ shapes[1].items()))[0]
         raise PluginError(
-            f"without_weights builds another network: its parameters differ in {odd!r}. Pass on all "
-            "settings but those of the weights."
+            f"without_weights builds another network: its parameters differ in {odd!r}. Pass on "
+            "all settings but those of the weights."
         )
 
 
