@@ -74,10 +74,10 @@ def _data_of(stage: str) -> list[str]:
 def _together(facts: list[Mapping[str, str]]) -> Contamination:
     """Return what is known of one dataset in several sets of pre-training data."""
     reasons = dict.fromkeys(one["reason"] for one in facts if "reason" in one)
-    return Contamination(
-        *(_strongest(one.get(key, "unknown") for one in facts) for key in ("images", "classes")),
-        " ".join(reasons),
+    images, classes = (
+        _strongest(one.get(key, "unknown") for one in facts) for key in ("images", "classes")
     )
+    return Contamination(images, classes, " ".join(reasons))
 
 
 def _strongest(answers: Iterable[str]) -> Any:
