@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from dmlbench.contracts.pairs import as_pair_mask as as_pair_mask
     from dmlbench.contracts.pairs import as_triplets as as_triplets
     from dmlbench.contracts.pairs import masked_mean as masked_mean
+    from dmlbench.contracts.pretraining import Contamination as Contamination
+    from dmlbench.contracts.pretraining import Pretraining as Pretraining
     from dmlbench.contracts.search_space import Choice as Choice
     from dmlbench.contracts.search_space import IntUniform as IntUniform
     from dmlbench.contracts.search_space import LogUniform as LogUniform
@@ -94,6 +96,7 @@ _PUBLIC = {
         "as_triplets",
         "masked_mean",
     ),
+    "contracts.pretraining": ("Contamination", "Pretraining"),
     "contracts.search_space": ("Choice", "IntUniform", "LogUniform", "Uniform"),
     "errors": (
         "ConfigError",

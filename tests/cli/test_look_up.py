@@ -75,6 +75,41 @@ def test_list_long_gives_papers_and_default_miners(dmlbench):
     assert "BROKEN" not in out
 
 
+def test_show_tells_what_a_network_costs_and_was_trained_on(dmlbench, monkeypatch, tmp_path):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # it has no weights
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    result = dmlbench("show", "backbone", "timm/vit_small_patch16_224.dino")
+    assert result.code == 0, result.err
+    lines = result.out.splitlines()
+    assert lines[-11:-4] == [
+        "input: 3 x 224 x 224 pixels",
+        "features: 384",
+        "parameters: 21,665,664",  # Caron et al. 2021: 21 M
+        # Touvron et al. 2021 give DeiT-S, the same network, 4.6 G multiply-adds
+        "GFLOPs: 9.2 in the matrix products, convolutions and attention for an image of 3 x 224 x "
+        "224; a multiply-add is two",
+        "pooling: token",
+        "pre-trained on: ImageNet-1k",
+        "licence of its weights: apache-2.0",
+    ]
+    assert lines[-4].startswith("cub in that data: images yes, classes yes. CUB's page warns")
+    assert lines[-3].startswith("cars in that data: images unknown, classes no. ")
+    assert lines[-2].startswith("sop in that data: images unknown, classes no. ")
+
+
+def test_show_tells_of_a_network_that_starts_at_random(dmlbench):
+    out = dmlbench("show", "backbone", "small-conv").out
+    assert "\ninput: images of any size\nfeatures: 256\nparameters: 56,480\nGFLOPs: " in out
+    assert "pre-trained" not in out
+
+
+def test_show_refuses_a_network_that_timm_does_not_have(dmlbench):
+    result = dmlbench("show", "backbone", "timm/resnt18")
+    assert (result.code, "Near it: resnet18" in result.err) == (2, True)
+
+
 @pytest.mark.parametrize("entry", Catalogue.discover().entries, ids=lambda e: e.qualified)
 def test_show_tells_about_every_component(dmlbench, entry):
     result = dmlbench("show", entry.kind, entry.name)

@@ -13,7 +13,8 @@ from dmlbench.components.entry_points import KINDS
 def command(kind: str, name: str, dataset: str | None) -> None:
     """Show the component NAME of a KIND (loss, miner, …), the hook plugin or the protocol NAME.
 
-    For example: `dmlbench show loss triplet`, `dmlbench show protocol small`.
+    For example: `dmlbench show loss triplet`, `dmlbench show protocol small`, or `dmlbench show
+    backbone timm/resnet50` for the size of a network and what it was trained on.
     """
     from dmlbench.errors import ConfigError, nearest
 
@@ -30,10 +31,18 @@ def command(kind: str, name: str, dataset: str | None) -> None:
         known = [*KINDS, "hook", "protocol"]
         raise ConfigError(f"There is no kind {kind!r}.{nearest(kind, known)}")
     from dmlbench.cli.describe import details
+    from dmlbench.components.hyperparameters import family_argument
 
     if kind == "metric":
         from dmlbench.components.metrics import metric_reference
 
         name = metric_reference(name)
-    found, component = Catalogue.discover().load(kind, name)
+    catalogue = Catalogue.discover()
+    found, component = catalogue.load(kind, name)
     click.echo("\n".join(details(found.entry, component)))
+    if kind == "backbone" and (found.argument or not family_argument(component)):
+        from dmlbench.cli.backbone_facts import backbone_facts
+        from dmlbench.components.composition import make
+
+        facts = backbone_facts(make(catalogue, kind, name, {}))
+        click.echo("\n".join(["", *(f"{topic}: {fact}" for topic, fact in facts.items())]))

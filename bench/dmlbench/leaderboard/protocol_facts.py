@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dmlbench.leaderboard.formats.escaping import plain
+from dmlbench.leaderboard.ranking_cells import NOTHING
 from dmlbench.leaderboard.tables import Table
 from dmlbench.schemas.protocol import Augmentation, Length, Optimiser, Protocol
 
@@ -22,7 +23,8 @@ def protocol_facts(table: Table) -> dict[str, str]:
         "Network": f"{_names(table, 'backbone', protocol.backbone)}, embedding size "
         f"{protocol.embedding_dim}, {protocol.precision}"
         + (" (frozen: a linear head learns on its features)" if protocol.frozen else "")
-        + ("" if protocol.head_init == "torch" else f", head initialised: {protocol.head_init}"),
+        + ("" if protocol.head_init == "torch" else f", head initialised: {protocol.head_init}")
+        + f"; pre-trained on: {_pretraining(table)}",
         "Photos": _photos(protocol),
         "Batches": f"{protocol.batch_size} items by {_names(table, 'sampler', protocol.sampler)}"
         + "".join(_augmented(protocol.augmentation)),
@@ -160,6 +162,11 @@ def _selection(table: Table) -> str:
 def _names(table: Table, kind: str, planned: str) -> str:
     names = {row.names[kind] for row in table.rows if kind in row.names and not row.is_baseline}
     return ", ".join(sorted(names)) or plain(planned)
+
+
+def _pretraining(table: Table) -> str:
+    found = {row.pretrained_on for row in table.rows if "backbone" in row.names and row.finished}
+    return " or ".join(sorted(text or NOTHING for text in found)) or NOTHING
 
 
 def _counts(table: Table, detail: str) -> str:

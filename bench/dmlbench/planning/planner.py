@@ -191,7 +191,10 @@ class Planner:
     ) -> Part:
         try:
             composition = compose(self.catalogue, kind, reference)
-            values, defaults = (composition.resolve(kind, some) for some in (given, {}))
+            values, defaults = (
+                self._resolved(kind, reference, composition.resolve(kind, some))
+                for some in (given, {})
+            )
             files, code = self._files(kind, reference, values), composition.code()
             origin = composition.origin()
             revisions = self._revisions(kind, reference, values)
@@ -220,6 +223,26 @@ class Planner:
             files=files,
             revisions=revisions,
         )
+
+    def _resolved(self, kind: str, reference: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `settings` with what a backbone's stand for, see `Backbone.resolved`.
+
+        Raises:
+            ConfigError: they do not go together.
+            PluginError: it names a setting that there is not.
+        """
+        if kind != "backbone":
+            return dict(settings)
+        backbone = make(self.catalogue, kind, reference, settings)
+        with guarded(f"The backbone {reference!r}"):
+            found = backbone.resolved()
+        unknown = sorted(found.keys() - settings.keys())
+        if unknown:
+            raise PluginError(
+                f"`resolved` of the backbone {reference!r} names {unknown[0]!r}, which is no "
+                "setting of it."
+            )
+        return {**settings, **found}
 
     def _files(self, kind: str, reference: str, settings: Mapping[str, Any]) -> dict[str, str]:
         """Return a hash of each file that a backbone's settings name."""
