@@ -5,11 +5,12 @@ token and those of the patches. Where this is done, and by what names, differs b
 networks; what can be chosen is read from the network itself.
 """
 
+import torch
 from torch import Tensor, nn
 
 from dmlbench import ConfigError
 
-MAPS = ("avg", "max", "avg+max")
+MAPS = ("avg", "max", "avg+max", "gem")
 """What can be done to a map."""
 
 TOKENS = ("token", "avg", "map")
@@ -47,6 +48,30 @@ class Pool(nn.Module):
         if self.kind == "max":
             return largest
         return largest + maps.mean(self.dim, keepdim=not self.flatten)
+
+
+class GeneralisedMean(nn.Module):
+    """Reduces a map to ``mean(x^p)^(1/p)`` per channel, GeM, with a learned exponent p.
+
+    p starts at 3, between the mean (1) and the maximum; values below 1e-6 count as that.
+
+    Source: Radenović, Tolias, Chum, Fine-tuning CNN Image Retrieval with No Human Annotation,
+    TPAMI 2019, arXiv 1711.02512.
+
+    Args:
+        dim, flatten: see `Pool`.
+    """
+
+    def __init__(self, dim: tuple[int, int] = (2, 3), flatten: bool = True) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor([3.0]))
+        self.dim = dim
+        self.flatten = flatten
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return values ``[B, C]``, or a map of one place, of maps ``[B, C, H, W]``."""
+        powers = maps.clamp(min=1e-6).pow(self.p)
+        return powers.mean(self.dim, keepdim=not self.flatten).pow(1 / self.p)
 
 
 def possible_pooling(network: nn.Module) -> tuple[str, ...]:
@@ -108,7 +133,8 @@ def pool_by(network: nn.Module, kind: str) -> None:
     usual = maps[0].pool  # in some of timm's layers it flattens, in others the layer does
     dim, flatten = getattr(usual, "dim", (2, 3)), getattr(usual, "flatten", False)
     maps[0].pool_type = kind  # type: ignore[assignment]
-    maps[0].add_module("pool", Pool(kind, dim, flatten))
+    pool = GeneralisedMean(dim, flatten) if kind == "gem" else Pool(kind, dim, flatten)
+    maps[0].add_module("pool", pool)
 
 
 def _map_pools(network: nn.Module) -> list[nn.Module]:

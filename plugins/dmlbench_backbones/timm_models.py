@@ -40,10 +40,10 @@ class TimmModel(Backbone):
         img_size: side of the images for a network that takes just one size (vision transformers),
             if not the one in timm's name or configuration; its position embeddings are resampled.
         pooling: how the last layer becomes one vector. In a convolutional network: "avg" (GAP),
-            "max" (GMP) or "avg+max", their sum. In a vision transformer: "token" for the class
-            token, "avg" for the mean of the patches, or "map" for the attention pool that it was
-            trained with. "upstream" is what the authors of the network do, "own" what timm does;
-            trials record which of the others that is.
+            "max" (GMP), "avg+max", their sum, or "gem", a generalised mean with a learned exponent.
+            In a vision transformer: "token" for the class token, "avg" for the mean of the patches,
+            or "map" for the attention pool that it was trained with. "upstream" is what the authors
+            of the network do, "own" what timm does; trials record which of the others that is.
         layer_norm: whether each item's features are scaled to mean 0 and variance 1, without
             parameters.
         batch_norm: "trained"; "frozen-statistics", which normalises by the pretrained mean and
@@ -63,8 +63,8 @@ class TimmModel(Backbone):
         weights_prefix: Annotated[str, Added(before="")] = "",
         img_size: Annotated[int | None, IntUniform(16, 4096), Added(before=None)] = None,
         pooling: Annotated[
-            Literal["upstream", "own", "avg", "max", "avg+max", "token", "map"],
-            Choice("upstream", "own", "avg", "max", "avg+max", "token", "map"),
+            Literal["upstream", "own", "avg", "max", "avg+max", "gem", "token", "map"],
+            Choice("upstream", "own", "avg", "max", "avg+max", "gem", "token", "map"),
         ] = "upstream",
         layer_norm: Annotated[bool, Choice(False, True)] = False,
         batch_norm: Annotated[

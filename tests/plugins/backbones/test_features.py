@@ -16,6 +16,7 @@ CHANGES = [
     {"pooling": "avg"},
     {"pooling": "max"},
     {"pooling": "avg+max"},
+    {"pooling": "gem"},
     {"layer_norm": True},
     {"pooling": "avg+max", "layer_norm": True, "batch_norm": "frozen"},
 ]
@@ -37,6 +38,8 @@ def test_pooling_and_layer_norm_do_to_the_last_map_what_plain_torch_does(name, c
             "avg": F.adaptive_avg_pool2d(maps, 1),
             "max": F.adaptive_max_pool2d(maps, 1),
             "avg+max": F.adaptive_avg_pool2d(maps, 1) + F.adaptive_max_pool2d(maps, 1),
+            "gem": F.lp_pool2d(maps.clamp(min=1e-6), 3, maps.shape[2:])
+            / maps[0, 0].numel() ** (1 / 3),
         }
         source.reset_classifier(0)
         holder = source.head if name in ("test_byobnet", "test_convnext") else source
@@ -137,6 +140,14 @@ def test_frozen_batch_norm_stays_so_whatever_mode_is_set(batch_norm):
     images = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(network.train()(images), network.eval()(images))
+
+
+def test_the_exponent_of_the_generalised_mean_learns():
+    network = built(TimmModel("test_resnet", weights="none", pooling="gem"), (3, 40, 56))
+    (exponent,) = [each for name, each in network.named_parameters() if name.endswith("pool.p")]
+    network(torch.randn(2, 3, 40, 56)).sum().backward()
+    assert exponent.tolist() == [3.0]
+    assert exponent.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("kind", ["avg", "max", "avg+max"])
