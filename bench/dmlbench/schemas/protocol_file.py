@@ -131,7 +131,7 @@ def values_of(protocol: Protocol) -> dict[str, Any]:
         8
     """
     values = dict(dotted(protocol.model_dump(exclude=set(protocol.decides_nothing))))
-    unread = {key for key in protocol.fields() if protocol.unread(key)}
+    unread = {key for key in _fields_and_sections(Protocol) if protocol.unread(key)}
     return {key: value for key, value in values.items() if key not in unread}
 
 
@@ -240,7 +240,7 @@ def _checked(values: dict[str, Any], stated: Iterable[str] | None, where: str) -
     """
     protocol = validate(Protocol, values, where)
     left = values
-    for key in protocol.fields():
+    for key in _fields_and_sections(Protocol):
         reason = protocol.unread(key)
         if not reason or protocol.value(key) == _usual(protocol, key):
             continue
