@@ -107,7 +107,7 @@ def test_load_protocol_takes_a_dataset(file_of, tmp_path):
     file = file_of(SOP)
     path = tmp_path / "own.toml"
     assert load_protocol(path) == load_protocol(path, dataset="cars") == file.base
-    for spelt in ("sop", "dmlbench:sop"):
+    for spelt in ("sop", "dmlbench:sop", "sop (partial=True)"):
         assert load_protocol(path, dataset=spelt) == file.resolved("sop")
     assert load_protocol(path, dataset="other:sop") == file.base
 
