@@ -17,6 +17,13 @@ def facts_with(record, **changes: str) -> dict[str, str]:
     return protocol_facts(table)
 
 
+def test_a_page_says_after_which_epochs_the_rate_falls(record):
+    own = {"schedule": "milestones", "milestones": (3, 6), "step_factor": 0.1}
+    optimiser = SMALL.optimiser.model_copy(update=own)
+    (table,) = make_tables([record(protocol=SMALL.model_copy(update={"optimiser": optimiser}))])
+    assert "(times 0.1 after epochs 3, 6, " in protocol_facts(table)["Training"]
+
+
 @pytest.mark.parametrize(
     ("changes", "topic", "words"),
     [

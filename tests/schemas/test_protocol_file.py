@@ -107,7 +107,7 @@ def test_load_protocol_takes_a_dataset(file_of, tmp_path):
     file = file_of(SOP)
     path = tmp_path / "own.toml"
     assert load_protocol(path) == load_protocol(path, dataset="cars") == file.base
-    for spelt in ("sop", "dmlbench:sop"):
+    for spelt in ("sop", "dmlbench:sop", "sop (partial=True)"):
         assert load_protocol(path, dataset=spelt) == file.resolved("sop")
     assert load_protocol(path, dataset="other:sop") == file.base
 
@@ -126,6 +126,11 @@ def test_what_is_no_longer_read_goes_back_to_its_usual_value(file_of):
     protocol = file_of('[datasets.sop]\noptimiser.schedule = "cosine"\n').resolved("sop")
     assert protocol.optimiser.step_epochs is protocol.optimiser.step_factor is None
     assert protocol.optimiser.momentum == 0.5
+    stages = file_of('[datasets.sop]\noptimiser = { schedule = "milestones", milestones = [3] }\n')
+    assert stages.resolved("sop").optimiser.step_epochs is None
+    assert stages.resolved("sop").optimiser.step_factor == 0.5
+    assert stages.differences("sop")["optimiser.milestones"] == (3,)
+    assert "optimiser.milestones" not in values_of(stages.base)
     adam = file_of('[datasets.sop]\noptimiser.name = "adam"\n').resolved("sop")
     assert adam.optimiser.momentum == 0.9
     assert "optimiser.momentum" not in values_of(adam)
@@ -143,6 +148,7 @@ def test_what_is_no_longer_read_goes_back_to_its_usual_value(file_of):
         ('name = "other"', "one name for all datasets"),
         ('optimiser = { name = "adam", momentum = 0.3 }', "momentum would change nothing: .*adam"),
         ('origins = { lenght = "paper" }', r"origins.lenght: .* Did you mean 'length'\?"),
+        ("optimiser.milestones = [3]", "milestones would change nothing: .*schedule=step"),
         ("datasets.cars.batch_size = 3", "datasets: "),
         ("differs = []", "differs: "),
     ],

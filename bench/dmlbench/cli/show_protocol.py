@@ -62,7 +62,7 @@ def show_protocol(name: str, dataset: str | None) -> None:
 
 def value_text(value: Any) -> str:
     """Return a value as a reader would write it: ``1e-05``, ``true``, ``pixels, pca``."""
-    if value is None:
+    if value is None or value == ():
         return "none"
     if isinstance(value, bool):
         return str(value).lower()

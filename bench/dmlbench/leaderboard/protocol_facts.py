@@ -78,9 +78,12 @@ def _duration(length: Length) -> str:
 
 
 def _schedule(optimiser: Optimiser) -> str:
-    if optimiser.schedule != "step":
-        return optimiser.schedule
-    return f"times {optimiser.step_factor:g} every {optimiser.step_epochs} epochs"
+    if optimiser.schedule == "step":
+        return f"times {optimiser.step_factor:g} every {optimiser.step_epochs} epochs"
+    if optimiser.schedule == "milestones":
+        epochs = ", ".join(map(str, optimiser.milestones))
+        return f"times {optimiser.step_factor:g} after epochs {epochs}"
+    return optimiser.schedule
 
 
 def _rarely_set(optimiser: Optimiser) -> Iterator[str]:

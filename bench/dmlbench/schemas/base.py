@@ -53,6 +53,19 @@ class Schema(BaseModel):
                 names.append(name)
         return names
 
+    @classmethod
+    def fields_and_sections(cls) -> list[str]:
+        """Return the dotted names of all fields, lists and tables too, and of the sections."""
+        names = []
+        for name, field in cls.model_fields.items():
+            if name in cls.decides_nothing:
+                continue
+            names.append(name)
+            kind = field.annotation
+            if isclass(kind) and issubclass(kind, Schema):
+                names += [f"{name}.{inner}" for inner in kind.fields_and_sections()]
+        return names
+
 
 Model = TypeVar("Model", bound=Schema)
 

@@ -16,45 +16,19 @@ Those that ship are in ``protocols/``; a path names one of your own. Beside the 
 Only the resolved values of its dataset become part of a trial.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import AfterValidator, BeforeValidator
+from typing import Any
 
 from dmlbench.errors import ConfigError, nearest
 from dmlbench.schemas.base import Schema, dotted, toml_values, validate
-from dmlbench.schemas.protocol import Protocol, no_such_field
+from dmlbench.schemas.origins import OURS, Origins, check_origins, covering
+from dmlbench.schemas.protocol import Protocol
 from dmlbench.schemas.shipped_protocols import FOLDER, protocol_names
 
-OURS = "ours"
-"""The origin of a value that the file names none for."""
-
 _COMPONENTS = ("backbone", "sampler")
-
-
-def _check_origin(text: str) -> str:
-    word, _, rest = text.partition(":")
-    first = word.split()[:1]
-    if first == ["code"] and rest.strip():
-        return text
-    if first and first[0].rstrip(",;") in ("paper", OURS):
-        return text
-    raise ValueError(
-        f"{text!r} is no origin; it begins with 'paper', with 'code: ' and the file, or with 'ours'"
-    )
-
-
-def _dotted(value: Any) -> Any:
-    return dict(dotted(value)) if isinstance(value, dict) else value
-
-
-Origins = Annotated[
-    dict[str, Annotated[str, AfterValidator(_check_origin)]], BeforeValidator(_dotted)
-]
-"""Where values come from, by field or by section; ``optimiser.lr`` may be a table in a table."""
 
 
 class _Beside(Schema):
@@ -103,10 +77,10 @@ class ProtocolFile:
         For a field that the dataset's own table sets, that table's entries come first.
         """
         table = self.tables.get(dataset or "")
-        found = [(False, len(name), False, text) for name, text in _covering(key, self.origins)]
+        found = [(False, len(name), False, text) for name, text in covering(key, self.origins)]
         if table:
             own = any(f"{name}.".startswith(f"{key}.") for name in table.stated)
-            of_table = _covering(key, table.origins)
+            of_table = covering(key, table.origins)
             found += [(own, len(name), True, text) for name, text in of_table]
         return max(found)[-1] if found else OURS
 
@@ -131,7 +105,7 @@ def values_of(protocol: Protocol) -> dict[str, Any]:
         8
     """
     values = dict(dotted(protocol.model_dump(exclude=set(protocol.decides_nothing))))
-    unread = {key for key in protocol.fields() if protocol.unread(key)}
+    unread = {key for key in Protocol.fields_and_sections() if protocol.unread(key)}
     return {key: value for key, value in values.items() if key not in unread}
 
 
@@ -155,8 +129,8 @@ def load_protocol(name: str | Path, *, dataset: str | None = None) -> Protocol:
 
     Args:
         name: of a protocol, or a path that ends in ``.toml``.
-        dataset: which the protocol is for, as its file names it; of one without a table there, and
-            of None, the values are those for all datasets.
+        dataset: which the protocol is for: ``cars``, ``dmlbench:cars`` or, as records name it,
+            ``cars (partial=True)``. Datasets without a table in the file share its other values.
 
     Raises:
         ConfigError: no such protocol, or the file is not a valid one.
@@ -166,7 +140,8 @@ def load_protocol(name: str | Path, *, dataset: str | None = None) -> Protocol:
         >>> dmlbench.load_protocol("small").backbone
         'small-conv'
     """
-    return read_protocol_file(name).resolved(dataset and dataset.removeprefix("dmlbench:"))
+    key = dataset and dataset.removeprefix("dmlbench:").partition(" (")[0]
+    return read_protocol_file(name).resolved(key)
 
 
 def read_protocol_file(name: str | Path) -> ProtocolFile:
@@ -190,7 +165,7 @@ def read_protocol_file(name: str | Path) -> ProtocolFile:
     about = {key: values.pop(key) for key in _Beside.model_fields if key in values}
     base = _checked(values, None, str(path))
     beside = validate(_Beside, about, str(path), "protocol")
-    _check_origins(beside.origins, [base], str(path))
+    check_origins(beside.origins, [base], str(path))
     tables = {
         dataset: _of_dataset(base, values, table, f"{path}: [datasets.{dataset}]")
         for dataset, table in beside.datasets.items()
@@ -214,7 +189,7 @@ def _of_dataset(
         values = {key: value for key, value in values.items() if key not in ("frozen", "tuning")}
     stated = frozenset("tuning" if key == "frozen" else key for key, _ in dotted(own))
     protocol = _checked(_merged(values, own), stated, where)
-    _check_origins(origins, [base, protocol], where)
+    check_origins(origins, [base, protocol], where)
     return DatasetTable(protocol, stated, origins)
 
 
@@ -240,7 +215,7 @@ def _checked(values: dict[str, Any], stated: Iterable[str] | None, where: str) -
     """
     protocol = validate(Protocol, values, where)
     left = values
-    for key in protocol.fields():
+    for key in Protocol.fields_and_sections():
         reason = protocol.unread(key)
         if not reason or protocol.value(key) == _usual(protocol, key):
             continue
@@ -261,32 +236,3 @@ def _without(values: Mapping[str, Any], keys: list[str]) -> dict[str, Any]:
     if not rest:
         return {key: value for key, value in values.items() if key != first}
     return {**values, first: _without(values[first], rest)}
-
-
-def _covering(key: str, origins: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the entries about a field: its own, and those of the sections around it."""
-    return ((name, text) for name, text in origins.items() if f"{key}.".startswith(f"{name}."))
-
-
-def _check_origins(origins: Iterable[str], protocols: Iterable[Protocol], where: str) -> None:
-    """Check that each names a field, a section, or a component's setting that the file states.
-
-    Raises:
-        ConfigError: one does not.
-    """
-    names = set(_fields_and_sections(Protocol))
-    for protocol in protocols:
-        names |= dict(dotted(protocol.model_dump())).keys()
-    for key in origins:
-        if key not in names:
-            raise ConfigError(f"{where}: origins.{key}: {no_such_field(key, names)}")
-
-
-def _fields_and_sections(model: type[Schema]) -> Iterator[str]:
-    for name, one in model.model_fields.items():
-        if name in model.decides_nothing:
-            continue
-        yield name
-        kind = one.annotation
-        if isinstance(kind, type) and issubclass(kind, Schema):
-            yield from (f"{name}.{inner}" for inner in _fields_and_sections(kind))
