@@ -21,7 +21,7 @@ from dmlbench.data.items import Data, Items
 from dmlbench.data.splits import hold_out_classes
 from dmlbench.retrieval import mean_distances
 from dmlbench.training.learner_state import State
-from dmlbench.trials.course import CURVE_ITEMS
+from dmlbench.trials.course import CURVE_ITEMS, curve_sample
 from dmlbench.trials.scoring import score_retrieval
 
 
@@ -135,6 +135,20 @@ def test_distances_of_a_large_split_are_measured_on_the_same_items_each_epoch():
     assert [len(some) for some in watched] == [CURVE_ITEMS] * 2
     assert np.array_equal(watched[0].inputs, watched[1].inputs)
     assert len(np.unique(watched[0].inputs, axis=0)) == CURVE_ITEMS
+
+
+@pytest.mark.parametrize(
+    ("classes", "size", "expected"), [(4, 600, 125), (99, 58, 6), (400, 9, 5), (3000, 2, 2)]
+)
+def test_a_sample_has_pairs_of_one_class_however_small_classes_are(classes, size, expected):
+    items = clouds(classes, 0, 1.0, 0, size)
+    sample = curve_sample(items)
+    counts = np.bincount(sample.labels, minlength=classes)
+    assert 490 <= len(sample) <= CURVE_ITEMS
+    assert np.median(counts[counts > 0]) == expected
+    assert len(np.unique(sample.inputs, axis=0)) == len(sample)
+    assert (counts[: classes // 2] > 0).any()
+    assert (counts[classes // 2 :] > 0).any()
 
 
 # Epoch 0 and epochs that are not measured

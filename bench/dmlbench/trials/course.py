@@ -14,6 +14,8 @@ from dmlbench.training.learner_state import Embed, State
 CURVE_ITEMS = 500
 """Distances are measured on so many items of a split at most, the same every epoch."""
 
+_OF_A_CLASS = 5  # of them at most, where there are classes enough
+
 OnEpoch = Callable[[Epoch], None]
 
 
@@ -74,16 +76,17 @@ class Course:
         self.epochs.append(entry)
         found = entry.validation.get("map_at_r")
         if found is not None and state.epoch > 0 and (not self.best or found > self.best.map_at_r):
-            embed = (
-                (state.snapshot() if state.snapshot else state.embed) if watch.keeps_best else None
-            )
-            self.best = Best(state.epoch, found, embed)
+            self.best = Best(state.epoch, found, _kept(state) if watch.keeps_best else None)
         return entry
 
     @property
     def beats_epoch_0(self) -> bool:
         """Return whether the best epoch beats the untrained network on held-out classes."""
         return bool(self.best and self.best.map_at_r > self.epochs[0].validation["map_at_r"])
+
+
+def _kept(state: State) -> Embed:
+    return state.snapshot() if state.snapshot else state.embed
 
 
 def follow(states: Iterable[State], watch: Watch, on_epoch: OnEpoch) -> tuple[Course, State]:
@@ -95,7 +98,17 @@ def follow(states: Iterable[State], watch: Watch, on_epoch: OnEpoch) -> tuple[Co
 
 
 def curve_sample(items: Items) -> Items:
-    """Return the items on which distances are measured: all, or a random part."""
+    """Return the items on which distances are measured: all, or some of each of random classes.
+
+    Of a split with thousands of small classes, items drawn one by one would hardly form a pair.
+    """
     if len(items) <= CURVE_ITEMS:
         return items
-    return items[np.sort(np.random.default_rng(0).permutation(len(items))[:CURVE_ITEMS])]
+    rng = np.random.default_rng(0)
+    classes, member_of = np.unique(items.labels, return_inverse=True)
+    place = rng.permutation(len(classes))[member_of]  # of each item's class in a random order
+    order = rng.permutation(len(items))
+    order = order[np.argsort(place[order], kind="stable")]
+    number = np.arange(len(items)) - np.searchsorted(place[order], place[order])  # in its class
+    most = max(_OF_A_CLASS, -(-CURVE_ITEMS // len(classes)))
+    return items[np.sort(order[number < most][:CURVE_ITEMS])]
