@@ -23,7 +23,7 @@ from dmlbench.errors import ConfigError, DataError, PluginError, guarded, neares
 from dmlbench.planning.combinations import HOME, Combinations, Settings
 from dmlbench.planning.dataset_tables import dataset_key
 from dmlbench.planning.idle_settings import IdleSettings
-from dmlbench.schemas.plan import Plan
+from dmlbench.schemas.plan import Plan, table_name
 from dmlbench.schemas.private_paths import reference_without_folders
 from dmlbench.schemas.protocol import Protocol
 from dmlbench.schemas.protocol_file import read_protocol_file
@@ -31,6 +31,7 @@ from dmlbench.schemas.suite import Suite
 from dmlbench.schemas.trial import ROW_KINDS, Part, Trial, canonical_json
 from dmlbench.training.embedder import check_input
 from dmlbench.training.sampling import extras
+from dmlbench.training.workload import workload
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Planner:
             references, left_out = self.datasets()
         trials: dict[str, Trial] = {}
         odd: dict[str, None] = {}
+        workloads: dict[str, str] = {}
         for reference in references:
             try:
                 part, dataset = self._dataset(reference, settings)
@@ -77,13 +79,16 @@ class Planner:
                     odd |= dict.fromkeys(f"{part}: {remark}" for remark in remarks(data))
                     for trial in self._trials(suite, part, protocol, data, settings):
                         trials[trial.id] = trial
+                        if "loss" in trial.parts and table_name(trial) not in workloads:
+                            workloads[table_name(trial)] = str(workload(protocol, data) or "")
             except (DataError, PluginError) as error:
                 if suite.datasets != ("all",):
                     raise
                 left_out.append(f"{reference}: {error}")
         idle.refuse()
         _check_used(settings, trials.values())
-        return Plan(tuple(trials.values()), tuple(left_out), (*odd, *self._asked_hub))
+        remarked = (*odd, *self._asked_hub)
+        return Plan(tuple(trials.values()), tuple(left_out), remarked, workloads)
 
     def _trials(
         self, suite: Suite, dataset: Part, protocol: Protocol, data: Data, settings: Settings
