@@ -154,9 +154,8 @@ def _selection(table: Table) -> str:
     share = f"{100 * choices.class_fraction:g} % of those of training"
     if choices.every > 1:
         share += f", every {choices.every} epochs"
-    if choices.then == "retrain-all":
-        share += "; tested is a network trained anew on all, up to that epoch"
-    told = [f"{rule} ({share})" if "held-out" in rule else rule for rule in sorted(rules)]
+    held_out = "held-out classes"
+    told = [rule.replace(held_out, f"{held_out} ({share})") for rule in sorted(rules)]
     return " or ".join(told) + "; never chosen on test"
 
 
