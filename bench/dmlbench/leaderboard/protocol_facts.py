@@ -154,12 +154,13 @@ def _selection(table: Table) -> str:
     }
     if not rules:
         return "no network was trained"
-    share = f"{100 * table.protocol.validation.class_fraction:g} % of those of training"
+    choices = table.protocol.validation
+    share = f"{100 * choices.class_fraction:g} % of those of training"
+    if choices.every > 1:
+        share += f", every {choices.every} epochs"
     held_out = "held-out classes"
     told = [rule.replace(held_out, f"{held_out} ({share})") for rule in sorted(rules)]
-    every = table.protocol.validation.every
-    rarely = f"; measured every {every} epochs" if every > 1 else ""
-    return " or ".join(told) + rarely + "; never chosen on test"
+    return " or ".join(told) + "; never chosen on test"
 
 
 def _names(table: Table, kind: str, planned: str) -> str:
