@@ -230,7 +230,7 @@ def test_every_protocol_that_ships_plans_a_run(name, plan_of, zoo):
         datasets=("iris",) if vectors else (zoo("Patterns"),),
         losses=("contrastive",),
         baselines="floors",
-        settings={"protocol.batch_size": "8"},
+        settings={"protocol.batch_size": "180"},  # whole groups of any sampler's m
     )
     protocol = load_protocol(name)
     (trained,) = [trial for trial in plan.trials if "loss" in trial.parts]
