@@ -16,6 +16,7 @@ def way_of(items, classes, gallery=False, **arguments):
     with pytest.MonkeyPatch.context() as patch:
         for module, name in (
             (choice, "rank_by_tiles"),
+            (choice, "rank_by_sorting"),
             (similarity_rows, "_rank_pairs"),
             (similarity_rows, "_rank_blocks"),
         ):
@@ -39,7 +40,8 @@ def way_of(items, classes, gallery=False, **arguments):
     [
         ({"items": 1000, "classes": 100}, "rank_by_tiles"),
         ({"items": 1000, "classes": 20}, "_rank_pairs"),
-        ({"items": 1000, "classes": 2}, "_rank_blocks"),
+        ({"items": 602, "classes": 2}, "_rank_blocks"),
+        ({"items": 604, "classes": 2}, "rank_by_sorting"),
         ({"items": 1000, "classes": 100, "gallery": True}, "rank_by_tiles"),
         ({"items": 1000, "classes": 40, "gallery": True}, "_rank_blocks"),
         ({"items": 1000, "classes": 20, "gallery": True}, "_rank_blocks"),

@@ -49,9 +49,10 @@ class QueryBlock:
         self.bounds = Bounds(task, queries, self._positives)
 
     def multiply(self, left: int, right: int, buffer: np.ndarray) -> np.ndarray:
-        """Return fast values of gallery items `left` to `right` ``[b, right - left]``."""
+        """Return fast values of gallery items `left` to `right` ``[b, right - left]``, in `buffer`."""
         comparison = self._task.comparison
-        value = buffer[: len(self._queries), : right - left]
+        shape = len(self._queries), right - left
+        value = buffer[: shape[0] * shape[1]].reshape(shape)
         step = min(_COLUMNS_PER_PRODUCT, comparison.gallery.rows_in(self._task.memory // 8))
         for start in range(left, right, step):
             end = min(start + step, right)
@@ -119,7 +120,7 @@ class Bounds:
     def __init__(self, task: Task, queries: np.ndarray, positives: Positives) -> None:
         lone = task.layout.relevant[queries] == 0
         best, worst = ends(task, queries, positives)
-        near = reach(task, queries, positives)
+        near = reach(task, queries, positives, task.slack(queries))
         self._best_lower = np.where(lone, np.inf, best - near)
         self._best_upper = np.where(lone, np.inf, best + near)
         self._worst_lower = np.where(lone, np.inf, worst - near)
@@ -172,7 +173,7 @@ def settle_listed(
             task,
             queries[chosen],
             Positives(positives.value[chosen], positives.bits),
-            Negatives(sorted_rows, ahead[chosen]),
+            Negatives(sorted_rows, ahead[chosen], task.slack(queries[chosen])),
             counted[chosen],
             figures,
         )

@@ -143,6 +143,8 @@ class Side:
 
     def precise_part(self, start: int, end: int) -> np.ndarray:
         """Return rows `start` to `end` in float64 ``[end - start, E]``."""
+        if self._mapped is not None:
+            return self._framed(slice(start, end))
         made = np.empty((end - start, self.width))
         for rows in self._steps(start, end):
             made[rows.start - start : rows.stop - start] = self._framed(rows)

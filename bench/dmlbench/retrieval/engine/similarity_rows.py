@@ -70,7 +70,7 @@ def _rank_blocks(task: Task) -> Figures:
 
     def measure(queries: np.ndarray) -> None:
         if not hasattr(own, "buffer"):
-            own.buffer = np.empty((rows, columns), np.float32)
+            own.buffer = np.empty(rows * columns, np.float32)
         block = QueryBlock(task, queries, rows * listed)
         block.start()
         try:
@@ -108,12 +108,12 @@ def _rank_pairs(task: Task) -> Figures:
 
     def pair_up(pair: tuple[int, int]) -> None:
         if not hasattr(own, "buffers"):
-            own.buffers = np.empty((2, edge, edge), np.float32)
+            own.buffers = np.empty((2, edge * edge), np.float32)
         first, second = pair
         (top, bottom), (left, right) = bounds[first : first + 2], bounds[second : second + 2]
         similarity = blocks[first].multiply(left, right, own.buffers[0])
         if first != second:
-            across = own.buffers[1, : right - left, : bottom - top]
+            across = own.buffers[1, : similarity.size].reshape(similarity.T.shape)
             across[:] = similarity.T
             blocks[second].see(top, across)
         blocks[first].see(left, similarity)
