@@ -16,7 +16,7 @@ from dmlbench.retrieval.engine import (
     sorted_rows,
 )
 
-ENGINES = ["tiles", "rows", "pairs", "sorted", "torch"]
+ENGINES = ["tiles", "rows", "sorted", "torch"]
 
 
 class InnerProduct(Distance):
@@ -45,8 +45,6 @@ def forced_engine(
         patch.setattr(choice, "_DEEPEST_IN_FLOAT32", -1 if name == "sorted" else np.inf)
         patch.setattr(choice, "_BYTES_PER_LISTED_NEGATIVE", 0)
         patch.setattr(similarity_rows, "_COLUMNS", columns)
-        patch.setattr(similarity_rows, "_EDGE_OVER_KEPT", 0 if name == "pairs" else np.inf)
-        patch.setattr(similarity_rows, "_LARGEST_EDGE", edge)
         patch.setattr(query_block, "_COLUMNS_PER_PRODUCT", min(columns, 7))
         patch.setattr(similarity_rows, "_MOST_ROWS", columns)
         patch.setattr(comparison, "_COLUMNS", min(columns, 7))

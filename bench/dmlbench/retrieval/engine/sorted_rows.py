@@ -89,7 +89,8 @@ def _sort(task: Task, queries: np.ndarray, value: np.ndarray, figures: Figures) 
     rank = np.flatnonzero(positive[:, ::-1]) % kept + 1
     figures.best_rank[queries] = best_rank
     write(task, queries, row, place, rank, figures)
-    return queries[doubt]
+    unsettled: np.ndarray = queries[doubt]
+    return unsettled
 
 
 def _mark_positives(
