@@ -75,8 +75,9 @@ class Comparison:
         written, and still in the processor's cache.
         """
         rows = self.queries.precise_rows(queries)
-        for left in range(0, len(self.gallery), _COLUMNS):
-            right = min(left + _COLUMNS, len(self.gallery))
+        step = max(1, min(_COLUMNS, _BYTES_COMPARED_AT_ONCE // (8 * self.gallery.width)))
+        for left in range(0, len(self.gallery), step):
+            right = min(left + step, len(self.gallery))
             part = out[:, left:right]
             self.multiply(rows, self.gallery.precise_part(left, right), part)
             self.subtract_norms(queries, left, right, part)
