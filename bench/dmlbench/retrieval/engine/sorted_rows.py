@@ -69,7 +69,7 @@ def _sort(task: Task, queries: np.ndarray, value: np.ndarray, figures: Figures) 
 
     last = np.minimum(best, np.maximum(worst, top[:, 0]))
     error = comparison.queries.precise_slack[queries] + task.class_precise_slack.max()
-    error += np.spacing(np.maximum(np.abs(best), np.abs(last)))  # the bit
+    error += np.spacing(2 * np.maximum(np.abs(best), np.abs(last)))  # the bit, of either
     ties = comparison.tie(queries, last - comparison.shift, error)
     near = (2 * error + ties + comparison.tolerance)[:, None]
     close = top[:, 1:] - near <= top[:, :-1]
