@@ -116,7 +116,9 @@ class Side:
             self.half[:] = 0
         self.slack = product_error(self.width, UNIT_SINGLE) * squared + self.width * _SMALLEST
         # Twice, for the rounding of centred rows, and of lengths that should be 1.
+        # The smallest number covers what a tag makes of 0.
         self.precise_slack = 2 * product_error(self.width, UNIT_DOUBLE) * squared
+        self.precise_slack += np.finfo(np.float64).tiny
         if frame.linear is not None:
             # A row's own rounding, over its length, is at most this.
             turned = 2 * (self.width + 2) * UNIT_DOUBLE * frame.condition * squared
