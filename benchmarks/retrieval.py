@@ -6,10 +6,10 @@
 
 Every measurement runs in a process of its own, in turns, so that it has its own memory and drift
 affects all alike. G is the time of the whole float32 product E @ E.T in blocks, by the faster of
-NumPy and torch, measured in the same process right before and after. "x G" is robust to a noisy
-machine where seconds are not. The data are Gaussian classes, with noise that puts Recall@1 where
-trained embeddings have it. If there are many queries, slow contenders run on a share of them; their
-seconds are scaled up, their memory is not.
+NumPy and torch, measured in the same process right before and after. Times are CPU seconds of all
+threads together, so that other load changes them little. The data are Gaussian classes, with noise
+that puts Recall@1 where trained embeddings have it. If there are many queries, slow contenders run
+on a share of them; their seconds are scaled up, their memory is not.
 """
 
 import argparse
@@ -45,6 +45,8 @@ class Case:
     about: str
     gallery: int | None = None
     """Items of a gallery apart from the queries."""
+    collapsed: float | None = None
+    """All embeddings are one vector plus noise of this size."""
 
 
 CASES = {
@@ -52,6 +54,13 @@ CASES = {
     "sop-512": Case(60_502, 11_316, 512, 2.25, "SOP size, D=512, trained"),
     "sop-128-untrained": Case(60_502, 11_316, 128, 30.0, "SOP size, D=128, untrained"),
     "sop-512-untrained": Case(60_502, 11_316, 512, 60.0, "SOP size, D=512, untrained"),
+    "sop-128-collapsed": Case(
+        60_502, 11_316, 128, 1.5, "SOP size, D=128, collapsed", collapsed=1e-6
+    ),
+    "sop-512-collapsed": Case(
+        60_502, 11_316, 512, 1.5, "SOP size, D=512, collapsed", collapsed=1e-6
+    ),
+    "sop-128-constant": Case(60_502, 11_316, 128, 1.5, "SOP size, D=128, constant", collapsed=0),
     "cub": Case(5_924, 100, 512, 4.0, "CUB size, D=512"),
     "mnist": Case(10_000, 10, 128, 3.0, "MNIST size, D=128"),
     "sop-15k": Case(15_000, 2_805, 128, 1.5, "growth: N=15,000"),
@@ -61,6 +70,7 @@ CASES = {
     "million": Case(1_000, 200_000, 128, 1.5, "1,000 queries in 1,000,000", gallery=1_000_000),
 }
 TABLE = ("sop-128", "sop-512", "sop-128-untrained", "sop-512-untrained", "cub", "mnist")
+COLLAPSED = ("sop-128-collapsed", "sop-512-collapsed", "sop-128-constant")
 GROWTH = ("sop-15k", "sop-30k", "sop-60k", "sop-120k", "million")
 
 
@@ -90,6 +100,8 @@ def make(case: Case) -> tuple[np.ndarray, ...]:
             some = labels[start : start + 4096]
             noise = rng.standard_normal((len(some), case.dimension), dtype=np.float32)
             part = centres[some] + np.float32(case.noise) * noise
+            if case.collapsed is not None:
+                part = centres[:1] + np.float32(case.collapsed) * noise
             embeddings[start : start + 4096] = part / np.linalg.norm(part, axis=1, keepdims=True)
         data += [embeddings, labels]
     return tuple(data)
@@ -236,7 +248,7 @@ def seconds_of_product(data: tuple[np.ndarray, ...], library: str) -> float:
     queries, gallery, rows = data[0], data[-2], 1024
     sample = queries[: 4 * rows]
     out = np.empty((min(rows, len(sample)), len(gallery)), np.float32)
-    start = time.perf_counter()
+    start = time.process_time()
     for first in range(0, len(sample), rows):
         block = sample[first : first + rows]
         if library == "numpy":
@@ -244,7 +256,7 @@ def seconds_of_product(data: tuple[np.ndarray, ...], library: str) -> float:
         else:
             target = torch.from_numpy(out[: len(block)])
             torch.mm(torch.from_numpy(block), torch.from_numpy(gallery).T, out=target)
-    return (time.perf_counter() - start) * len(queries) / len(sample)
+    return (time.process_time() - start) * len(queries) / len(sample)
 
 
 def memory(field: str) -> float:
@@ -262,9 +274,9 @@ def measure(case: Case, contender: str) -> dict[str, object]:
     products = {name: [seconds_of_product(data, name)] for name in ("numpy", "torch")}
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
     before = memory("VmRSS")
-    start = time.perf_counter()
+    start = time.process_time()
     figures = run(data, queries)
-    seconds = (time.perf_counter() - start) * case.items / queries
+    seconds = (time.process_time() - start) * case.items / queries
     peak = memory("VmHWM") - before
     for name, times in products.items():
         times.append(seconds_of_product(data, name))
@@ -354,7 +366,7 @@ def describe_machine() -> str:
 def main() -> None:
     """Measure what was asked for and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=[*TABLE, *GROWTH])
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=[*TABLE, *COLLAPSED, *GROWTH])
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=PAGE, help="markdown file to write")
@@ -367,17 +379,18 @@ def main() -> None:
 
     from tabulate import tabulate
 
-    header = ["what", "seconds", "x G", "x dmlbench", "peak MiB above inputs", "figures"]
+    header = ["what", "CPU seconds", "x G", "x dmlbench", "peak MiB above inputs", "figures"]
     text = [
         "# Speed of the retrieval metrics",
         f"Made by `benchmarks/retrieval.py`: medians of {arguments.repeats} runs, contenders in "
         f"turns. {describe_machine()}",
-        "G is the time of the product E @ E.T alone, by the faster library, measured with "
+        "Times are CPU seconds of all threads together. G is that of the product E @ E.T alone, by "
+        "the faster library, measured with "
         "each run.",
     ]
     for case in arguments.cases:
         contenders = [name for name in arguments.contenders if installed(name)]
-        if case in GROWTH:
+        if case in (*COLLAPSED, *GROWTH):
             contenders = [name for name in contenders if name == "dmlbench"]
         text.append(f"## {CASES[case].about}")
         rows = rows_of(case, contenders, arguments.repeats)

@@ -149,3 +149,13 @@ def test_every_figure_is_that_of_plain_loops(engine, case):
 @given(case=cases())
 def test_every_figure_is_that_of_plain_loops_on_hundreds_of_cases(engine, case):
     check(case, engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_products_that_are_all_zero_tie(engine):
+    with forced_engine(engine):
+        found = retrieval.evaluate(
+            np.zeros((3, 1), np.float32), [4, -3, -3], distance=InnerProduct()
+        )
+    assert found.per_query.best_rank.tolist() == [0, 2, 2]
+    assert found.per_query.ties.tolist() == [0, 1, 1]

@@ -8,9 +8,15 @@ import pytest
 import torch
 
 from dmlbench.retrieval import Distance, Maps
-from dmlbench.retrieval.engine import choice, query_block, similarity_rows
+from dmlbench.retrieval.engine import (
+    choice,
+    comparison,
+    query_block,
+    similarity_rows,
+    sorted_rows,
+)
 
-ENGINES = ["tiles", "rows", "pairs", "torch"]
+ENGINES = ["tiles", "rows", "sorted", "torch"]
 
 
 class InnerProduct(Distance):
@@ -36,12 +42,14 @@ def forced_engine(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choice, "LARGEST_WIDTH", edge)
         patch.setattr(choice, "_deepest_for_tiles", lambda _: np.inf if name == "tiles" else -1)
+        patch.setattr(choice, "_DEEPEST_IN_FLOAT32", -1 if name == "sorted" else np.inf)
         patch.setattr(choice, "_BYTES_PER_LISTED_NEGATIVE", 0)
         patch.setattr(similarity_rows, "_COLUMNS", columns)
-        patch.setattr(similarity_rows, "_EDGE_OVER_KEPT", 0 if name == "pairs" else np.inf)
-        patch.setattr(similarity_rows, "_LARGEST_EDGE", edge)
         patch.setattr(query_block, "_COLUMNS_PER_PRODUCT", min(columns, 7))
         patch.setattr(similarity_rows, "_MOST_ROWS", columns)
+        patch.setattr(comparison, "_COLUMNS", min(columns, 7))
+        patch.setattr(sorted_rows, "_MOST_ROWS", columns)
+        patch.setattr(sorted_rows, "_BYTES_TO_SETTLE", listed)
         patch.setattr("dmlbench.retrieval.engine.candidates.BYTES_PER_LISTED_NEGATIVE", listed)
         if name == "torch":
             from dmlbench.retrieval.engine.torch_blocks import rank_on_device

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dmlbench.retrieval import evaluate
-from dmlbench.retrieval.engine import choice, similarity_rows
+from dmlbench.retrieval.engine import choice
 
 
 def way_of(items, classes, gallery=False, **arguments):
@@ -16,8 +16,8 @@ def way_of(items, classes, gallery=False, **arguments):
     with pytest.MonkeyPatch.context() as patch:
         for module, name in (
             (choice, "rank_by_tiles"),
-            (similarity_rows, "_rank_pairs"),
-            (similarity_rows, "_rank_blocks"),
+            (choice, "rank_by_sorting"),
+            (choice, "rank_by_rows"),
         ):
             real = getattr(module, name)
 
@@ -38,32 +38,24 @@ def way_of(items, classes, gallery=False, **arguments):
     ("arguments", "expected"),
     [
         ({"items": 1000, "classes": 100}, "rank_by_tiles"),
-        ({"items": 1000, "classes": 20}, "_rank_pairs"),
-        ({"items": 1000, "classes": 2}, "_rank_blocks"),
-        ({"items": 1000, "classes": 100, "gallery": True}, "rank_by_tiles"),
-        ({"items": 1000, "classes": 40, "gallery": True}, "_rank_blocks"),
-        ({"items": 1000, "classes": 20, "gallery": True}, "_rank_blocks"),
+        ({"items": 810, "classes": 10}, "rank_by_tiles"),  # R = 80
+        ({"items": 820, "classes": 10}, "rank_by_rows"),
+        ({"items": 602, "classes": 2}, "rank_by_rows"),  # R = 300
+        ({"items": 604, "classes": 2}, "rank_by_sorting"),
+        ({"items": 1000, "classes": 50, "gallery": True}, "rank_by_tiles"),  # R = 20
+        ({"items": 1000, "classes": 40, "gallery": True}, "rank_by_rows"),
+        ({"items": 1204, "classes": 4, "gallery": True}, "rank_by_sorting"),
     ],
 )
 def test_the_way_follows_the_size_of_the_classes(arguments, expected):
     assert way_of(**arguments) == expected
 
 
-def test_products_are_not_halved_where_queries_do_not_fit_into_memory_at_once():
-    assert way_of(4000, 40, memory_budget=8 * 2**20) == "_rank_blocks"
-    assert way_of(4000, 40, memory_budget=128 * 2**20) == "_rank_pairs"
-
-
-def test_nor_where_mapped_vectors_do_not():
-    assert way_of(3000, 60, memory_budget=2**18) == "_rank_blocks"
-
-
-def test_tiles_take_larger_classes_where_they_alone_halve_the_products():
-    assert way_of(2000, 40, memory_budget=2**26) == "_rank_pairs"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(similarity_rows, "_LARGEST_EDGE", 100)
-        assert way_of(2000, 40, memory_budget=2**26) == "rank_by_tiles"
+def test_rows_take_over_where_a_list_of_all_negatives_does_not_fit():
+    assert way_of(4000, 80, memory_budget=16 * 2**20) == "rank_by_rows"
+    assert way_of(4000, 80, memory_budget=128 * 2**20) == "rank_by_tiles"
 
 
 def test_the_rank_of_every_positive_needs_rows():
-    assert way_of(1000, 100, mean_average_precision=True) == "_rank_blocks"
+    assert way_of(1000, 100, mean_average_precision=True) == "rank_by_rows"
+    assert way_of(604, 2, mean_average_precision=True) == "rank_by_sorting"

@@ -102,9 +102,10 @@ class Candidates:
             raise CandidatesOverflowError
 
     def _shortened(self) -> tuple[np.ndarray, np.ndarray]:
-        """Tighten the bounds, and return the listed keys and items that still lie within them."""
+        """Tighten the bounds; take the keys and items off the list that still lie within them."""
         nothing = (np.empty(0, np.uint64), np.empty(0, np.uint32))
         keys, items = (np.concatenate(part) for part in zip(nothing, *self._listed, strict=True))
+        self._listed = []
         ordered = np.sort(keys)
         total = len(self.lower)
         end = np.searchsorted(ordered, np.arange(1, total + 1, dtype=np.uint64) << np.uint64(32))
@@ -120,6 +121,7 @@ class Candidates:
         changed = np.flatnonzero(full & np.isfinite(self.upper))
         above = np.searchsorted(ordered, pack(changed, self.upper[changed]))
         self._ahead[changed] += end[changed] - above
+        del ordered
         query, value = packed_query(keys), packed_value(keys)
         kept = (value >= self.lower[query]) & (value < self.upper[query])
         return keys[kept], items[kept]

@@ -2,18 +2,21 @@
 
 - A GPU: `torch_blocks`, the products and the choice of candidates on the device.
 - `tiles` for small classes: the work besides the products grows with R times the gallery.
-- `similarity_rows` for large classes: that work hardly depends on R. The rank of every positive,
-  for the average precision of the whole ranking, also needs whole rows.
+- `similarity_rows` for larger ones: that work depends less on R. The rank of every positive, for
+  the average precision of the whole ranking, also needs whole rows.
+- `sorted_rows` for the largest: with ever more positives, ever more pairs are too close for
+  float32, so that products in float64 are faster.
 
-Where the queries are the gallery, tiles always halve the products, rows only if all queries fit
-into memory. So the mean R above which rows are faster differs (measured at 6,000 to 40,000 items of
-128 and 512 dimensions).
+Where the queries are the gallery, tiles halve the products, and pay up to a larger mean R. Rows in
+float32 are faster than sorted ones up to a mean R of about 250 at 128 dimensions and of 400 at 512
+(measured with 6,000 to 10,000 items).
 """
 
 from typing import TYPE_CHECKING
 
 from dmlbench.retrieval.engine.settle import rank_all_alike
-from dmlbench.retrieval.engine.similarity_rows import halves_products, rank_by_rows
+from dmlbench.retrieval.engine.similarity_rows import rank_by_rows
+from dmlbench.retrieval.engine.sorted_rows import rank_by_sorting
 from dmlbench.retrieval.engine.sweep import LARGEST_WIDTH
 from dmlbench.retrieval.engine.task import CandidatesOverflowError, Figures, Task
 from dmlbench.retrieval.engine.tiles import rank_by_tiles
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
     import torch
 
 _DEEPEST_FOR_TILES = 20
-_DEEPEST_IF_BOTH_HALVE = 30
-_DEEPEST_IF_TILES_ALONE_HALVE = 80
+_DEEPEST_IF_TILES_HALVE = 80
+_DEEPEST_IN_FLOAT32 = 300
 _BYTES_PER_TILE_ENTRY = 5
 _BYTES_PER_LISTED_NEGATIVE = 64
 
@@ -45,6 +48,8 @@ def rank(task: Task, device: "str | torch.device") -> Figures:
         task.comparison.gallery.rows_in(task.memory // 8),
     )
     depth = task.depth
+    if depth.mean() > _DEEPEST_IN_FLOAT32:
+        return rank_by_sorting(task)
     if (
         task.whole_ranking
         or depth.mean() > _deepest_for_tiles(task)
@@ -60,6 +65,4 @@ def rank(task: Task, device: "str | torch.device") -> Figures:
 
 def _deepest_for_tiles(task: Task) -> float:
     """Return the largest mean depth at which tiles are faster."""
-    if not task.comparison.symmetric:
-        return _DEEPEST_FOR_TILES
-    return _DEEPEST_IF_BOTH_HALVE if halves_products(task) else _DEEPEST_IF_TILES_ALONE_HALVE
+    return _DEEPEST_IF_TILES_HALVE if task.comparison.symmetric else _DEEPEST_FOR_TILES

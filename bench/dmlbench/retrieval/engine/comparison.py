@@ -5,6 +5,7 @@ the negative squared distance, in the scale of both sides: for angles, the cosin
 is the inner product.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from dmlbench.retrieval.engine.side import Frame, Side, frame_of
 from dmlbench.retrieval.inputs import Inputs
 
 _BYTES_COMPARED_AT_ONCE = 2**20
+_COLUMNS = 2048
 _MANY_PAIRS = 2**16  # from here on it pays to look for pairs of the same two rows
 
 
@@ -65,6 +67,21 @@ class Comparison:
         """Write values plus `shift`, in float32, of queries and gallery items to `out`."""
         self.multiply(self.queries.part(top, bottom), self.gallery.part(left, right), out)
         self.subtract_norms(slice(top, bottom), left, right, out)
+
+    def precise(self, queries: np.ndarray, out: np.ndarray) -> Iterator[slice]:
+        """Write values plus `shift` of queries and all items to `out` ``[n, G]``, in float64.
+
+        They are values of products, not of differences. Yields each slice of columns when it is
+        written, and still in the processor's cache.
+        """
+        rows = self.queries.precise_rows(queries)
+        step = max(1, min(_COLUMNS, _BYTES_COMPARED_AT_ONCE // (8 * self.gallery.width)))
+        for left in range(0, len(self.gallery), step):
+            right = min(left + step, len(self.gallery))
+            part = out[:, left:right]
+            self.multiply(rows, self.gallery.precise_part(left, right), part)
+            self.subtract_norms(queries, left, right, part)
+            yield slice(left, right)
 
     def subtract_norms(
         self, queries: slice | np.ndarray, left: int, right: int, out: np.ndarray

@@ -8,7 +8,6 @@ from dmlbench.retrieval.engine.comparison import Comparison
 from dmlbench.retrieval.inputs import Inputs
 
 _MOST_ROWS = 256
-_COLUMNS = 2048
 _BYTES_PER_PAIR = 64
 
 
@@ -33,15 +32,10 @@ def precise_blocks(
     distances = comparison.frame.rule != "product"
     for start in range(0, len(chosen), rows):
         some = chosen[start : start + rows]
-        vectors = comparison.queries.precise_rows(some)
-        block = buffer[: len(vectors)]
-        for left in range(0, items, _COLUMNS):
-            columns = slice(left, min(left + _COLUMNS, items))
-            part = comparison.gallery.precise_part(columns.start, columns.stop)
+        block = buffer[: len(some)]
+        for columns in comparison.precise(some, block):
             value = block[:, columns]
-            np.matmul(vectors, part.T, out=value)
             value -= comparison.shift
-            comparison.subtract_norms(some, columns.start, columns.stop, value)
             if distances:
                 slack = comparison.queries.precise_slack[some, None]
                 value[value >= -slack - comparison.gallery.precise_slack[columns]] = 0

@@ -55,11 +55,18 @@ def positives_of(task: Task, queries: np.ndarray) -> Positives:
     return Positives(value, bits)
 
 
-def reach(task: Task, queries: np.ndarray, positives: Positives) -> np.ndarray:
-    """Return how far from a positive a fast value leaves open which of the two is nearer ``[b]``.
+def reach(task: Task, queries: np.ndarray, positives: Positives, slack: np.ndarray) -> np.ndarray:
+    """Return how far from a positive a value leaves open which of the two is nearer ``[b]``.
 
     A negative further below than this ranks behind, one further above ranks ahead, by more than a
     tie.
+
+    Args:
+        task: what to measure.
+        queries: which ``[b]``.
+        positives: theirs.
+        slack: bounds on the errors of the values, which have at most the precision of float32
+            ``[b]``.
     """
     comparison, layout = task.comparison, task.layout
     best, worst = ends(task, queries, positives)
@@ -68,7 +75,6 @@ def reach(task: Task, queries: np.ndarray, positives: Positives) -> np.ndarray:
     error += comparison.queries.precise_slack[queries]
     error += task.class_precise_slack[layout.query_class[queries]]
     ties = comparison.tie(queries, worst - comparison.shift, error)
-    slack = comparison.queries.slack[queries] + task.gallery_slack
     near: np.ndarray = error + ties + comparison.tolerance + slack + largest * rounding.STEP
     return near
 

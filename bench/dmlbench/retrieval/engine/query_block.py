@@ -1,7 +1,5 @@
 """A block of queries that sees the gallery part by part and keeps what its ranks need."""
 
-import threading
-
 import numpy as np
 
 from dmlbench.retrieval.engine.positives import Positives, ends, positives_of, reach
@@ -17,7 +15,7 @@ _BYTES_PER_RANKED_ENTRY = 64
 class QueryBlock:
     """Queries in class order: all their positives, and the best negatives seen so far.
 
-    Start it, then show it every part of the gallery once, in any order and from any thread.
+    Show it every part of the gallery once, in any order.
 
     Args:
         task: what to measure.
@@ -40,18 +38,14 @@ class QueryBlock:
         self._nearest = np.empty((len(queries), 0), np.float32)
         self._counted = np.zeros(len(queries), np.int64)
         self._listed: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        self._lock = threading.Lock()
-
-    def start(self) -> None:
-        """Find the positives, and the bounds that follow from them."""
-        task, queries = self._task, self._queries
         self._positives = positives_of(task, queries)
         self.bounds = Bounds(task, queries, self._positives)
 
     def multiply(self, left: int, right: int, buffer: np.ndarray) -> np.ndarray:
-        """Return fast values of gallery items `left` to `right` ``[b, right - left]``."""
+        """Return fast values of items `left` to `right` ``[b, right - left]``, in `buffer`."""
         comparison = self._task.comparison
-        value = buffer[: len(self._queries), : right - left]
+        shape = len(self._queries), right - left
+        value = buffer[: shape[0] * shape[1]].reshape(shape)
         step = min(_COLUMNS_PER_PRODUCT, comparison.gallery.rows_in(self._task.memory // 8))
         for start in range(left, right, step):
             end = min(start + step, right)
@@ -70,10 +64,9 @@ class QueryBlock:
             value[rows, max(start - left, 0) : max(end - left, 0)] = -np.inf
         if not self._task.whole_ranking:
             best = _largest(value, self._kept)
-            with self._lock:
-                self._nearest = _largest(np.concatenate([self._nearest, best], axis=1), self._kept)
-                if self._nearest.shape[1] == self._kept:
-                    self.bounds.tighten(slice(None), self._nearest.min(axis=1))
+            self._nearest = _largest(np.concatenate([self._nearest, best], axis=1), self._kept)
+            if self._nearest.shape[1] == self._kept:
+                self.bounds.tighten(slice(None), self._nearest.min(axis=1))
         lower, upper = self.bounds.lower[:, None], self.bounds.upper[:, None]
         found = value >= lower
         counting = np.flatnonzero(np.isfinite(self.bounds.upper))
@@ -82,16 +75,14 @@ class QueryBlock:
             beyond = value[counting] >= upper[counting]
             ahead[counting] = beyond.sum(axis=1)
             found[counting] &= ~beyond
-        with self._lock:
-            self._listed_total += int(np.count_nonzero(found))
-            if self._listed_total > self._most_listed and len(found) > 1:
-                raise CandidatesOverflowError
+        self._listed_total += int(np.count_nonzero(found))
+        if self._listed_total > self._most_listed and len(found) > 1:
+            raise CandidatesOverflowError
         place = np.flatnonzero(found)
         row, item = np.divmod(place.astype(np.int32), np.int32(value.shape[1]))
         item += np.int32(left)
-        with self._lock:
-            self._counted += ahead
-            self._listed.append((row.astype(np.uint16), item, value.ravel()[place]))
+        self._counted += ahead
+        self._listed.append((row.astype(np.uint16), item, value.ravel()[place]))
 
     def write(self, figures: Figures) -> None:
         """Write the figures of these queries, once they have seen the whole gallery."""
@@ -119,7 +110,7 @@ class Bounds:
     def __init__(self, task: Task, queries: np.ndarray, positives: Positives) -> None:
         lone = task.layout.relevant[queries] == 0
         best, worst = ends(task, queries, positives)
-        near = reach(task, queries, positives)
+        near = reach(task, queries, positives, task.slack(queries))
         self._best_lower = np.where(lone, np.inf, best - near)
         self._best_upper = np.where(lone, np.inf, best + near)
         self._worst_lower = np.where(lone, np.inf, worst - near)
@@ -172,7 +163,7 @@ def settle_listed(
             task,
             queries[chosen],
             Positives(positives.value[chosen], positives.bits),
-            Negatives(sorted_rows, ahead[chosen]),
+            Negatives(sorted_rows, ahead[chosen], task.slack(queries[chosen])),
             counted[chosen],
             figures,
         )

@@ -26,10 +26,12 @@ class Negatives:
     """What was found of some queries' negatives."""
 
     value: np.ndarray
-    """Fast values ``[b, K]``, tagged by gallery position, sorted, padded with -inf: all that lie
+    """Values ``[b, K]``, tagged by gallery position, sorted, padded with -inf: all that lie
     above the lower end of some positive's band, or the best, of which `depth` rank ahead."""
     ahead: np.ndarray
     """Negatives that were only counted, all ahead of the best positive ``[b]``."""
+    slack: np.ndarray
+    """Bounds on the errors of the values, but for their tags ``[b]``."""
 
 
 def settle(
@@ -54,11 +56,11 @@ def settle(
     relevant = task.layout.relevant[queries]
     scored = relevant > 0
     depth = task.items if task.whole_ranking else min(int(task.depth[queries].max()), task.items)
-    near = reach(task, queries, positives)
+    near = reach(task, queries, positives, negatives.slack)
     upper = positives.value + near[:, None]
     asked = _asked(upper, negatives.value, depth, relevant)
     asked = np.where(counted, np.minimum(asked, 1), asked)
-    row, place = _places(asked)
+    row, place = places(asked)
     column = positives.value.shape[1] - place
     upper = upper[row, column]
     first = _below(negatives.value, row, upper - 2 * near[row])
@@ -90,7 +92,7 @@ def settle(
     best = np.cumsum(asked) - asked
     figures.best_rank[queries[scored]] = (rank[best[scored]] + negatives.ahead[scored]).astype(int)
     figures.ties[queries[scored]] = tied[scored]
-    _write(task, queries, row, place, np.where(counted[row], task.items + 1, rank), figures)
+    write(task, queries, row, place, np.where(counted[row], task.items + 1, rank), figures)
 
 
 def rank_all_alike(task: Task) -> Figures:
@@ -102,8 +104,8 @@ def rank_all_alike(task: Task) -> Figures:
         queries = scored[first : first + step]
         relevant = layout.relevant[queries]
         negatives = task.items - (layout.own_position[queries] >= 0) - relevant
-        row, place = _places(relevant)
-        _write(task, queries, row, place, place + negatives[row], figures)
+        row, place = places(relevant)
+        write(task, queries, row, place, place + negatives[row], figures)
         figures.best_rank[queries] = negatives + 1
         figures.ties[queries] = negatives
     return figures
@@ -132,7 +134,7 @@ def _asked(upper: np.ndarray, negative: np.ndarray, depth: int, relevant: np.nda
     return asked
 
 
-def _places(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def places(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the row and the place, from 1, of each of `counts` entries, row by row."""
     row = np.repeat(np.arange(len(counts)), counts)
     return row, np.arange(len(row)) - (np.cumsum(counts) - counts)[row] + 1
@@ -218,7 +220,7 @@ def _compare(
     tied += np.bincount(entry_row[is_tied], minlength=rows)
 
 
-def _write(
+def write(
     task: Task,
     queries: np.ndarray,
     row: np.ndarray,

@@ -116,7 +116,9 @@ class Side:
             self.half[:] = 0
         self.slack = product_error(self.width, UNIT_SINGLE) * squared + self.width * _SMALLEST
         # Twice, for the rounding of centred rows, and of lengths that should be 1.
+        # The smallest number covers what a tag makes of 0.
         self.precise_slack = 2 * product_error(self.width, UNIT_DOUBLE) * squared
+        self.precise_slack += np.finfo(np.float64).tiny
         if frame.linear is not None:
             # A row's own rounding, over its length, is at most this.
             turned = 2 * (self.width + 2) * UNIT_DOUBLE * frame.condition * squared
@@ -143,6 +145,8 @@ class Side:
 
     def precise_part(self, start: int, end: int) -> np.ndarray:
         """Return rows `start` to `end` in float64 ``[end - start, E]``."""
+        if self._mapped is not None:
+            return self._framed(slice(start, end))
         made = np.empty((end - start, self.width))
         for rows in self._steps(start, end):
             made[rows.start - start : rows.stop - start] = self._framed(rows)

@@ -8,8 +8,8 @@ import numpy as np
 from dmlbench.retrieval.engine.comparison import Comparison
 from dmlbench.retrieval.engine.layout import ClassLayout
 
-BYTES_PER_LISTED_NEGATIVE = 40
-"""Its query, its item and its value, and as much again to sort it and to see what it is."""
+BYTES_PER_LISTED_NEGATIVE = 56
+"""Its query, its item and its value, several times: to sort it, and to see what is kept."""
 
 
 class CandidatesOverflowError(Exception):
@@ -36,9 +36,13 @@ class Task:
         return len(self.comparison.gallery)
 
     @cached_property
-    def gallery_slack(self) -> float:
-        """Return the largest share of a gallery item in the error of a fast value."""
+    def _gallery_slack(self) -> float:
         return float(self.comparison.gallery.slack.max())
+
+    def slack(self, queries: np.ndarray) -> np.ndarray:
+        """Return bounds on the errors of the fast values of `queries` ``[b]``."""
+        bound: np.ndarray = self.comparison.queries.slack[queries] + self._gallery_slack
+        return bound
 
     @cached_property
     def class_precise_slack(self) -> np.ndarray:
