@@ -50,11 +50,11 @@ _INDEXES = {
 class _Elsewhere(Tensor):
     """A tensor that says it is on another device than its values, which are on the CPU."""
 
-    values: Tensor
+    on_cpu: Tensor
 
     @staticmethod
     def __new__(cls, values: Tensor) -> "_Elsewhere":
-        made: _Elsewhere = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: _Elsewhere = Tensor._make_wrapper_subclass(
             cls,
             values.size(),
             strides=values.stride(),
@@ -62,14 +62,14 @@ class _Elsewhere(Tensor):
             dtype=values.dtype,
             device=torch.device(OtherDevice.name),
         )
-        made.values = values
+        made.on_cpu = values
         return made
 
     def __init__(self, values: Tensor) -> None:
         pass
 
     def __repr__(self) -> str:  # type: ignore[override]
-        return f"elsewhere({self.values!r})"
+        return f"elsewhere({self.on_cpu!r})"
 
     def tolist(self) -> Any:
         return self.cpu().tolist()
@@ -126,7 +126,7 @@ class OtherDevice(TorchDispatchMode):
     def __enter__(self) -> Self:
         OtherDevice.active = self
         self._around = ExitStack()
-        self._around.enter_context(_Constants())  # type: ignore[no-untyped-call]
+        self._around.enter_context(_Constants())
         self._around.enter_context(mock.patch.object(torch, "autocast", _Autocast))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
@@ -164,7 +164,7 @@ class OtherDevice(TorchDispatchMode):
         if device is not None and made_there:
             kwargs["device"] = "cpu"
         args, plain = tree_map(_values, (args, kwargs))
-        with torch._C._DisableTorchDispatch():  # type: ignore[attr-defined]
+        with torch._C._DisableTorchDispatch():
             out = func(*args, **plain)
         if not made_there or (func is _aten.copy_.default and not isinstance(given[0], _Elsewhere)):
             return given[0] if func is _aten.copy_.default else out
@@ -200,7 +200,7 @@ class OtherDevice(TorchDispatchMode):
 
 
 def _values(leaf: Any) -> Any:
-    return leaf.values if isinstance(leaf, _Elsewhere) else leaf
+    return leaf.on_cpu if isinstance(leaf, _Elsewhere) else leaf
 
 
 def _fills(args: Any) -> bool:
