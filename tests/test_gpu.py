@@ -49,6 +49,20 @@ def test_a_trial_run_twice_leaves_the_same_record(
     assert still_works(GPU)
 
 
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16", "float16"])
+def test_a_trial_repeats_in_every_precision(
+    trial_of: Callable[..., Trial], zoo: Callable[[str], str], precision: str
+):
+    trial = trial_of(losses=(zoo("Proxies"),), settings={"protocol.precision": precision})
+    records = [run_trial(trial, Workplace(Catalogue.discover(), None, GPU)) for _ in range(2)]
+    assert [record.reason for record in records] == ["", ""]
+    assert without_measurements(records[0]) == without_measurements(records[1])
+    assert records[0].settings["precision"] == precision
+    full = trial.model_copy(update={"protocol": trial.protocol.change("precision", "float32")})
+    other = run_trial(full, Workplace(Catalogue.discover(), None, GPU))
+    assert other.epochs[-1].loss == pytest.approx(records[0].epochs[-1].loss, rel=0.1)
+
+
 def assert_alike(one: RetrievalResult, other: RetrievalResult) -> None:
     """All that is counted is equal, averages are to the last bits of float64."""
     one, other = vars(one.per_query), vars(other.per_query)

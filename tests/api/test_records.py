@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import dmlbench
+from dmlbench.schemas.record import Epoch
 
 
 @pytest.fixture
@@ -49,6 +50,23 @@ def test_a_row_for_each_epoch(records, stored):
         epoch["distances"]["test"]["negative"] for epoch in trained["epochs"]
     ]
     assert list(rows.epoch[rows.selected]) == [trained["selected_epoch"]]
+
+
+def test_epochs_of_a_network_trained_anew_are_told_apart(records):
+    trained = next(one for one in records if "loss" in one.trial.parts)
+    first, second = trained.epochs
+    unmeasured = Epoch(epoch=1, loss=0.25)
+    again = [first.model_copy(update={"retraining": True}), second]
+    again[1] = second.model_copy(update={"retraining": True})
+    both = trained.model_copy(
+        update={"epochs": [first, unmeasured], "retraining": again, "selected_epoch": 1}
+    )
+    frame = dmlbench.Records([both]).epochs()
+    assert list(frame.epoch) == [0, 1, 0, 1]
+    assert list(frame.retraining) == [False, False, True, True]
+    assert list(frame.selected) == [False, False, False, True]
+    assert frame.test_negative.isna().tolist() == [False, True, False, False]
+    assert frame.loss.iloc[1] == 0.25
 
 
 def test_a_row_for_each_query(records, stored):

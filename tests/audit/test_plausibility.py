@@ -16,7 +16,7 @@ from dmlbench.schemas.suite import Suite
 from dmlbench.trials.run_trial import run_trial
 
 TINY = {"protocol.length.epochs": "1", "protocol.length.steps_per_epoch": "2"}
-CASES = ("trained", "baseline", "validated", "cross-validated", "failed")
+CASES = ("trained", "baseline", "validated", "retrained", "cross-validated", "failed")
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,14 @@ def left_by_runs() -> dict[str, Record]:
         "validated": {"datasets": ("glyphs",), "losses": ("proxy-anchor",), "baselines": ()},
         "cross-validated": {"datasets": ("iris",), "losses": ("contrastive",), "baselines": ()},
     }
+    requests["retrained"] = requests["validated"]
     records = {}
     for name, request in requests.items():
         (trial,) = planner.unfold(Suite(**request, seeds=(0,), settings=TINY)).trials
+        if name == "retrained":
+            protocol = trial.protocol.change("validation.then", "retrain-all")
+            protocol = protocol.change("validation.every", "2").change("length.epochs", "3")
+            trial = trial.model_copy(update={"protocol": protocol})
         records[name] = run_trial(trial, workplace)
         assert records[name].status == "finished", records[name].reason
     reason = {"status": "failed", "reason": "The loss became nan."}
@@ -170,13 +175,80 @@ def test_epochs_must_have_possible_values(left_by_runs):
     assert found == ["epochs.1.distances.test.positive is out of range"]
 
 
-def test_the_epoch_that_counts_is_that_of_validation(left_by_runs):
+def with_scores(record: Record, *scores: float, **changes: object) -> Record:
+    """Return a record with other MAP@R on held-out classes, at the epochs that have one."""
+    left = iter(scores)
+    epochs = [
+        epoch.model_copy(update={"validation": {"map_at_r": next(left)}})
+        if epoch.validation
+        else epoch
+        for epoch in record.epochs
+    ]
+    return record.model_copy(update={"epochs": epochs, **changes})
+
+
+@pytest.mark.parametrize(
+    ("scores", "semantics", "expected"),
+    [
+        ((0.2, 0.3), 4, 1),
+        ((0.3, 0.2), 4, 1),  # epoch 0 is no candidate
+        ((0.2, 0.3), 3, 1),
+        ((0.3, 0.2), 3, 0),  # then it was
+        ((0.3, 0.3), 3, 0),
+    ],
+)
+def test_the_epoch_that_counts_is_that_of_validation_by_the_rules_of_the_time(
+    left_by_runs, scores, semantics, expected
+):
     record = left_by_runs["validated"]
-    epochs = [epoch.model_copy(deep=True) for epoch in record.epochs]
-    other = 1 - record.selected_epoch
-    epochs[other].validation["map_at_r"] = 0.99
+    trial = record.trial.model_copy(update={"semantics": semantics})
+    details = record.details | {"beats_epoch_0": scores[1] > scores[0]}
+    for epoch in (0, 1):
+        changes = {"trial": trial, "details": details, "selected_epoch": epoch}
+        found = [
+            fault
+            for fault in faults(with_scores(record, *scores, **changes))
+            if "follow the rules" not in fault
+        ]
+        told = f"epoch {epoch} counts, by its validation it would be {expected}"
+        assert found == ([] if epoch == expected else [told])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"retraining": []}, "its retraining is not of the epochs from 0 to"),
+        ({"metrics": None}, "its last epoch's metrics"),
+        ({"selected_epoch": 1}, "epoch 1 counts, by its validation"),
+        ({"details": None}, "whether epoch 0 was beaten"),
+    ],
+)
+def test_what_a_retraining_says_must_fit(left_by_runs, changes, words):
+    record = left_by_runs["retrained"]
+    if "metrics" in changes:
+        last = {name: value / 2 for name, value in record.metrics.items()}
+        changes = {"last_epoch_metrics": last}
+    if "details" in changes:
+        beats = record.details["beats_epoch_0"]
+        changes = {"details": record.details | {"beats_epoch_0": not beats}}
+    assert words in "; ".join(faults(record.model_copy(update=changes)))
+
+
+def test_epochs_are_validated_when_the_protocol_says(left_by_runs):
+    record = left_by_runs["retrained"]
+    assert [epoch.epoch for epoch in record.epochs if epoch.validation] == [0, 2, 3]
+    epochs = [
+        epoch.model_copy(update={"validation": record.epochs[2].validation})
+        for epoch in record.epochs
+    ]
     found = faults(record.model_copy(update={"epochs": epochs}))
-    assert any(f"it would be {other}" in fault for fault in found)
+    assert "its validated epochs are not those that its protocol measures" in found
+
+
+def test_a_training_that_was_not_asked_for_is_found(left_by_runs):
+    record = left_by_runs["validated"]
+    found = faults(record.model_copy(update={"retraining": record.epochs}))
+    assert found == ["it has a retraining that its protocol does not ask for"]
 
 
 def test_other_rules_and_seeds_below_zero_are_refused(trained):

@@ -183,6 +183,46 @@ def test_the_page_says_what_was_held_equal(glyphs_records, tmp_path):
         assert fact in page, fact
 
 
+@pytest.mark.parametrize(
+    ("beats", "words"),
+    [
+        ((None, None), "3–5 of 8"),
+        ((True, True), "3–5 of 8"),
+        ((True, False), "3–5 of 8, none better than untrained at 1 of 2 seeds"),
+    ],
+)
+def test_the_page_says_where_training_gained_nothing_on_held_out_classes(
+    record, tmp_path, beats, words
+):
+    records = [
+        record(seed=seed, selected_epoch=3 + 2 * seed, details={"beats_epoch_0": found})
+        for seed, found in enumerate(beats)
+    ]
+    page = published(records, tmp_path)["glyphs/small.md"]
+    assert words in cells(page)
+
+
+def test_the_page_says_what_a_recipe_has_that_most_lack(record, tmp_path):
+    protocol = load_protocol("resnet50-512")
+    changes = {"head_init": "orthogonal", "precision": "float16", "length.min_passes": "2.5"}
+    changes |= {"optimiser.class_vectors_lr": "0.0015", "validation.every": "10"}
+    changes |= {"optimiser.decay_norms_and_biases": "false"}
+    for key, value in changes.items():
+        protocol = protocol.change(key, value)
+    rule = "best MAP@R on held-out classes, then retrained on all"
+    pages = published([record(protocol=protocol, selection=rule)], tmp_path)
+    (page,) = (text for path, text in pages.items() if "resnet50" in path and path.endswith(".md"))
+    for fact in (
+        "float16, head started orthogonal",
+        "= 3,000 steps, or more for 2.5 passes in all",
+        "weight decay 0.0001, none for norms and biases",
+        "0.0015 for class vectors of losses",
+        "best MAP@R on held-out classes (25 % of those of training), then retrained on all; "
+        "measured every 10 epochs; never chosen on test",
+    ):
+        assert fact in page, fact
+
+
 def test_the_page_says_how_training_images_are_changed_and_how_many_classes_held_out(
     record, tmp_path
 ):

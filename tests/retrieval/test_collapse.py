@@ -54,8 +54,15 @@ def test_many_ties_are_no_collapse():
     assert not has_collapsed(np.tile([[1.0, 0.0], [0.0, 1.0]], (50, 1)))
 
 
-def test_a_network_in_bfloat16_rounds_more():
-    rows = CENTRE + 1e-3 * unit(NOISE)
-    assert has_collapsed(rows, precision="bfloat16")
-    assert not has_collapsed(rows)
-    assert not has_collapsed(CENTRE + 0.2 * unit(NOISE), precision="bfloat16")
+@pytest.mark.parametrize(
+    ("precision", "inside", "outside"),
+    [
+        ("float32", 2e-5, 2e-4),
+        ("tf32", 1e-3, 7e-3),
+        ("float16", 1e-3, 7e-3),
+        ("bfloat16", 7e-3, 7e-2),
+    ],
+)
+def test_what_is_within_rounding_depends_on_the_precision(precision, inside, outside):
+    assert has_collapsed(CENTRE + inside * unit(NOISE), precision=precision)
+    assert not has_collapsed(CENTRE + outside * unit(NOISE), precision=precision)

@@ -5,8 +5,10 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from scipy import stats
+from support.made_records import record as make_record
 
 from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.record import Distances, Epoch
 
 
 def shown(values) -> str:
@@ -118,6 +120,28 @@ def test_a_trial_page_has_its_own_figures_epochs_and_command(site):
         seed = record.trial.seed
         assert command.endswith(f"--seeds {f'{seed},' if seed else 1}")
         assert f"--loss {record.trial.parts['loss'].name}" in command
+
+
+def test_epochs_that_were_not_measured_and_a_network_trained_anew_have_their_lines(build):
+    pair = Distances(positive=0.25, negative=0.5)
+    epochs = [
+        Epoch(epoch=0, distances={"train": pair}),
+        Epoch(epoch=1, loss=0.5),
+        Epoch(epoch=2, loss=0.25, distances={"train": pair}),
+    ]
+    again = [epoch.model_copy(update={"retraining": True}) for epoch in epochs[:2]]
+    one = make_record(epochs=epochs, retraining=again, selected_epoch=1)
+    pages = build([one])
+    page = pages[f"trials/{one.trial.id}.html"]
+    lines = page.sheet("epochs")
+    assert [line["Loss"] for line in lines] == ["–", "0.5000", "0.2500"]
+    assert [line["Positive, train"] for line in lines] == ["0.2500", "–", "0.2500"]
+    assert [line["Loss"] for line in page.sheet("retraining")] == ["–", "0.5000"]
+    (table,) = (page for path, page in pages.items() if path.startswith("tables/"))
+    (series,) = table.data("rows-data")["series"]
+    assert series["distances"]["train"]["epochs"] == [0, 2]
+    assert [point[0] for point in series["loss"]] == [1, 2]
+    assert "Distance of positive pairs" not in table.text
 
 
 def test_charts_hold_means_and_intervals_of_the_records(site):

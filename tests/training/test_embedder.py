@@ -49,7 +49,7 @@ class ForVectors(Asking):
 def given(backbone: Backbone, items: Items) -> Tensor:
     """Return what reaches the network for all items."""
     model = Embedder(backbone, items, 4)
-    embed(model, items, CPU, "float32")
+    embed(model, items, CPU)
     return model.backbone.given
 
 
@@ -152,7 +152,7 @@ def test_large_images_are_embedded_few_at_a_time():
             return Network()
 
     large = Items(np.zeros((70, 3, 200, 200), dtype=np.uint8), np.arange(70))
-    embed(Embedder(Counting(), large, 4), large, CPU, "float32")
+    embed(Embedder(Counting(), large, 4), large, CPU)
     assert sizes == [34, 34, 2]
 
 
@@ -193,17 +193,60 @@ def test_embeddings_do_not_depend_on_the_rest_of_the_batch():
 
     many = Items(RNG.normal(size=(600, 5)).astype(np.float32), np.arange(600))
     model = Embedder(Normalising(), many, 4).train()
-    together = embed(model, many, CPU, "float32")
+    together = embed(model, many, CPU)
     assert together.shape == (600, 4)
     assert not together.requires_grad
     for place in (0, 255, 256, 599):
-        alone = embed(model, many[np.array([place])], CPU, "float32")
+        alone = embed(model, many[np.array([place])], CPU)
         torch.testing.assert_close(together[place : place + 1], alone)
 
 
-def test_half_precision_gives_single_precision_embeddings():
-    embeddings = embed(Embedder(ForVectors(), VECTORS, 4), VECTORS, CPU, "bfloat16")
-    assert embeddings.dtype == torch.float32
+# How the head starts
+
+
+def head(how: str, features: int, seed: int = 0) -> nn.Linear:
+    torch.manual_seed(seed)
+    return Embedder(Sized(features), VECTORS, 300, how).head
+
+
+class Sized(ForVectors):
+    def __init__(self, features: int) -> None:
+        self.features = features
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        network = nn.Identity()
+        network.num_features = self.features
+        return network
+
+
+def test_a_head_starts_as_torch_has_it_unless_the_protocol_says_otherwise():
+    torch.manual_seed(0)
+    expected = nn.Linear(400, 300)
+    found = head("torch", 400)
+    assert torch.equal(found.weight, expected.weight)
+    assert torch.equal(found.bias, expected.bias)
+
+
+def test_a_head_may_start_as_he_et_al_have_it_for_the_way_back():
+    weight = head("kaiming-fan-out", 400).weight
+    assert weight.std().item() == pytest.approx((2 / 300) ** 0.5, rel=0.02)
+    assert abs(weight.mean().item()) < 0.001
+    assert weight.abs().max() > 4 * weight.std()  # normal, not uniform
+
+
+@pytest.mark.parametrize("features", [200, 300, 400])
+def test_a_head_may_start_orthogonal(features):
+    weight = head("orthogonal", features).weight
+    products = weight @ weight.T if features >= 300 else weight.T @ weight
+    torch.testing.assert_close(products, torch.eye(len(products)), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("how", ["kaiming-fan-out", "orthogonal"])
+def test_a_head_is_that_of_the_seed_and_has_no_bias(how):
+    one, same, other = (head(how, 50, seed) for seed in (1, 1, 2))
+    assert torch.equal(one.weight, same.weight)
+    assert not torch.equal(one.weight, other.weight)
+    assert not one.bias.any()
 
 
 # Which weights they are

@@ -201,14 +201,20 @@ def test_losses_and_baselines_of_all_seeds_share_the_features(plan_of, frozen_su
     assert trained.details["parameters"] == 256 * 4 + 4
 
 
+@pytest.mark.parametrize("head_init", ["torch", "kaiming-fan-out", "orthogonal"])
 def test_the_raw_row_is_the_features_and_a_seed_changes_only_the_head(
-    plan_of, frozen_suite, tmp_path
+    plan_of, frozen_suite, tmp_path, head_init
 ):
     workplace = Workplace(Catalogue.discover(), None, CPU, tmp_path)
-    plan = plan_of(baselines=("pixels", "untrained"), **frozen_suite)
-    found = {(t.label, t.seed): run_trial(t, workplace).metrics for t in plan.trials}
-    assert found["frozen features", 0] == found["frozen features", 1]
-    assert found["untrained", 0] != found["untrained", 1]
+    settings = {"protocol.head_init": head_init}
+    rows = {"baselines": ("pixels", "untrained"), "losses": ("contrastive",)}
+    plan = plan_of(**rows, settings=settings, **frozen_suite)
+    found = {(t.label, t.seed): run_trial(t, workplace) for t in plan.trials}
+    assert found["frozen features", 0].metrics == found["frozen features", 1].metrics
+    assert found["untrained", 0].metrics != found["untrained", 1].metrics
+    for seed in (0, 1):
+        start = found["contrastive + all-pairs", seed].epochs[0]
+        assert start.distances == found["untrained", seed].epochs[0].distances
 
 
 def test_every_row_names_its_backbone_with_the_settings(plan_of, frozen_suite):

@@ -159,18 +159,3 @@ def test_only_losses_that_want_to_see_all_items_before_an_epoch():
     torch.testing.assert_close(unit.started[0][0], F.normalize(RAW))
     assert torch.equal(raw.started[0][0], RAW)
     assert not Objective([Summand(plain)]).starts_epochs
-
-
-def test_each_loss_has_its_own_rate_and_weight_decay():
-    def with_weight(multiple: float, decay: float) -> Noting:
-        loss = Noting(own_lr_multiple=multiple, own_weight_decay=decay)
-        loss.weight = torch.nn.Parameter(torch.zeros(1))
-        return loss
-
-    made = Objective(
-        [Summand(with_weight(50, 0.0)), Summand(Noting()), Summand(with_weight(2, 0.1))]
-    )
-    groups = list(made.parameter_groups(0.1))
-    assert [group["lr"] for group in groups] == [pytest.approx(5.0), pytest.approx(0.2)]
-    assert [group["weight_decay"] for group in groups] == [0.0, 0.1]
-    assert len(list(made.parameters())) == 2

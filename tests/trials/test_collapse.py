@@ -123,7 +123,8 @@ def test_a_validation_that_collapsed_selects_no_epoch_by_its_rounding(collapsing
     trial = collapsing("tiny inputs", **{"protocol.validation.min_classes": "4"})
     found, _, _ = scored(trial, workplace)
     assert [epoch.validation["map_at_r"] for epoch in found["epochs"]] == [0, 0, 0]
-    assert found["selected_epoch"] == 0
+    assert found["selected_epoch"] == 1
+    assert not found["details"]["beats_epoch_0"]
 
 
 @pytest.mark.parametrize("baseline", ["untrained", "pixels"])

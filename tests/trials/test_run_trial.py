@@ -73,6 +73,16 @@ def test_a_trial_run_twice_leaves_the_same_record(trial_of, zoo, workplace, loss
     assert first.status == "finished"
 
 
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16", "float16"])
+def test_a_trial_repeats_in_every_precision(trial_of, zoo, workplace, precision):
+    trial = trial_of(losses=(zoo("Proxies"),), settings={"protocol.precision": precision})
+    first, second = (run_trial(trial, workplace) for _ in range(2))
+    assert first.status == "finished", first.reason
+    assert without_measurements(first) == without_measurements(second)
+    assert first.settings["precision"] == ("float32" if precision == "tf32" else precision)
+    assert ("skipped_steps" in first.details) == (precision == "float16")
+
+
 def test_another_seed_gives_other_figures(trial_of, zoo, workplace):
     records = [
         run_trial(trial_of(losses=(zoo("Pull"),), seeds=(seed,)), workplace) for seed in (0, 1)
@@ -111,10 +121,15 @@ def test_each_state_can_be_remembered_to_the_bit_when_training_is_over(trial_of,
         assert np.array_equal(embed(data.splits["test"]), expected)
 
 
+@pytest.mark.parametrize("head_init", ["torch", "kaiming-fan-out", "orthogonal"])
 @pytest.mark.parametrize("baseline", ["zoo", "untrained"])
-def test_epoch_zero_is_the_untrained_row_to_the_bit(trial_of, zoo, workplace, baseline):
+def test_epoch_zero_is_the_untrained_row_to_the_bit(trial_of, zoo, workplace, baseline, head_init):
     name = zoo("Embeddings") if baseline == "zoo" else baseline
-    untrained, trained = trial_of(baselines=(name,)), trial_of(losses=(zoo("Pull"),))
+    settings = {"protocol.head_init": head_init}
+    untrained, trained = (
+        trial_of(**rows, settings=settings)
+        for rows in ({"baselines": (name,)}, {"losses": (zoo("Pull"),)})
+    )
     data = data_of(trained, workplace)
     rows = [
         next(learn(trial, workplace, data.splits["train"])).embed(data.splits["test"])
@@ -123,18 +138,6 @@ def test_epoch_zero_is_the_untrained_row_to_the_bit(trial_of, zoo, workplace, ba
     assert np.array_equal(*rows)
     records = [run_trial(trial, workplace) for trial in (untrained, trained)]
     assert records[0].epochs[0].distances == records[1].epochs[0].distances
-
-
-def test_an_untrained_network_that_validation_selects_has_the_figures_of_the_untrained_row(
-    trial_of, zoo, workplace
-):
-    settings = {"protocol.validation.min_classes": "4", "protocol.optimiser.lr": "1e-12"}
-    trained = run_trial(trial_of(losses=(zoo("Pull"),), settings=settings), workplace)
-    untrained = run_trial(trial_of(baselines=(zoo("Embeddings"),), settings=settings), workplace)
-    assert trained.selection == "best MAP@R on held-out classes"
-    assert trained.selected_epoch == 0
-    assert trained.metrics == untrained.metrics
-    assert trained.per_query == untrained.per_query
 
 
 HUB = """

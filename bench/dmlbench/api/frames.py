@@ -15,7 +15,7 @@ _TRIAL = (
     *("trial_id", "row_id", "dataset", "fingerprint", "protocol", "label", *ROW_KINDS, "seed"),
     *("status", "reason", "collapsed", "selected_epoch", "seconds"),
 )
-_EPOCH = (*_NAMES, "epoch", "selected", "loss")
+_EPOCH = (*_NAMES, "epoch", "retraining", "selected", "loss")
 _QUERY = ("query", "class", "relevant", "best_rank", "hits", "average_precision", "correct")
 
 
@@ -27,7 +27,11 @@ def trials_frame(records: Iterable[Record]) -> pd.DataFrame:
 
 def epochs_frame(records: Iterable[Record]) -> pd.DataFrame:
     """Return a row for each epoch of each record."""
-    rows = [_epoch(record, epoch) for record in records for epoch in record.epochs]
+    rows = [
+        _epoch(record, epoch)
+        for record in records
+        for epoch in (*record.epochs, *record.retraining)
+    ]
     return _frame(rows, _EPOCH).astype({"loss": "float64"})
 
 
@@ -88,7 +92,9 @@ def _epoch(record: Record, epoch: Epoch) -> dict[str, Any]:
         **{f"validation_{name}": value for name, value in epoch.validation.items()},
         **_identity(record),
         "epoch": epoch.epoch,
-        "selected": epoch.epoch == record.selected_epoch,
+        "retraining": epoch.retraining,
+        "selected": epoch.epoch == record.selected_epoch
+        and epoch.retraining == bool(record.retraining),
         "loss": epoch.loss,
     }
 

@@ -46,6 +46,8 @@ class ProgressDisplay:
     def dmlbench_trial_started(self, trial: Trial) -> None:
         """Show the trial's bar."""
         epochs = trial.protocol.length.epochs + 1 if "loss" in trial.parts else 1
+        if trial.protocol.validation.then == "retrain-all" and "loss" in trial.parts:
+            epochs *= 2  # at most
         self.tasks[trial.id] = self.progress.add_task(str(trial), total=epochs)
 
     @hookimpl

@@ -74,12 +74,15 @@ class Records(Sequence[Record]):
         return trials_frame(self)
 
     def epochs(self) -> "pd.DataFrame":
-        """Return a row for each evaluated epoch of each trial; epoch 0 is the untrained network.
+        """Return a row for each epoch of each trial; epoch 0 is the untrained network.
 
         Columns: ``trial_id``, ``dataset``, ``protocol``, ``label``, ``seed``; ``epoch``,
-        ``selected`` (whether the metrics are of this epoch), ``loss`` (mean over the steps, NaN for
-        epoch 0); ``<split>_positive`` and ``<split>_negative``, mean cosine distances (0 to 2) of
-        pairs of one class and of different classes; ``validation_<metric>``, as fractions.
+        ``retraining`` (whether it is of the network trained anew on all classes after the epoch was
+        selected), ``selected`` (whether the metrics are of this epoch), ``loss`` (mean over the
+        steps, NaN for epoch 0); ``<split>_positive`` and ``<split>_negative``, mean cosine
+        distances (0 to 2) of pairs of one class and of different classes;
+        ``validation_<metric>``, as fractions. The last three are NaN at epochs that the protocol
+        does not have measured.
         """
         from dmlbench.api.frames import epochs_frame
 

@@ -4,10 +4,10 @@ import base64
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from dmlbench.audit.epoch_faults import ROUNDING, epoch_faults
 from dmlbench.errors import DataError
 from dmlbench.retrieval.contract import SetMetric
 from dmlbench.retrieval.metrics import find_metric
@@ -17,8 +17,6 @@ from dmlbench.schemas.trial import SEMANTICS
 MAX_ITEMS = 1 << 24
 """Most test items that a record may have: 17 million."""
 
-_ROUNDING = 1e-6
-"""Average precisions are kept as float32."""
 _DTYPES = {
     "class": "<i4",
     "relevant": "<i4",
@@ -43,7 +41,9 @@ def faults(record: Record) -> list[str]:
         return ["a number in it is not finite"]
     if record.trial.semantics != SEMANTICS:
         theirs = record.trial.semantics
-        return [f"its figures follow the rules of semantics {theirs}, ours those of {SEMANTICS}"]
+        other = f"its figures follow the rules of semantics {theirs}, ours those of {SEMANTICS}"
+        finished = record.status == "finished" and theirs < SEMANTICS
+        return [other, *(epoch_faults(record) if finished else ())]
     if record.trial.seed < 0:
         return ["its seed is below 0"]
     if record.status == "failed":
@@ -53,7 +53,7 @@ def faults(record: Record) -> list[str]:
     except DataError as error:
         return [str(error)]
     metrics = _recall_and_precision if set(arrays) >= _RETRIEVAL else _accuracy
-    return [*_faults_of_epochs(record), *_faults_of_values(record), *metrics(record, arrays)]
+    return [*epoch_faults(record), *_faults_of_values(record), *metrics(record, arrays)]
 
 
 def _faults_of_a_failure(record: Record) -> Iterator[str]:
@@ -93,24 +93,6 @@ def _unpack(name: str, array: Array, items: int) -> np.ndarray:
     return np.frombuffer(raw, dtype)
 
 
-def _faults_of_epochs(record: Record) -> Iterator[str]:
-    trial, numbers = record.trial, [epoch.epoch for epoch in record.epochs]
-    last = 0 if "baseline" in trial.parts else trial.protocol.length.epochs
-    if numbers != list(range(last + 1)):
-        yield f"its epochs are not those from 0 to {last}"
-        return
-    scores = [epoch.validation.get("map_at_r") for epoch in record.epochs]
-    held_out = [score for score in scores if score is not None]
-    selected = scores.index(max(held_out)) if held_out else last
-    if record.selected_epoch != selected:
-        yield f"epoch {record.selected_epoch} counts, by its validation it would be {selected}"
-    same = record.metrics.keys() == record.last_epoch_metrics.keys()
-    if not same or (
-        selected == last and not _close_by_name(record.metrics, record.last_epoch_metrics)
-    ):
-        yield "its last epoch's metrics are not those of its metrics"
-
-
 def _faults_of_values(record: Record) -> Iterator[str]:
     shares = {key: v for key, v in record.metrics.items() if _is_share(key, record)}
     shares |= {
@@ -118,13 +100,13 @@ def _faults_of_values(record: Record) -> Iterator[str]:
         for key, v in record.last_epoch_metrics.items()
         if _is_share(key, record)
     }
-    for epoch in record.epochs:
-        where = f"epochs.{epoch.epoch}"
+    for epoch in (*record.epochs, *record.retraining):
+        where = f"{'retraining' if epoch.retraining else 'epochs'}.{epoch.epoch}"
         shares |= {f"{where}.validation.{key}": v for key, v in epoch.validation.items()}
         for split, pair in epoch.distances.items():
             for key, value in (("positive", pair.positive), ("negative", pair.negative)):
                 shares[f"{where}.distances.{split}.{key}"] = value / 2  # cosine distances: 0 to 2
-    wrong = [name for name, value in shares.items() if not -_ROUNDING <= value <= 1 + _ROUNDING]
+    wrong = [name for name, value in shares.items() if not -ROUNDING <= value <= 1 + ROUNDING]
     if wrong:
         yield f"{wrong[0][:60]} is out of range"
     lacking = [name for name in _VERSIONS if not record.versions.get(name)]
@@ -155,7 +137,7 @@ def _recall_and_precision(record: Record, arrays: Mapping[str, np.ndarray]) -> I
         "hits": (hits >= 0)
         & (hits <= np.maximum(relevant - rank + 1, 0))
         & ((hits > 0) == (scored & (rank <= relevant))),
-        "average_precision": (precision >= least - _ROUNDING) & (precision <= most + _ROUNDING),
+        "average_precision": (precision >= least - ROUNDING) & (precision <= most + ROUNDING),
     }
     if "class" in arrays and gallery is None:
         classes = arrays["class"]
@@ -184,7 +166,7 @@ def _other_metrics(
         metric = find_metric(name)
         if metric is not None and metric.needs <= arrays.keys():
             expected = float(np.mean(metric.by_query(arrays)))
-            if not math.isclose(metrics[name], expected, rel_tol=0, abs_tol=_ROUNDING):
+            if not math.isclose(metrics[name], expected, rel_tol=0, abs_tol=ROUNDING):
                 yield (
                     f"its {name} is {metrics[name]:.6f}, its per-query results give {expected:.6f}"
                 )
@@ -207,7 +189,3 @@ def _is_share(key: str, record: Record) -> bool:
     if metric is not None:
         return metric.is_share and not isinstance(metric, SetMetric)
     return key not in record.metric_facts
-
-
-def _close_by_name(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    return all(abs(first[name] - second[name]) <= _ROUNDING for name in first)

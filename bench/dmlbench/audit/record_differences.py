@@ -40,7 +40,8 @@ def differences(first: Record, second: Record) -> list[Difference]:
     ]
     for name in _BY_NAME:
         found += _by_key(name, getattr(first, name), getattr(second, name))
-    found += _epochs(first.epochs, second.epochs)
+    found += _epochs("epochs", first.epochs, second.epochs)
+    found += _epochs("retraining", first.retraining, second.retraining)
     found += _arrays(first.per_query, second.per_query)
     return found
 
@@ -59,13 +60,13 @@ def _by_key(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> I
         yield Difference(f"{name}.{key}", before, after)
 
 
-def _epochs(first: Sequence[Epoch], second: Sequence[Epoch]) -> Iterator[Difference]:
+def _epochs(name: str, first: Sequence[Epoch], second: Sequence[Epoch]) -> Iterator[Difference]:
     if len(first) != len(second):
-        yield Difference("epochs", f"{len(first)} epochs", f"{len(second)} epochs")
+        yield Difference(name, f"{len(first)} epochs", f"{len(second)} epochs")
         return
     unlike = [one.epoch for one, other in zip(first, second, strict=True) if one != other]
     if unlike:
-        yield Difference("epochs", "", f"{len(unlike)} of {len(first)} differ, from {unlike[0]} on")
+        yield Difference(name, "", f"{len(unlike)} of {len(first)} differ, from {unlike[0]} on")
 
 
 def _arrays(first: Mapping[str, Array], second: Mapping[str, Array]) -> Iterator[Difference]:

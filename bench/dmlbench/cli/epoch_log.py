@@ -15,13 +15,14 @@ class EpochLog:
 
     @hookimpl
     def dmlbench_epoch_finished(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
-        """Print the epoch's loss, distances and validation metrics."""
+        """Print the epoch's loss, and distances and validation metrics where measured."""
         figures = [] if metrics["loss"] is None else [f"loss {metrics['loss']:.4f}"]
         for split, distance in metrics["distances"].items():
             positive, negative = distance["positive"], distance["negative"]
             figures.append(f"{split} distances {positive:.3f} / {negative:.3f}")
         figures += [f"validation {key} {value:.4f}" for key, value in metrics["validation"].items()]
-        click.echo(f"{trial}, epoch {metrics['epoch']}: {', '.join(figures)}")
+        course = "retraining, " if metrics["retraining"] else ""
+        click.echo(f"{trial}, {course}epoch {metrics['epoch']}: {', '.join(figures)}")
 
     @hookimpl
     def dmlbench_trial_finished(self, trial: Trial, record: Record) -> None:

@@ -25,6 +25,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
     number of cores.
     """
     memory: Any = torch.utils.deterministic  # its stubs lack the switch
+    products = torch.backends.cuda.matmul
     before = (
         torch.get_num_threads(),
         torch.are_deterministic_algorithms_enabled(),
@@ -32,6 +33,8 @@ def repeatable(device: torch.device) -> Iterator[None]:
         torch.get_float32_matmul_precision(),
         torch.backends.cudnn.allow_tf32,
         memory.fill_uninitialized_memory,
+        products.allow_bf16_reduced_precision_reduction,
+        products.allow_fp16_reduced_precision_reduction,
     )
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS is not repeatable
     if device.type == "cpu":
@@ -42,6 +45,9 @@ def repeatable(device: torch.device) -> Iterator[None]:
     torch.backends.cudnn.benchmark = False
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False  # convolutions have their own switch
+    # Products of bfloat16 and float16 are summed in float32, however they are split.
+    products.allow_bf16_reduced_precision_reduction = False
+    products.allow_fp16_reduced_precision_reduction = False
     try:
         with threadpool_limits(1):
             yield
@@ -52,6 +58,8 @@ def repeatable(device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision(before[3])
         torch.backends.cudnn.allow_tf32 = before[4]
         memory.fill_uninitialized_memory = before[5]
+        products.allow_bf16_reduced_precision_reduction = before[6]
+        products.allow_fp16_reduced_precision_reduction = before[7]
 
 
 def seed_everything(*key: int) -> None:

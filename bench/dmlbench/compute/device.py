@@ -1,13 +1,13 @@
 """Where and how precisely a trial computes."""
 
 import platform
-from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from dmlbench.compute.precision import Precision, in_use
 from dmlbench.errors import ConfigError
 
 _MODEL = ("cpu family", "model", "CPU implementer", "CPU part")  # x86, ARM
@@ -48,11 +48,11 @@ def constant(numbers: tuple[float, ...], device: torch.device) -> torch.Tensor:
     return torch.tensor(numbers, device=device)
 
 
-def describe(device: torch.device, precision: str) -> dict[str, Any]:
+def describe(device: torch.device, precision: Precision) -> dict[str, Any]:
     """Return the settings that decide whether a run repeats to the bit, for the record."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "precision": precision,
+        "precision": in_use(precision, device),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "threads": torch.get_num_threads(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
@@ -76,12 +76,3 @@ def processor() -> str:
     }
     kept = [facts.get("model name"), *(f"{name} {facts[name]}" for name in _MODEL if name in facts)]
     return ", ".join(fact for fact in kept if fact) or platform.processor()
-
-
-def autocast(
-    device: torch.device, precision: Literal["float32", "bfloat16"]
-) -> AbstractContextManager[Any]:
-    """Return the context in which the network runs; losses run outside it, in float32."""
-    if precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)

@@ -60,9 +60,12 @@ class Loss(nn.Module, ABC, Generic[Chosen]):
     reducer: ClassVar[str] = "mean"
     """How values are reduced to one number, in the field's words: "mean", "mean over non-zero"…"""
     own_lr_multiple: ClassVar[float] = 1.0
-    """Learning rate of its own parameters over that of the network (its source's choice)."""
+    """Learning rate of its own parameters over that of the network (its source's choice).
+
+    A protocol may set another rate for class vectors, those of two dimensions or more (proxies,
+    class weights, centres); a scalar or a bias keeps this one."""
     own_weight_decay: ClassVar[float] = 0.0
-    """Weight decay of its own parameters."""
+    """Weight decay of its own parameters, whatever their rate."""
     normalize: ClassVar[bool] = True
     """Whether it trains on embeddings of length 1."""
     views: ClassVar[int] = 1

@@ -32,7 +32,12 @@ class Specification:
 
     @hookspec
     def dmlbench_epoch_finished(self, trial: "Trial", metrics: Mapping[str, Any]) -> None:
-        """Called after each evaluated epoch; `metrics` is the record's entry for it."""
+        """Called after each epoch; `metrics` is the record's entry for it.
+
+        An epoch that the protocol does not have measured has a loss alone: ``distances`` and
+        ``validation`` are empty. Where a network is trained anew on all classes, its epochs follow,
+        from 0 again, with ``retraining`` true.
+        """
 
     @hookspec
     def dmlbench_trial_finished(self, trial: "Trial", record: "Record") -> None:

@@ -21,7 +21,8 @@ def protocol_facts(table: Table) -> dict[str, str]:
         "Dataset": _dataset(table),
         "Network": f"{_names(table, 'backbone', protocol.backbone)}, embedding size "
         f"{protocol.embedding_dim}, {protocol.precision}"
-        + (" (frozen: a linear head learns on its features)" if protocol.frozen else ""),
+        + (" (frozen: a linear head learns on its features)" if protocol.frozen else "")
+        + ("" if protocol.head_init == "torch" else f", head started {protocol.head_init}"),
         "Photos": f"where the data are photos, {protocol.short_side} pixels on the short side, cut "
         f"to squares of {protocol.image_size} ({protocol.interpolation})",
         "Batches": f"{protocol.batch_size} items by {_names(table, 'sampler', protocol.sampler)}"
@@ -55,10 +56,11 @@ def _augmented(choices: Augmentation) -> Iterator[str]:
 
 
 def _duration(length: Length) -> str:
+    more = f", or more for {length.min_passes:g} passes in all" if length.min_passes else ""
     if length.steps_per_epoch == "pass":
-        return f"{length.epochs} epochs, each a pass over the training items in whole batches"
+        return f"{length.epochs} epochs, each a pass over the training items in whole batches{more}"
     steps = length.epochs * length.steps_per_epoch
-    return f"{length.epochs} epochs x {length.steps_per_epoch} steps = {steps:,} steps"
+    return f"{length.epochs} epochs x {length.steps_per_epoch} steps = {steps:,} steps{more}"
 
 
 def _schedule(optimiser: Optimiser) -> str:
@@ -68,8 +70,15 @@ def _schedule(optimiser: Optimiser) -> str:
 
 
 def _rarely_set(optimiser: Optimiser) -> Iterator[str]:
+    if not optimiser.decay_norms_and_biases:
+        yield ", none for norms and biases"
     if optimiser.head_lr_multiple != 1:
         yield f", {optimiser.head_lr_multiple:g} times the rate for the head"
+    if optimiser.class_vectors_lr is not None:
+        yield f", {optimiser.class_vectors_lr:g} for class vectors of losses"
+    if optimiser.class_vectors_lr_multiple is not None:
+        multiple = optimiser.class_vectors_lr_multiple
+        yield f", {multiple:g} times the rate for class vectors of losses"
     if optimiser.eps is not None:
         yield f", eps {optimiser.eps:g}"
     if optimiser.head_only_epochs:
@@ -129,8 +138,11 @@ def _selection(table: Table) -> str:
     if not rules:
         return "no network was trained"
     share = f"{100 * table.protocol.validation.class_fraction:g} % of those of training"
-    told = [f"{rule} ({share})" if "held-out" in rule else rule for rule in sorted(rules)]
-    return " or ".join(told) + "; never chosen on test"
+    held_out = "held-out classes"
+    told = [rule.replace(held_out, f"{held_out} ({share})") for rule in sorted(rules)]
+    every = table.protocol.validation.every
+    rarely = f"; measured every {every} epochs" if every > 1 else ""
+    return " or ".join(told) + rarely + "; never chosen on test"
 
 
 def _names(table: Table, kind: str, planned: str) -> str:

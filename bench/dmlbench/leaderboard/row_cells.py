@@ -100,8 +100,15 @@ def part_texts(table: Table, row: Row) -> dict[str, str]:
 
 
 def epoch_texts(table: Table, row: Row) -> dict[str, str]:
-    """Return the epochs that count, of how many: ``6–8 of 8``."""
+    """Return the epochs that count, of how many: ``6–8 of 8``.
+
+    Beside them is at how many seeds no epoch beat the untrained network on held-out classes.
+    """
     text = f"{_span(row.selected_epochs)} of {table.protocol.length.epochs}"
+    beats = [record.details.get("beats_epoch_0") for record in row.finished]
+    if False in beats:
+        seeds = f" at {beats.count(False)} of {len(beats)} seeds" if len(beats) > 1 else ""
+        text += f", none better than untrained{seeds}"
     return {"Epoch that counts": "" if row.is_baseline else text}
 
 

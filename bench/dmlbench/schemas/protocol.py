@@ -35,14 +35,17 @@ class Optimiser(Schema):
         gt=0,
         default=None,
         description="learning rate of a loss's class vectors (proxies, class weights, centres: "
-        "its parameters of two dimensions or more); none: as each loss's source has it",
+        "its parameters of two dimensions or more), whatever that of the network; none: as each "
+        "loss's source has it",
     )
     class_vectors_lr_multiple: Annotated[float | None, Added(before=None)] = Field(
-        gt=0, default=None, description="the same, over that of the network"
+        gt=0, default=None, description="the same, as a multiple of that of the network"
     )
     weight_decay: float = Field(ge=0)
     decay_norms_and_biases: Annotated[bool, Added(before=True)] = Field(
-        default=True, description="whether weights of one dimension decay, as all others do"
+        default=True,
+        description="whether the network's norms and biases, its weights of one dimension, decay "
+        "as all others do",
     )
     momentum: Annotated[float, OnlyWith("name", "sgd", "rmsprop")] = Field(
         ge=0, lt=1, default=0.9, description="of sgd and rmsprop"
@@ -142,13 +145,18 @@ class Validation(Schema):
     every: Annotated[int, Added(before=1)] = Field(
         ge=1,
         default=1,
-        description="epochs from one validation to the next; the last always is one",
+        description="epochs from one validation and measurement of mean distances to the next; "
+        "epoch 0 and the last are always measured",
     )
     then: Annotated[Literal["stop", "retrain-all"], Added(before="stop")] = Field(
         default="stop",
         description="after the epoch is selected: test its network; or train a new one on all "
         "classes, by the same schedule cut at that epoch, and test that",
     )
+
+    def is_due(self, epoch: int, last: int) -> bool:
+        """Return whether an epoch is measured, of those from 0 to `last`."""
+        return epoch % self.every == 0 or epoch == last
 
 
 class Baselines(Schema):
@@ -203,7 +211,8 @@ class Protocol(Schema):
         description="how photos and random-resized crops are resized; always anti-aliased"
     )
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = Field(
-        description="of the backbone; head, loss and metrics compute in float32"
+        description="of the backbone; head, loss and metrics compute in float32, and so do CPUs in "
+        "place of tf32"
     )
     distance: Literal["cosine"]
     optimiser: Optimiser

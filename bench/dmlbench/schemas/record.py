@@ -67,9 +67,11 @@ class Epoch(Schema):
     loss: float | None = None
     """Mean over the epoch's steps; None for epoch 0."""
     distances: dict[str, Distances] = {}
-    """By split."""
+    """By split; empty at epochs that the protocol does not have measured."""
     validation: dict[str, float] = {}
-    """Metrics on held-out classes, where there are any."""
+    """Metrics on held-out classes, where there are any; empty as above."""
+    retraining: bool = False
+    """Whether it is of the network trained anew on all classes, see `Record.retraining`."""
 
 
 class MetricFacts(Schema):
@@ -101,12 +103,17 @@ class Record(Schema):
     metrics: dict[str, MetricValue] = {}
     """Test metrics of the selected epoch."""
     last_epoch_metrics: dict[str, MetricValue] = {}
+    """The same of the last epoch; of a network trained anew, that is the selected one."""
     metric_facts: dict[str, MetricFacts] = {}
     """By key, for each metric that is not dmlbench's own."""
     selected_epoch: int | None = None
     selection: str = ""
     """How the epoch was selected."""
     epochs: list[Epoch] = []
+    """Of the training in which the epoch was selected."""
+    retraining: list[Epoch] = []
+    """Of the network that was trained anew on all classes, up to the selected epoch, and tested;
+    empty if the protocol has none."""
     per_query: dict[str, Array] = {}
     """By test item or query: ``class``, its place among the sorted classes; ``relevant``,
     ``best_rank``, ``hits``, ``average_precision``, or ``correct``."""

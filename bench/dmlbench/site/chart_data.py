@@ -43,6 +43,11 @@ def has_curves(row: Row) -> bool:
     return len(_by_epoch(row, lambda epoch: epoch.loss)) > 1 or bool(distance_curves(row))
 
 
+def has_test_distances(row: Row) -> bool:
+    """Return whether distances of test items were measured while its networks were trained."""
+    return any(curve.split == "test" for curve in distance_curves(row))
+
+
 def _series(table: Table, row: Row) -> dict[str, Any]:
     metric, lane = table.headline or "", row.names.get("backbone", "")
     ranking = table.ranking_of(row)

@@ -6,7 +6,7 @@ from dmlbench.leaderboard.metric_names import display_name, facts_in, shown
 from dmlbench.leaderboard.ranking_cells import below, seeds
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
-from dmlbench.site.chart_data import chart_data, has_curves
+from dmlbench.site.chart_data import chart_data, has_curves, has_test_distances
 from dmlbench.site.sitemap import Contents, Method
 from dmlbench.site.sortable_tables import (
     Cell,
@@ -30,6 +30,7 @@ def method_page(site: Contents, method: Method) -> str:
             "path": site.table(table),
             "charts": chart_data(table, [row for row in rows if row.finished]),
             "curves": any(map(has_curves, rows)),
+            "distances": any(map(has_test_distances, rows)),
             "validated": any(e.validation for row in rows for r in row.records for e in r.epochs),
             "recall": any(metric.startswith("recall@") for row in rows for metric in row.metrics),
         }

@@ -15,7 +15,7 @@ from dmlbench.leaderboard.reported import reported_cells
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.schemas.record import Record
-from dmlbench.site.chart_data import DRAWN, chart_data, has_curves
+from dmlbench.site.chart_data import DRAWN, chart_data, has_curves, has_test_distances
 from dmlbench.site.embedding_map import neighbour_map
 from dmlbench.site.gallery import gallery
 from dmlbench.site.kept_embeddings import Embedded
@@ -82,6 +82,7 @@ def table_page(
         timed=any(row.seconds for row in table.rows),
         validated=any(e.validation for r in table.records for e in r.epochs),
         curves=any(map(has_curves, table.trained)),
+        distances=any(map(has_test_distances, table.trained)),
         recall=any(metric.startswith("recall@") for metric in table.metrics),
         shown=shown,
         shown_path=site.trial(shown[1]) if shown else "",

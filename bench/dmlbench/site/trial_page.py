@@ -1,6 +1,6 @@
 """The page of one trial: what it was, what it scored, how it learnt, what it retrieves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from dmlbench.leaderboard.formats.escaping import REASON_LENGTH, plain
 from dmlbench.leaderboard.metric_names import Facts, average, display_name
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
-from dmlbench.schemas.record import Record
+from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import ROW_KINDS
 from dmlbench.site.chart_data import chart_data, has_curves
 from dmlbench.site.embedding_map import principal_map
@@ -40,7 +40,8 @@ def trial_page(
         seeds=trials(site, row.records).links,
         components=_components(row, record),
         metrics=_metrics(record),
-        epochs=_epochs(table, record),
+        epochs=_epochs(table, record.epochs, "epochs", "Epoch by epoch"),
+        retraining=_epochs(table, record.retraining, "retraining", "Trained anew on all classes"),
         charts=chart_data(table, [one]) if has_curves(one) or one.metrics else None,
         curves=has_curves(one),
         facts=_facts(record),
@@ -81,17 +82,17 @@ def _metrics(record: Record) -> Sheet:
     return Sheet("metrics", "Test metrics in percent", columns, lines)
 
 
-def _epochs(table: Table, record: Record) -> Sheet:
+def _epochs(table: Table, epochs: Sequence[Epoch], name: str, caption: str) -> Sheet:
     """Return what was measured after each epoch; columns without a figure are left out."""
-    metrics = [m for m in table.metrics if any(m in epoch.validation for epoch in record.epochs)]
+    metrics = [m for m in table.metrics if any(m in epoch.validation for epoch in epochs)]
     columns = [Column("Epoch", True), Column("Loss", True)]
     columns += [Column(f"Validation {display_name(metric)}", True) for metric in metrics]
-    splits = [s for s in ("train", "test") if any(s in epoch.distances for epoch in record.epochs)]
+    splits = [s for s in ("train", "test") if any(s in epoch.distances for epoch in epochs)]
     columns += [
         Column(f"{sign}, {split}", True) for split in splits for sign in ("Positive", "Negative")
     ]
     lines = []
-    for epoch in record.epochs:
+    for epoch in epochs:
         cells = [Cell(str(epoch.epoch), number=epoch.epoch), _number(epoch.loss)]
         cells += [_percent(epoch.validation.get(metric)) for metric in metrics]
         for split in splits:
@@ -99,7 +100,7 @@ def _epochs(table: Table, record: Record) -> Sheet:
             cells.append(_number(distances.positive if distances else None))
             cells.append(_number(distances.negative if distances else None))
         lines.append(tuple(cells))
-    return Sheet("epochs", "Epoch by epoch", tuple(columns), tuple(lines))
+    return Sheet(name, caption, tuple(columns), tuple(lines))
 
 
 def _facts(record: Record) -> dict[str, str]:

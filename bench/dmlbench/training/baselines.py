@@ -34,12 +34,7 @@ def fit_baseline(trial: Trial, workplace: Workplace, items: Items) -> State:
     if getattr(estimator, "takes", "pixels") == "embeddings":
         network = untrained_network(trial, workplace, items)
         weights = initial_weights(network)
-        represent = partial(
-            embed_as_unit_vectors,
-            network,
-            device=workplace.device,
-            precision=trial.protocol.precision,
-        )
+        represent = partial(embed_as_unit_vectors, network, device=workplace.device)
     fitted = items[chosen]
     rows = represent(fitted)
     _limit_components(estimator, part, rows, fitted.labels, trial.protocol.embedding_dim)

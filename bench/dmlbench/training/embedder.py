@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmlbench.compute.device import autocast, constant
+from dmlbench.compute.device import constant
+from dmlbench.compute.precision import Precision, forward_in
 from dmlbench.contracts.components import Backbone, ImageFormat
 from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.batches.prefetch import prefetch
@@ -19,17 +20,34 @@ _EVALUATION_BATCH = 256
 _MOST_VALUES = 1 << 22  # in a batch on a CPU: 27 images of 3x224x224
 _CACHED_VALUES = 1 << 17  # that fit in the cache of a core
 
+HeadInit = Literal["torch", "kaiming-fan-out", "orthogonal"]
+
 
 class Embedder(nn.Module):
-    """From raw inputs to embeddings ``[B, E]``, not normalised.
+    """From raw inputs to embeddings ``[B, E]`` float32, not normalised.
+
+    Args:
+        backbone: builds the network that makes features.
+        items: what it will be given.
+        embedding_dim: E.
+        head_init: how the linear head starts, see `start_head`.
+        precision: in which the backbone computes; the head computes in float32.
 
     Raises:
         ConfigError: the backbone is not made for such inputs.
         PluginError: the backbone breaks its contract.
     """
 
-    def __init__(self, backbone: Backbone, items: Items, embedding_dim: int) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        items: Items,
+        embedding_dim: int,
+        head_init: HeadInit = "torch",
+        precision: Precision = "float32",
+    ) -> None:
         super().__init__()
+        self.precision = precision
         shape = check_input(backbone, items)
         self.format = backbone.image_format() if backbone.modality == "image" else None
         self.backbone = backbone.build(shape)
@@ -37,17 +55,24 @@ class Embedder(nn.Module):
         if not isinstance(features, int):
             raise PluginError(f"{type(backbone).__name__}.build returned no int num_features.")
         self.head = nn.Linear(features, embedding_dim)
+        start_head(self.head, head_init)
         self._formatted: Tensor | None = None
         if self.format:  # 1.0 to 1.5 times as fast on a CPU, measured on seven networks
             self.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return embeddings of images ``[B, C, H, W]`` uint8, or of vectors ``[B, D]``."""
+        embeddings: Tensor = self.head(self.features(inputs))
+        return embeddings
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Return what the backbone makes of `inputs`, ``[B, F]`` float32."""
         if self.format:
             inputs = formatted(inputs, self.format, self._reusable(inputs))
             self._formatted = inputs if self.training else None
-        embeddings: Tensor = self.head(self.backbone(inputs))
-        return embeddings
+        with forward_in(self.precision, inputs.device):
+            features: Tensor = self.backbone(inputs)
+        return features.float()
 
     def _reusable(self, inputs: Tensor) -> Tensor | None:
         """Return the formatted inputs of the previous batch, if they may be overwritten.
@@ -57,6 +82,24 @@ class Embedder(nn.Module):
         through a batch that was overwritten.
         """
         return self._formatted if self.training and inputs.device.type == "cpu" else None
+
+
+def start_head(head: nn.Linear, how: HeadInit) -> None:
+    """Draw the weights of `head` anew, unless it starts as torch makes it; then its bias is 0.
+
+    Args:
+        head: ``[E, F]``.
+        how: ``kaiming-fan-out`` draws from a normal distribution of variance 2 / E (He, Zhang,
+            Ren, Sun, ICCV 2015); ``orthogonal`` draws orthogonal rows or columns of length 1
+            (Saxe, McClelland, Ganguli, ICLR 2014).
+    """
+    if how == "torch":
+        return
+    if how == "kaiming-fan-out":
+        nn.init.kaiming_normal_(head.weight, mode="fan_out")
+    else:
+        nn.init.orthogonal_(head.weight)
+    nn.init.zeros_(head.bias)
 
 
 def weights_hash(network: nn.Module) -> str:
@@ -135,20 +178,14 @@ def _rows(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def embed(
-    model: Embedder,
-    items: Items,
-    device: torch.device,
-    precision: Literal["float32", "bfloat16"],
-) -> Tensor:
+def embed(model: Embedder, items: Items, device: torch.device) -> Tensor:
     """Return the embeddings of `items` in evaluation mode, ``[N, E]`` float32."""
     model.eval()
     parts, size = [], _evaluation_batch(items, device)
     inputs = to_device_inputs(items.inputs, device)
     index = np.array_split(np.arange(len(items)), range(size, len(items), size))
     for batch in prefetch(inputs.plain, index, inputs.threads, 2 * inputs.threads):
-        with autocast(device, precision):
-            parts.append(model(batch).float())
+        parts.append(model(batch))
     return torch.cat(parts)
 
 

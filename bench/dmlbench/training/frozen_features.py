@@ -78,7 +78,8 @@ class Extractor:
         """
         folder = cache_folder(cache_dir) / "features"
         seed_everything(0)
-        network = Embedder(self.backbone, next(iter(data.splits.values())), 1).to(self.device)
+        items, precision = next(iter(data.splits.values())), self.protocol.precision
+        network = Embedder(self.backbone, items, 1, precision=precision).to(self.device)
         width = network.head.in_features
         network.head = nn.Identity()  # type: ignore[assignment]
         weights = weights_hash(network.backbone)
@@ -111,7 +112,7 @@ class Extractor:
         np.lib.format.write_array_header_2_0(file, header)
         for start in range(0, len(items), _BLOCK):
             some = items[np.arange(start, min(start + _BLOCK, len(items)))]
-            features = embed(network, some, self.device, self.protocol.precision).cpu().numpy()
+            features = embed(network, some, self.device).cpu().numpy()
             if not np.isfinite(features).all():
                 raise TrialError(f"The features of {self.part} are not finite.")
             file.write(features.astype("<f4").data)

@@ -1,6 +1,6 @@
 """The state of a learner, a network or a baseline, after an epoch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,3 +23,7 @@ class State:
     details: dict[str, Any] = field(default_factory=dict)
     snapshot: Callable[[], Embed] | None = None
     """Returns what embeds after training as `embed` does now; None if `embed` itself does."""
+
+
+Learn = Callable[[Items], Iterator[State]]
+"""Learns from items: yields the state before, and after each epoch."""

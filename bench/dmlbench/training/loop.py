@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from dmlbench.compute.determinism import IMAGE_STREAM
-from dmlbench.compute.device import autocast
 from dmlbench.contracts.components import Sampler
 from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.batches.feed import Feed
@@ -19,8 +18,9 @@ from dmlbench.errors import TrialError
 from dmlbench.schemas.protocol import Protocol
 from dmlbench.training.embedder import Embedder, embed
 from dmlbench.training.objective import Objective
-from dmlbench.training.optimisers import clip_gradients, make_optimiser, rate_at, trainable
+from dmlbench.training.optimisers import rate_at, set_rates, trainable
 from dmlbench.training.sampling import asks_for, batches_of_epoch
+from dmlbench.training.step import Training, begin, take_step
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,11 @@ def train(
     recipe: Recipe,
     items: Items,
     device: torch.device,
-) -> Iterator[float]:
-    """Train `model` in place; yield the mean loss of each epoch.
+) -> Iterator[Training]:
+    """Train `model` in place; yield its training, always the same object, after each epoch.
+
+    A step that float16 skips counts in the schedule as any other: every row sees as many batches at
+    the same rates.
 
     Args:
         model: the network, on `device`.
@@ -48,14 +51,12 @@ def train(
         device: where to compute.
 
     Raises:
-        TrialError: the loss is not finite, or the sampler made wrong batches.
+        TrialError: the loss is not finite, gradients overflow in float16 at any scale, or the
+            sampler made wrong batches.
     """
     choices, length = recipe.protocol.optimiser, recipe.protocol.length
-    optimiser = make_optimiser(choices, model, recipe.objective)
+    training = begin(model, recipe.objective, choices)
     steps = length.steps(len(items), recipe.protocol.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: rate_at(choices, step, steps, length.epochs)
-    )
     backbone_weights = trainable(model.backbone) if choices.head_only_epochs else []
     feed = _feed(recipe, items, device)
     labels = torch.from_numpy(with_consecutive_labels(items.labels)[0]).to(device)
@@ -76,24 +77,30 @@ def train(
         )
         in_order = labels[torch.from_numpy(batches).to(device)]
         with closing(feed.batches(epoch, list(batches))) as inputs:
-            for batch, batch_labels in zip(inputs, in_order, strict=True):
-                with autocast(device, recipe.protocol.precision):
-                    made = model(batch)
-                value = recipe.objective(made.float(), batch_labels.repeat(recipe.objective.views))
-                optimiser.zero_grad()
-                value.backward()
-                clip_gradients(model, recipe.objective, choices)
-                optimiser.step()
-                schedule.step()
-                values.append(value.detach())
+            first = (epoch - 1) * steps
+            for step, (batch, own) in enumerate(zip(inputs, in_order, strict=True), start=first):
+                set_rates(training.optimiser, rate_at(choices, step, steps, length.epochs))
+                own_labels = own.repeat(recipe.objective.views)
+                values.append(take_step(training, batch, own_labels, choices))
         losses = torch.stack(values).tolist()  # once an epoch, as it waits for the GPU
-        for step, value in enumerate(losses, start=1):
-            if not math.isfinite(value):
-                raise TrialError(
-                    f"The loss became {value} at epoch {epoch}, step {step}. "
-                    "Lower the learning rate, or look for a division by zero in the loss."
-                )
-        yield sum(losses) / len(losses)
+        _check(losses, epoch, training)
+        training.epoch, training.loss = epoch, sum(losses) / len(losses)
+        yield training
+
+
+def _check(losses: list[float], epoch: int, training: Training) -> None:
+    for step, value in enumerate(losses, start=1):
+        if not math.isfinite(value):
+            raise TrialError(
+                f"The loss became {value} at epoch {epoch}, step {step}. "
+                "Lower the learning rate, or look for a division by zero in the loss."
+            )
+    if training.scaler.get_scale() < 1:
+        raise TrialError(
+            f"Gradients overflow in float16 at any scale: {training.skipped_steps} steps were "
+            f"skipped by the end of epoch {epoch}. Use another precision "
+            "(--set protocol.precision=bfloat16, or float32)."
+        )
 
 
 def _embeddings_at_start(
@@ -101,7 +108,7 @@ def _embeddings_at_start(
 ) -> Tensor | None:
     """Return the embeddings of all items ``[N, D]``, not normalised, if anything needs them."""
     if recipe.objective.starts_epochs or "embeddings" in asks_for(recipe.sampler):
-        return embed(model, items, device, recipe.protocol.precision)
+        return embed(model, items, device)
     return None
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 
 from dmlbench.components.workplace import Workplace
@@ -24,14 +24,18 @@ from dmlbench.training.frozen_features import FrozenFeatures
 from dmlbench.training.learner_state import Embed, State
 from dmlbench.training.loop import Recipe, train
 from dmlbench.training.objective import combine
+from dmlbench.training.own_rates import own_rates_text
 
 
 def untrained_network(trial: Trial, workplace: Workplace, items: Items) -> Embedder:
     """Return the network as the trial's seed initialises it: the same for every loss."""
-    frozen = trial.protocol.frozen
+    protocol, frozen = trial.protocol, trial.protocol.frozen
     backbone = FrozenFeatures() if frozen else workplace.make("backbone", trial.parts["backbone"])
     seed_everything(trial.seed, NETWORK_STREAM)
-    return Embedder(backbone, items, trial.protocol.embedding_dim).to(workplace.device)
+    network = Embedder(
+        backbone, items, protocol.embedding_dim, protocol.head_init, protocol.precision
+    )
+    return network.to(workplace.device)
 
 
 def initial_weights(model: Embedder) -> dict[str, str]:
@@ -56,23 +60,22 @@ def train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator[
     objective = combine(losses, weights, miners).to(device)
     sampler = workplace.make("sampler", trial.parts["sampler"])
     seed_everything(trial.seed, MINER_STREAM)
-    embed_items = partial(embed_as_unit_vectors, model, device=device, precision=protocol.precision)
-    rates = [f"{float(loss.own_lr_multiple):g}x" for loss in losses]
+    embed_items = partial(embed_as_unit_vectors, model, device=device)
     details = {
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "loss_parameters": sum(weight.numel() for weight in objective.parameters()),
         "reducer": "; ".join(dict.fromkeys(str(loss.reducer) for loss in losses)),
-        "own_lr": ", ".join(
-            rate for rate, loss in zip(rates, losses, strict=True) if list(loss.parameters())
-        ),
+        "own_lr": own_rates_text(losses, protocol.optimiser),
         "train_items": len(items),
         **initial_weights(model),
     }
     snapshot = partial(_snapshot, model, embed_items)
     yield State(0, None, embed_items, details, snapshot)
-    means = train(model, Recipe(objective, sampler, protocol, trial.seed), items, device)
-    for epoch, mean_loss in enumerate(means, start=1):
-        yield State(epoch, mean_loss, embed_items, details, snapshot)
+    recipe = Recipe(objective, sampler, protocol, trial.seed)
+    for training in train(model, recipe, items, device):
+        if protocol.precision == "float16":
+            details = details | {"skipped_steps": training.skipped_steps}
+        yield State(training.epoch, training.loss, embed_items, details, snapshot)
 
 
 def _snapshot(model: Embedder, embed_items: Embed) -> Embed:
@@ -85,13 +88,13 @@ def _snapshot(model: Embedder, embed_items: Embed) -> Embed:
     return embed_as_then
 
 
-def embed_as_unit_vectors(model: Embedder, items: Items, **where: Any) -> np.ndarray:
+def embed_as_unit_vectors(model: Embedder, items: Items, device: torch.device) -> np.ndarray:
     """Return embeddings ``[N, E]`` of length 1.
 
     Raises:
         TrialError: they are not finite.
     """
-    embeddings: np.ndarray = F.normalize(embed(model, items, **where)).cpu().numpy()
+    embeddings: np.ndarray = F.normalize(embed(model, items, device)).cpu().numpy()
     if not np.isfinite(embeddings).all():
         raise TrialError("The network's embeddings are not finite. Lower the learning rate.")
     return embeddings

@@ -1,8 +1,7 @@
 """What a network is trained to minimise: a loss with its miner, or a weighted sum of these."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -87,20 +86,6 @@ class Objective(nn.Module):
             total = weighted if total is None else total + weighted
         assert total is not None  # there is at least one summand
         return total
-
-    def parameter_groups(self, lr: float) -> Iterator[dict[str, Any]]:
-        """Yield a parameter group for the optimiser for each loss that has parameters.
-
-        Args:
-            lr: learning rate of the network.
-        """
-        for summand in self.summands:
-            if own := list(summand.loss.parameters()):
-                yield {
-                    "params": own,
-                    "lr": lr * summand.loss.own_lr_multiple,
-                    "weight_decay": summand.loss.own_weight_decay,
-                }
 
 
 def _checked(selection: object, pairs: Pairs, miner: Miner) -> Selection:

@@ -1,6 +1,8 @@
 """Optimisers, learning-rate schedules and gradient clipping, as a protocol sets them."""
 
 import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -8,25 +10,16 @@ from torch import nn
 from dmlbench.schemas.protocol import Optimiser
 from dmlbench.training.embedder import Embedder
 from dmlbench.training.objective import Objective
+from dmlbench.training.own_rates import own_rates
 
 
 def make_optimiser(
     choices: Optimiser, model: Embedder, objective: Objective
 ) -> torch.optim.Optimizer:
     """Return the optimiser of network and losses, with a parameter group per learning rate."""
-    head = list(model.head.parameters()) if choices.head_lr_multiple != 1 else []
-    in_head = {id(weight) for weight in head}
-    groups = [
-        {
-            "params": [weight for weight in model.parameters() if id(weight) not in in_head],
-            "lr": choices.lr,
-            "weight_decay": choices.weight_decay,
-        },
-        *objective.parameter_groups(choices.lr),
-    ]
-    if head:
-        rate = choices.lr * choices.head_lr_multiple
-        groups.append({"params": head, "lr": rate, "weight_decay": choices.weight_decay})
+    groups = [group for group in _groups(choices, model, objective) if group["params"]]
+    for group in groups:
+        group["initial_lr"] = group["lr"]
     if choices.name == "sgd":
         return torch.optim.SGD(groups, momentum=choices.momentum)
     eps = 1e-8 if choices.eps is None else choices.eps
@@ -35,6 +28,35 @@ def make_optimiser(
     if choices.name == "adam":
         return torch.optim.Adam(groups, eps=eps)
     return torch.optim.AdamW(groups, eps=eps)
+
+
+def _groups(choices: Optimiser, model: Embedder, objective: Objective) -> Iterator[dict[str, Any]]:
+    head = list(model.head.parameters()) if choices.head_lr_multiple != 1 else []
+    in_head = {id(weight) for weight in head}
+    rest = [weight for weight in model.parameters() if id(weight) not in in_head]
+    yield from _decaying(choices, rest, choices.lr)
+    for summand in objective.summands:
+        decay = summand.loss.own_weight_decay
+        for rate in own_rates(summand.loss, choices):
+            yield {"params": rate.weights, "lr": rate.lr, "weight_decay": decay}
+    yield from _decaying(choices, head, choices.lr * choices.head_lr_multiple)
+
+
+def _decaying(
+    choices: Optimiser, weights: Sequence[nn.Parameter], lr: float
+) -> Iterator[dict[str, Any]]:
+    """Yield the group of the weights that decay, and that of norms and biases if these do not."""
+    decaying = [w for w in weights if choices.decay_norms_and_biases or w.ndim >= 2]
+    decays = {id(weight) for weight in decaying}
+    others = [weight for weight in weights if id(weight) not in decays]
+    yield {"params": decaying, "lr": lr, "weight_decay": choices.weight_decay}
+    yield {"params": others, "lr": lr, "weight_decay": 0.0}
+
+
+def set_rates(optimiser: torch.optim.Optimizer, factor: float) -> None:
+    """Set each group's learning rate to its initial one times `factor`."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["initial_lr"] * factor
 
 
 def rate_at(choices: Optimiser, step: int, steps: int, epochs: int) -> float:

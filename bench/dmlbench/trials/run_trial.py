@@ -26,12 +26,9 @@ from dmlbench.training.baselines import fit_baseline
 from dmlbench.training.frozen_features import Extractor
 from dmlbench.training.learner_state import State
 from dmlbench.training.network import train_network
-from dmlbench.trials.scoring import (
-    KeepEmbeddings,
-    OnEpoch,
-    score_by_cross_validation,
-    score_retrieval,
-)
+from dmlbench.trials.course import OnEpoch
+from dmlbench.trials.cross_validation import score_by_cross_validation
+from dmlbench.trials.scoring import KeepEmbeddings, score_retrieval
 
 
 def run_trial(
@@ -129,7 +126,7 @@ def _measure(
         data = features_once(workplace, asked, backbone, trial.protocol)
     learn_items = partial(learn, trial, workplace)
     if dataset.evaluation == "cross-validation":
-        outcome = score_by_cross_validation(trial, data, learn_items, on_epoch)
+        outcome = score_by_cross_validation(trial, data, learn_items, on_epoch, workplace.device)
     else:
         chosen = choose_metrics(metrics, workplace.catalogue)
         outcome = score_retrieval(

@@ -85,6 +85,16 @@ def test_a_negative_distance_of_zero_leaves_a_gap_in_the_ratio(record):
     assert distances_svg(row)
 
 
+def test_epochs_without_distances_are_passed_over(record):
+    measured = epochs((0.1, 0.2), (0.2, 0.8), (0.3, 0.9))
+    measured[1] = Epoch(epoch=1, loss=0.5)
+    (row,) = make_tables([record(epochs=measured)])[0].rows
+    (curve,) = distance_curves(row)
+    assert curve.epochs == [0, 2]
+    assert curve.negative == [0.2, 0.9]
+    assert distances_svg(row)
+
+
 def test_one_epoch_makes_no_curve(record):
     (row,) = make_tables([record(epochs=epochs((0.1, 0.2)))])[0].rows
     assert distances_svg(row) is None
