@@ -3,6 +3,8 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 
 import numpy as np
@@ -20,8 +22,11 @@ from dmlbench.data.photos.resampling import (
 )
 from dmlbench.data.photos.store import PhotoStore
 
-RESIDENT_SHARE = 0.5
-"""All photos are copied to a GPU if they take at most this share of its free memory."""
+RESIDENT_SHARE = 0.3
+"""All photos are copied to a GPU if they take at most this share of its free memory: activations
+and convolution workspaces come later."""
+
+_stay_on_cpu = ContextVar("_stay_on_cpu", default=False)
 
 _CHUNK = 1 << 24  # pixels copied at a time
 _THREADS = 4
@@ -59,8 +64,28 @@ def to_device_inputs(inputs: np.ndarray | StoredPhotos, device: torch.device) ->
     """Return `inputs` in the place that is fastest for `device` and has room for them."""
     if isinstance(inputs, np.ndarray):
         return _Arrays(inputs, device)
-    pixels = _resident(inputs.store, device) if device.type == "cuda" else None
+    may_move = device.type == "cuda" and not _stay_on_cpu.get()
+    pixels = _resident(inputs.store, device) if may_move else None
     return _Pictures(inputs, device) if pixels is None else _ResidentPictures(inputs, pixels)
+
+
+@contextmanager
+def photos_stay_on_cpu() -> Iterator[None]:
+    """Let a GPU get its photos batch by batch in this context, however much room it has."""
+    token = _stay_on_cpu.set(True)
+    try:
+        yield
+    finally:
+        _stay_on_cpu.reset(token)
+
+
+def drop_resident_photos() -> bool:
+    """Free the memory of photos that are on a GPU; return whether there were any."""
+    there = _resident.cache_info().currsize > 0
+    _resident.cache_clear()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    return there
 
 
 class _Arrays(DeviceInputs):
@@ -148,6 +173,7 @@ def _crop_batch(
 @lru_cache(maxsize=1)
 def _resident(store: PhotoStore, device: torch.device) -> Tensor | None:
     """Return the pixels of all photos on `device`, ``[P, C]`` uint8; None if they do not fit."""
+    drop_resident_photos()  # of another dataset, before the room for these is measured
     areas, channels = store.shapes[:, :2].prod(axis=1), store.channels
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
     if areas.sum() * channels > RESIDENT_SHARE * free:
