@@ -12,7 +12,9 @@ from dmlbench.training.unrepeatable_layers import refuse_unrepeatable_layers, un
 
 class Warps(nn.Module):
     def forward(self, images):
-        grid = nn.functional.affine_grid(torch.eye(2, 3)[None], list(images.shape))
+        grid = nn.functional.affine_grid(
+            torch.eye(2, 3)[None], list(images.shape), align_corners=False
+        )
         return nn.functional.grid_sample(images, grid, align_corners=False)
 
 
@@ -56,7 +58,12 @@ def test_what_comes_before_all_weights_does_no_harm():
 def test_a_trial_of_such_a_network_is_refused_on_a_gpu_alone(trial_of, zoo, model, layer):
     trial = trial_of(
         losses=(zoo("Pull"),),
-        settings={"protocol.backbone": f"timm/{model}", "backbone.pretrained": "false"},
+        backbone=f"timm/{model}",
+        settings={
+            "backbone.weights": "none",
+            "protocol.image_size": "64",
+            "protocol.short_side": "64",
+        },
     )
     workplace = Workplace(Catalogue.discover(), None, torch.device("cpu"))
     refuse_unrepeatable_layers(trial, workplace, "cpu")

@@ -90,4 +90,8 @@ def _of_backbone(workplace: Workplace, part: str, side: int) -> tuple[str, ...]:
         return ()
     wanted = backbone.image_format()
     shape = (wanted.channels or 3, wanted.size or side, wanted.size or side)
-    return tuple(unrepeatable_layers(backbone.build(shape), shape))
+    network = backbone.build(shape)
+    try:
+        return tuple(unrepeatable_layers(network, shape))
+    except RuntimeError:  # not made for such a picture, which training says if it meets one
+        return ()
