@@ -23,6 +23,7 @@ from benchmarks.gpu.figures import Figure, as_json, summary
 from benchmarks.gpu.place import Place
 from benchmarks.gpu.steps import every_component, memory, precisions, rate
 from benchmarks.gpu.trials import house, out_of_memory, sharing
+
 from dmlbench.compute.device import describe, still_works
 from dmlbench.storage.atomic import write_atomically
 

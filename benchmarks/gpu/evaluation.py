@@ -3,9 +3,9 @@
 from functools import partial
 
 import numpy as np
-
 from benchmarks.gpu.figures import Figure
 from benchmarks.gpu.place import Place
+
 from dmlbench.compute.determinism import repeatable
 from dmlbench.retrieval import RetrievalResult, evaluate
 

@@ -5,11 +5,11 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-
 from benchmarks.gpu.figures import Figure
 from benchmarks.gpu.place import Place
-from dmlbench import Loss, Miner, Pairs
+from torch import Tensor, nn
+
+from dmlbench import Loss, Pairs
 from dmlbench.components.composition import compose, make
 from dmlbench.compute.determinism import repeatable, seed_everything
 from dmlbench.compute.memory import peaks
@@ -22,6 +22,7 @@ from dmlbench.trials.run_trial import learn
 
 STEPS = 3
 PER_CLASS = 4
+CLASSES = 64  # more than any batch here has
 
 
 class Contrast(Loss):
@@ -58,7 +59,7 @@ def every_component(place: Place) -> list[Figure]:
 def _with_loss(place: Place, name: str) -> Summand:
     composition = compose(place.workplace.catalogue, "loss", name)
     settings = {"warmup_steps": 0} if name.startswith("xbm/") else {}
-    sizes = {"num_classes": 32, "embedding_dim": place.trial().protocol.embedding_dim}
+    sizes = {"num_classes": CLASSES, "embedding_dim": place.embedding_dim}
     (loss,) = composition.make("loss", composition.resolve("loss", settings), **sizes)
     if loss.takes == "labels":
         return Summand(loss)

@@ -5,10 +5,10 @@ from typing import Any
 from unittest import mock
 
 import torch
-
-import dmlbench
 from benchmarks.gpu.figures import Figure
 from benchmarks.gpu.place import Place
+
+import dmlbench
 from dmlbench.training import loop
 
 
@@ -16,12 +16,13 @@ def sharing(place: Place) -> list[Figure]:
     """Run small trials side by side on the card, and one after the other."""
     trials = 2 if place.small else 8
     length = {"protocol.length.epochs": "1" if place.small else "3"}
-    length |= {"protocol.length.steps_per_epoch": "2" if place.small else "30"}
+    length |= {"protocol.length.steps_per_epoch": "2" if place.small else "200"}
     size = {"protocol.short_side": "72", "protocol.image_size": "64", "protocol.batch_size": "16"}
     seconds, figures = {}, {}
     for jobs in (trials, 1):
         request = place.request("triplet", **size, **length) | {"seeds": trials}
-        request |= {"backbone": "timm/resnet18", "jobs": jobs, "device": place.device_name}
+        request |= {"jobs": jobs, "device": place.device_name}
+        request |= {} if place.small else {"backbone": "timm/resnet18"}
         dmlbench.plan(**{k: v for k, v in request.items() if k not in ("jobs", "device")})
         started = time.perf_counter()
         records = dmlbench.run(**request, output=place.folder / f"sharing-{jobs}")
@@ -84,7 +85,6 @@ def house(place: Place) -> list[Figure]:
         return [Figure("house standard", "not run: no photos in DMLBENCH_DATA")]
     request = place.request("proxy-anchor", **{"protocol.length.epochs": "5"})
     request |= {"datasets": ready[0], "device": place.device_name, "executor": "inline"}
-    del request["settings"]["protocol.validation.class_fraction"]
     (record,) = dmlbench.run(**request, output=place.folder / "house", allow_partial=True)
     names = ("seconds", "load_seconds", "train_seconds", "validate_seconds", "test_seconds")
     told = ", ".join(f"{name} {record.measurements.get(name)}" for name in names)
@@ -94,7 +94,7 @@ def house(place: Place) -> list[Figure]:
 
 def ready_datasets() -> list[str]:
     """Return those photo datasets whose data are on this machine, the smallest first."""
-    from dmlbench.api.defaults import data_folder
+    from dmlbench.api.running import data_folder
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.composition import make
 

@@ -114,3 +114,21 @@ def test_photos_stay_on_disk_if_they_would_take_too_much_of_the_device(pictures,
     on_disk = to_device_inputs(pictures, Cuda())
     assert isinstance(on_disk, device_inputs._Pictures)
     assert on_disk.threads > 0
+
+
+def test_photos_on_the_device_are_those_of_one_dataset(tmp_path):
+    stores = [
+        photo_store(
+            sources({"train": table([encoded(photo) for photo in some_photos(2, seed)])}),
+            PhotoFormat(14, 20),
+            tmp_path / str(seed),
+            lambda *_: None,
+        )[0]
+        for seed in (1, 2)
+    ]
+    device_inputs.drop_resident_photos()
+    for store in stores:
+        assert device_inputs._resident(store, CPU) is device_inputs._resident(store, CPU)
+        assert device_inputs._resident.cache_info().currsize == 1
+    assert device_inputs.drop_resident_photos()
+    assert not device_inputs.drop_resident_photos()
