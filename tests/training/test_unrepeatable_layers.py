@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from PIL import Image
+from support.stored_photos import some_photos
 from torch import nn
 
 from dmlbench import ConfigError
@@ -50,13 +52,24 @@ def test_what_comes_before_all_weights_does_no_harm():
     assert unrepeatable_layers(made, (3, 8, 8)) == []
 
 
+@pytest.fixture
+def photos(tmp_path) -> str:
+    root = tmp_path / "photos"
+    for name in range(8):
+        (root / f"c{name}").mkdir(parents=True)
+        for row, pixels in enumerate(some_photos(2, name)):
+            Image.fromarray(pixels).save(root / f"c{name}" / f"{row}.png")
+    return f"folder:{root}"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "layer"),
     [("vgg16_bn", "AdaptiveAvgPool2d to more than 1x1"), ("tresnet_m", "ReflectionPad2d")],
 )
-def test_a_trial_of_such_a_network_is_refused_on_a_gpu_alone(trial_of, zoo, model, layer):
+def test_a_trial_of_such_a_network_is_refused_on_a_gpu_alone(trial_of, zoo, photos, model, layer):
     trial = trial_of(
+        datasets=(photos,),
         losses=(zoo("Pull"),),
         backbone=f"timm/{model}",
         settings={

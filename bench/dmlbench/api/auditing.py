@@ -29,7 +29,8 @@ def reproduce(
 
     Args:
         record: a record, or the path of its file.
-        data_dir, cache_dir, device, jobs, progress: as for `run`.
+        data_dir, cache_dir, jobs, progress: as for `run`.
+        device: as for `run`, but "auto" is the CPU for a trial that ran on one.
 
     Returns:
         Whether the trial was ``reproduced``, whether ``to_the_bit``, the ``differences`` of the
@@ -69,7 +70,7 @@ def reproduce_all(
     """
     from tempfile import TemporaryDirectory
 
-    from dmlbench.audit.reproduce import compare_records, plan_again
+    from dmlbench.audit.reproduce import compare_records, device_again, plan_again
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.workplace import Workplace
     from dmlbench.compute.device import pick_device
@@ -80,6 +81,7 @@ def reproduce_all(
     check_device(device)
     executor = choose_executor(Catalogue.discover(), jobs=jobs)
     given = [one if isinstance(one, Record) else read_record(Path(one)) for one in records]
+    device = device_again(given, device)
     data, cache = data_folder(data_dir), Path(cache_dir) if cache_dir else None
     workplace = Workplace(Catalogue.discover(), data, pick_device(device), cache)
     with decoding_progress(progress) as on_progress:
