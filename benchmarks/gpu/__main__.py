@@ -1,8 +1,8 @@
 """All that waits for a GPU, in one command. Nothing is downloaded; photos are made.
 
-    python -m benchmarks.gpu --out gpu                     # one card, under eight minutes
-    python -m benchmarks.gpu --out gpu --parts rate memory # some parts
-    python -m benchmarks.gpu --device cpu --small --out x  # a rehearsal on a CPU, under 3 minutes
+    python -m benchmarks.gpu --out gpu                      # one card; meant to take 8 minutes
+    python -m benchmarks.gpu --out gpu --parts rate memory  # some parts
+    python -m benchmarks.gpu --device cpu --small --out x   # a rehearsal on a CPU, under 3 minutes
 
 A part that is finished is in results.json in the output folder and is skipped the next time: after
 a stop, the same command goes on. A part that raises is in the table with its reason, doesn't stop
