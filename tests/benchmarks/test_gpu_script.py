@@ -142,3 +142,13 @@ def test_a_trial_too_large_must_fail_by_its_memory(place, tmp_path, monkeypatch,
         monkeypatch.setattr(trials, "too_little_memory", lambda place: fault)
     figures = trials.out_of_memory(replace(place, folder=tmp_path))
     assert [figure.reached for figure in figures] == reached
+
+
+def test_the_house_standard_runs_on_photos_that_are_there(place, tmp_path, monkeypatch):
+    (figure,) = trials.house_on(replace(place, folder=tmp_path), place.photos)
+    assert figure.reached
+    full = torch.OutOfMemoryError("planted")
+    monkeypatch.setattr(trials.loop, "take_step", trials.mock.Mock(side_effect=full))
+    (figure,) = trials.house_on(replace(place, folder=tmp_path / "again"), place.photos)
+    assert figure.reached is False
+    assert "planted" in figure.value
