@@ -50,7 +50,8 @@ from dmlbench.data.photos.encoded import sources
 from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.data.photos.store import photo_store
 from dmlbench.data.prepare.archive_members import members
-from dmlbench.schemas.protocol import Augmentation, load_protocol
+from dmlbench.schemas.protocol import Augmentation
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.training.embedder import Embedder, formatted
 from dmlbench.training.loop import Recipe, train
 from dmlbench.training.objective import Objective, Summand
@@ -67,19 +68,29 @@ EPOCHS = 6  # of dmlbench's feed a turn, which is too short to time otherwise
 CHOICES = Augmentation(crop="random-resized", shift=0, flip=True)
 
 
-def write_photos(archive: Path, folder: Path, count: int, enlarged: bool) -> list[str]:
-    """Write the first photos of an archive and return their paths."""
+def find_archive(folder: Path) -> Path:
+    """Return the archive of photos in a data folder."""
+    for archive in (folder / name for name in ARCHIVES):
+        if archive.is_file():
+            return archive
+    sys.exit(f"{folder} holds none of {', '.join(ARCHIVES)}.")
+
+
+def write_photos(
+    archive: Path, folder: Path, count: int, size: tuple[int, int] | None = None
+) -> list[str]:
+    """Write the first photos of an archive, as they are or of one size, and return their paths."""
     rng = np.random.default_rng(0)
     folder.mkdir()
     found = (member for member in members(archive) if member.path.suffix == ".jpg")
     paths = []
     for member in islice(found, count):
         paths.append(str(folder / f"{len(paths):05}.jpg"))
-        if not enlarged:
+        if size is None:
             Path(paths[-1]).write_bytes(member.source.read())
             continue
-        image = Image.open(member.source).convert("RGB").resize(LARGE, Image.Resampling.BICUBIC)
-        pixels = np.asarray(image, np.float32) + rng.normal(0, GRAIN, (*LARGE[::-1], 1))
+        image = Image.open(member.source).convert("RGB").resize(size, Image.Resampling.BICUBIC)
+        pixels = np.asarray(image, np.float32) + rng.normal(0, GRAIN, (*size[::-1], 1))
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(paths[-1], quality=90)
     return paths
 
@@ -94,11 +105,11 @@ def described(paths: list[str]) -> str:
     return f"{wide}x{tall}, {np.mean([os.path.getsize(path) for path in paths]) / 1000:.0f} kB"
 
 
-def stored(paths: list[str], folder: Path) -> StoredPhotos:
+def stored(paths: list[str], folder: Path, store_side: int | None = None) -> StoredPhotos:
     """Return the photos, decoded into a store in `folder`."""
     features = datasets.Features(image=datasets.Image())
     table = datasets.Dataset.from_dict({"image": paths}, features=features)
-    images, photos = sources({"train": table}), PhotoFormat(SIDE, SHORT, "bilinear")
+    images, photos = sources({"train": table}), PhotoFormat(SIDE, SHORT, "bilinear", store_side)
     return StoredPhotos(*photo_store(images, photos, folder, lambda *_: None), SIDE)
 
 
@@ -303,13 +314,10 @@ def measure(options: argparse.Namespace) -> dict[str, list[list[Any]]]:
     with TemporaryDirectory() as name:
         folder = Path(name)
         if {"feed", "first-epoch"} & set(options.parts):
-            found = [options.data / archive for archive in ARCHIVES]
-            archive = next((path for path in found if path.is_file()), None)
-            if archive is None:
-                sys.exit(f"{options.data} holds none of {', '.join(ARCHIVES)}.")
-            paths = write_photos(archive, folder / "large", options.photos, enlarged=True)
+            archive = find_archive(options.data)
+            paths = write_photos(archive, folder / "large", options.photos, LARGE)
         if "feed" in options.parts:
-            given = write_photos(archive, folder / "given", options.photos, enlarged=False)
+            given = write_photos(archive, folder / "given", options.photos)
             tables["feed"] = [
                 row for some in (paths, given) for row in feed_rows(some, folder, options)
             ]

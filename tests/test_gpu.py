@@ -92,11 +92,12 @@ def test_metrics_are_those_of_the_cpu(gallery: bool):
         assert_alike(there, other)
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> StoredPhotos:
+@pytest.fixture(params=[None, 30])
+def pictures(tmp_path: Path, request: pytest.FixtureRequest) -> StoredPhotos:
     photos = [*some_photos(5, 0), *some_photos(3, 1, 1)]
     images = sources({"train": table([encoded(photo) for photo in photos])})
-    store, places = photo_store(images, PhotoFormat(14, 20), tmp_path, lambda *_: None)
+    kept = PhotoFormat(14, 20, store_side=request.param)
+    store, places = photo_store(images, kept, tmp_path, lambda *_: None)
     return StoredPhotos(store, places, 14)
 
 
@@ -106,18 +107,16 @@ def test_batches_are_the_same_whether_or_not_the_photos_lie_on_the_gpu(
     pictures: StoredPhotos, crop: str, interpolation: str
 ):
     choices = Augmentation(shift=0.1, flip=True, crop=crop, brightness=0.4, hue=0.1)
-    pixels = device_inputs._resident(pictures.store, GPU)
-    assert pixels is not None
+    squares, photos = pictures.store.squares, pictures.store
     made = []
-    for inputs in (
-        device_inputs._ResidentPictures(pictures, pixels),
-        device_inputs._Pictures(pictures, GPU),
-    ):
+    for resident in ((), (squares,), (squares, photos)):
+        inputs = device_inputs._Pictures(pictures, GPU, resident)
         key, threads = (0, 3), inputs.threads
         feed = Feed(inputs, choices, interpolation, key=key, views=2, threads=threads)
         index = [np.random.default_rng(step).permutation(8)[:6] for step in range(5)]
         made.append([*feed.batches(1, index)])
-    for one, other in zip(*made, strict=True):
-        assert one.device.type == other.device.type == "cuda"
-        assert torch.equal(one, other)
-        assert one.stride() == other.stride()
+    for one, *others in zip(*made, strict=True):
+        for other in others:
+            assert one.device.type == other.device.type == "cuda"
+            assert torch.equal(one, other)
+            assert one.stride() == other.stride()

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from dmlbench.contracts.pairs import as_pair_mask as as_pair_mask
     from dmlbench.contracts.pairs import as_triplets as as_triplets
     from dmlbench.contracts.pairs import masked_mean as masked_mean
+    from dmlbench.contracts.pretraining import Contamination as Contamination
+    from dmlbench.contracts.pretraining import Pretraining as Pretraining
     from dmlbench.contracts.search_space import Choice as Choice
     from dmlbench.contracts.search_space import IntUniform as IntUniform
     from dmlbench.contracts.search_space import LogUniform as LogUniform
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     from dmlbench.schemas.only_with import OnlyWith as OnlyWith
     from dmlbench.schemas.plan import Plan as Plan
     from dmlbench.schemas.protocol import Protocol as Protocol
-    from dmlbench.schemas.protocol import load_protocol as load_protocol
+    from dmlbench.schemas.protocol_file import load_protocol as load_protocol
     from dmlbench.schemas.record import Epoch as Epoch
     from dmlbench.schemas.record import Record as Record
     from dmlbench.schemas.suite import Suite as Suite
@@ -94,6 +96,7 @@ _PUBLIC = {
         "as_triplets",
         "masked_mean",
     ),
+    "contracts.pretraining": ("Contamination", "Pretraining"),
     "contracts.search_space": ("Choice", "IntUniform", "LogUniform", "Uniform"),
     "errors": (
         "ConfigError",
@@ -108,7 +111,8 @@ _PUBLIC = {
     "schemas.added": ("Added",),
     "schemas.only_with": ("OnlyWith",),
     "schemas.plan": ("Plan",),
-    "schemas.protocol": ("Protocol", "load_protocol"),
+    "schemas.protocol": ("Protocol",),
+    "schemas.protocol_file": ("load_protocol",),
     "schemas.record": ("Epoch", "Record"),
     "schemas.suite": ("Suite",),
     "schemas.trial": ("Trial",),

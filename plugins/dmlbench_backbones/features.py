@@ -1,4 +1,4 @@
-"""What can be done to the features of a timm network: pooling, layer norm, frozen batch norm."""
+"""What of a timm network learns nothing, and layer norm on its features."""
 
 from typing import Self
 
@@ -7,58 +7,35 @@ from torch import Tensor, nn
 from dmlbench import ConfigError
 
 
-class Pool(nn.Module):
-    """Reduces a map to one value per channel: its mean, its maximum, or the sum of both.
-
-    The maximum's gradient goes to all places that share it and is deterministic on a GPU, unlike
-    that of `torch.nn.AdaptiveMaxPool2d`.
-
-    Args:
-        kind: "avg", "max" or "avg+max".
-        dim: the map's two dimensions.
-        flatten: whether these are removed; otherwise they keep length 1.
-    """
-
-    def __init__(self, kind: str, dim: tuple[int, int] = (2, 3), flatten: bool = True) -> None:
-        super().__init__()
-        self.kind = kind
-        self.dim = dim
-        self.flatten = flatten
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Return values ``[B, C]``, or a map of one place, of maps ``[B, C, H, W]``."""
-        if self.kind == "avg":
-            return maps.mean(self.dim, keepdim=not self.flatten)
-        largest = maps.amax(self.dim, keepdim=not self.flatten)
-        if self.kind == "max":
-            return largest
-        return largest + maps.mean(self.dim, keepdim=not self.flatten)
-
-
-def pool_by(network: nn.Module, kind: str, name: str) -> None:
-    """Replace how `network` pools its last map, in place.
-
-    Args:
-        network: one of timm's.
-        kind: see `Pool`.
-        name: of the network, for the user.
+def patch_embedding(network: nn.Module, name: str) -> nn.Module:
+    """Return the layer of `network` that turns patches of an image into tokens.
 
     Raises:
-        ConfigError: the network doesn't end in a map that is pooled, or pools it by learned
-            weights.
+        ConfigError: it has none; `name` is that of the network, for the user.
     """
-    from timm.layers import SelectAdaptivePool2d
-
-    layers = [layer for layer in network.modules() if isinstance(layer, SelectAdaptivePool2d)]
-    if len(layers) != 1:
+    layer = getattr(network, "patch_embed", None)
+    if not isinstance(layer, nn.Module) or not list(layer.parameters()):
         raise ConfigError(
-            f"The network '{name}' pools in its own way, which can't be replaced by {kind!r}: "
-            "leave backbone.pooling at 'own'."
+            f"The network 'timm/{name}' has no patch embedding to freeze: leave "
+            "backbone.patch_embedding at 'trained'."
         )
-    usual = layers[0].pool  # in some of timm's layers it flattens, in others the layer does
-    dim, flatten = getattr(usual, "dim", (2, 3)), getattr(usual, "flatten", False)
-    layers[0].pool_type = kind
-    layers[0].add_module("pool", Pool(kind, dim, flatten))
+    return layer
+
+
+def batch_norms(network: nn.Module, name: str) -> list[nn.Module]:
+    """Return the layers of `network` that normalise batches.
+
+    Raises:
+        ConfigError: it has none; `name` is that of the network, for the user.
+    """
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    found: list[nn.Module] = [one for one in network.modules() if isinstance(one, kinds)]
+    if not found:
+        raise ConfigError(
+            f"The network 'timm/{name}' has no batch norm to freeze: leave backbone.batch_norm at "
+            "'trained'."
+        )
+    return found
 
 
 class Features(nn.Module):
@@ -83,16 +60,9 @@ class Features(nn.Module):
             if layer_norm
             else nn.Identity()
         )
-        kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-        found = [layer for layer in network.modules() if isinstance(layer, kinds)]
-        if batch_norm != "trained" and not found:
-            raise ConfigError(
-                f"The network '{name}' has no batch norm to freeze: leave backbone.batch_norm at "
-                "'trained'."
-            )
-        self._still = found if batch_norm != "trained" else []
+        self._still = [] if batch_norm == "trained" else batch_norms(network, name)
         if batch_norm == "frozen":
-            for layer in found:
+            for layer in self._still:
                 layer.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:

@@ -1,37 +1,30 @@
 """Every network of timm (PyTorch Image Models) without its classifier: ``timm/resnet50.a1_in1k``.
 
 The name is timm's, with or without the tag of the pretrained weights (without: timm's first tag).
-Weights are loaded strictly, with their classifier, before the classifier is removed. timm itself
-loads without the classifier, which is not strict: a layer that the file lacks stays random.
-
-Pooling, a layer norm on the features, and whether batch norm learns change figures as much as
+Pooling, a layer norm on the features, and what of the network learns change figures as much as
 losses do. Papers differ in them, so each is a setting here and is recorded.
 """
 
-import pickle
-from difflib import get_close_matches
 from pathlib import Path
-from textwrap import shorten
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import Annotated, Any, Literal
 
-from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 
-from dmlbench import Added, Backbone, Choice, ConfigError, DataError, ImageFormat, hub_revision
-from dmlbench_backbones.features import Features, pool_by
-
-if TYPE_CHECKING:
-    from timm.models import PretrainedCfg
-
-_UNFIT_FILE = (
-    AttributeError,  # no dictionary of tensors inside
-    EOFError,
-    OSError,
-    RuntimeError,  # other layers, other shapes, a broken archive
-    ValueError,
-    pickle.UnpicklingError,
-    SafetensorError,
+from dmlbench import (
+    Added,
+    Backbone,
+    Choice,
+    ConfigError,
+    DataError,
+    ImageFormat,
+    IntUniform,
+    Pretraining,
 )
+from dmlbench_backbones.features import Features, batch_norms, patch_embedding
+from dmlbench_backbones.pooling import pool_by, resolve_pooling
+from dmlbench_backbones.pretraining import pretraining_of, pretraining_of_file
+from dmlbench_backbones.timm_networks import config_of, outline, size_argument
+from dmlbench_backbones.timm_weights import from_file, from_hub
 
 
 class TimmModel(Backbone):
@@ -44,14 +37,20 @@ class TimmModel(Backbone):
             weights of this architecture, for any number of classes or without a classifier.
         weights_prefix: what the names of its layers begin with in the file of `weights`, such as
             "backbone." in that of a larger network; layers without it are left out.
-        pooling: how a convolutional network's map becomes one vector: "avg" (GAP), "max" (GMP) or
-            "avg+max", their sum; "own" as timm has it, which is the only choice for vision
-            transformers.
+        img_size: side of the images for a network that takes just one size (vision transformers),
+            if not the one in timm's name or configuration; its position embeddings are resampled.
+        pooling: how the last layer becomes one vector. In a convolutional network: "avg" (GAP),
+            "max" (GMP), "avg+max", their sum, or "gem", a generalised mean with a learned exponent.
+            In a vision transformer: "token" for the class token, "avg" for the mean of the patches,
+            or "map" for the attention pool that it was trained with. "upstream" is what the authors
+            of the network do, "own" what timm does; trials record which of the others that is.
         layer_norm: whether each item's features are scaled to mean 0 and variance 1, without
             parameters.
         batch_norm: "trained"; "frozen-statistics", which normalises by the pretrained mean and
             variance also in training, while scale and shift learn; or "frozen", scale and shift
             too.
+        patch_embedding: "trained"; or "frozen", if the layer that turns the patches of a vision
+            transformer into tokens learns nothing (position embeddings and class token do).
     """
 
     paper = "Wightman: PyTorch Image Models, 2019, doi 10.5281/zenodo.4414861"
@@ -62,34 +61,41 @@ class TimmModel(Backbone):
         *,
         weights: str = "default",
         weights_prefix: Annotated[str, Added(before="")] = "",
+        img_size: Annotated[int | None, IntUniform(16, 4096), Added(before=None)] = None,
         pooling: Annotated[
-            Literal["own", "avg", "max", "avg+max"], Choice("own", "avg", "max", "avg+max")
-        ] = "own",
+            Literal["upstream", "own", "avg", "max", "avg+max", "gem", "token", "map"],
+            Choice("upstream", "own", "avg", "max", "avg+max", "gem", "token", "map"),
+        ] = "upstream",
         layer_norm: Annotated[bool, Choice(False, True)] = False,
         batch_norm: Annotated[
             Literal["trained", "frozen-statistics", "frozen"],
             Choice("trained", "frozen-statistics", "frozen"),
         ] = "trained",
+        patch_embedding: Annotated[
+            Literal["trained", "frozen"], Choice("trained", "frozen"), Added(before="trained")
+        ] = "trained",
     ) -> None:
         self.name = name
         self.weights = weights
         self.weights_prefix = weights_prefix
+        self.img_size = img_size
         self.pooling = pooling
         self.layer_norm = layer_norm
         self.batch_norm = batch_norm
+        self.patch_embedding = patch_embedding
 
     def image_format(self) -> ImageFormat:
         """Return the format that the weights were trained on.
 
         The size is None, the dataset's own, except for networks that take just one size (vision
-        transformers). Channels are three: grayscale images are repeated. Without weights there is
-        no such format: channels are the dataset's, pixels go from -1 to 1.
+        transformers), which `img_size` changes. Channels are three: grayscale images are repeated.
+        Without weights there is no such format: channels are the dataset's, pixels go from -1 to 1.
 
         Raises:
             ConfigError: timm has no such name.
         """
-        config = self._config()
-        size = config.input_size[-1] if config.fixed_input_size else None
+        config = config_of(self.name)
+        size = self.img_size or config.input_size[-1] if config.fixed_input_size else None
         if self.weights == "none":
             return ImageFormat(size=size)
         return ImageFormat(config.input_size[0], size, tuple(config.mean), tuple(config.std))
@@ -122,8 +128,49 @@ class TimmModel(Backbone):
         Raises:
             ConfigError: timm has no such name.
         """
-        hub = self._config().hf_hub_id if self.weights == "default" else None
+        hub = config_of(self.name).hf_hub_id if self.weights == "default" else None
         return {"weights": hub} if hub else {}
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the pooling that the network has, and no `img_size` if it is the usual one.
+
+        Raises:
+            ConfigError: timm has no such name, or the network can't pool, take images or freeze as
+                asked.
+        """
+        network = outline(self.name, self.img_size)
+        if self.patch_embedding == "frozen":
+            patch_embedding(network, self.name)
+        if self.batch_norm != "trained":
+            batch_norms(network, self.name)
+        pooling = resolve_pooling(self.pooling, self.name.partition(".")[0], network)
+        usual = self.img_size == config_of(self.name).input_size[-1]
+        return {"pooling": pooling, "img_size": None if usual else self.img_size}
+
+    def without_weights(self) -> "TimmModel":
+        """Return this network with a random start."""
+        return TimmModel(
+            self.name,
+            weights="none",
+            img_size=self.img_size,
+            pooling=self.pooling,
+            layer_norm=self.layer_norm,
+            batch_norm=self.batch_norm,
+            patch_embedding=self.patch_embedding,
+        )
+
+    def pretraining(self) -> Pretraining | None:
+        """Return what the weights were trained on, as timm's tag names it.
+
+        Raises:
+            ConfigError: timm has no such name.
+        """
+        if self.weights == "none":
+            return None
+        if self.weights != "default":
+            return pretraining_of_file(self.name.partition(".")[2])
+        config = config_of(self.name)
+        return pretraining_of(config.tag or "", config.license or "")
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         """Return the network for images of `shape`, without its classifier.
@@ -136,12 +183,15 @@ class TimmModel(Backbone):
         import timm
 
         self._check(shape)
+        pooling = self.resolved()["pooling"]
         if self.weights == "none":
-            network = timm.create_model(self.name, in_chans=shape[0])
+            size = size_argument(self.img_size)
+            network = timm.create_model(self.name, in_chans=shape[0], **size)
         elif self.weights == "default":
-            network = self._pretrained()
+            network = from_hub(self.name, self.img_size)
         else:
-            network = self._from_file(self.files()["weights"])
+            path = self.files()["weights"]
+            network = from_file(self.name, path, self.weights_prefix, self.img_size)
         reset_classifier = getattr(network, "reset_classifier", None)
         if reset_classifier is None:
             raise ConfigError(
@@ -151,26 +201,13 @@ class TimmModel(Backbone):
         reset_classifier(0)
         # timm's num_features is what enters the head, and a head may have layers of its own.
         network.num_features = network.head_hidden_size
-        if self.pooling != "own":
-            pool_by(network, self.pooling, f"timm/{self.name}")
+        if pooling != "own":
+            pool_by(network, pooling)
+        if self.patch_embedding == "frozen":
+            patch_embedding(network, self.name).requires_grad_(False)
         if self.layer_norm or self.batch_norm != "trained":
-            return Features(network, self.layer_norm, self.batch_norm, f"timm/{self.name}")
+            return Features(network, self.layer_norm, self.batch_norm, self.name)
         return network
-
-    def _config(self) -> "PretrainedCfg":
-        import timm
-
-        try:
-            config = timm.models.get_pretrained_cfg(self.name, allow_unregistered=False)
-        except RuntimeError as error:
-            known = {*timm.list_models(), *timm.list_models(pretrained=True)}
-            nearest = get_close_matches(self.name, sorted(known), n=3, cutoff=0.5)
-            raise ConfigError(
-                f"timm {timm.__version__} has no network {self.name!r}. "
-                + (f"Near it: {', '.join(nearest)}." if nearest else "See timm.list_models().")
-            ) from error
-        assert config is not None  # only an unregistered name has none, and that has raised
-        return config
 
     def _check(self, shape: tuple[int, ...]) -> None:
         wanted = self.image_format()
@@ -185,82 +222,3 @@ class TimmModel(Backbone):
                 f"The network 'timm/{self.name}' with weights={self.weights!r} takes images of "
                 f"shape [{wanted.channels or 'any'}, {size}, {size}], not {list(shape)}."
             )
-
-    def _pretrained(self) -> nn.Module:
-        import timm
-
-        try:
-            hub = self.repositories().get("weights")
-            overlay = {"hf_hub_id": f"{hub}@{hub_revision(hub)}"} if hub else {}
-            return timm.create_model(self.name, pretrained=True, pretrained_cfg_overlay=overlay)
-        except (DataError, OSError, RuntimeError) as error:
-            hub = self._config().hf_hub_id
-            cache = f"fill Hugging Face's cache where there is a network (hf download {hub}), "
-            raise DataError(
-                f"The pretrained weights of 'timm/{self.name}' can't be had: "
-                f"{shorten(str(error), 300)} Give a file of them (--set backbone.weights=PATH), "
-                f"{cache if hub else ''}or start at random (--set backbone.weights=none)."
-            ) from error
-
-    def _from_file(self, path: Path) -> nn.Module:
-        import timm
-
-        names: list[str] = []
-        try:
-            weights = self._read(path)
-            names += weights
-            source = {"state_dict": weights} if self.weights_prefix else {"file": str(path)}
-            network = timm.create_model(
-                self.name,
-                pretrained=True,
-                pretrained_cfg_overlay={
-                    **source,
-                    "num_classes": self._classes_in(weights),
-                    "label_offset": None,
-                },
-            )
-        except _UNFIT_FILE as error:
-            raise DataError(
-                f"The file {path} does not hold the weights of 'timm/{self.name}': "
-                f"{self._prefix_in(names) or shorten(str(error), 300)} It must be a safetensors or "
-                "PyTorch file with exactly the layers of this architecture."
-            ) from error
-        held = cast("dict[str, object]", network.pretrained_cfg)
-        held.pop("state_dict", None)  # a second copy of the weights
-        return network
-
-    def _read(self, path: Path) -> dict[str, Tensor]:
-        """Return the weights in a file by the network's own names for them.
-
-        Raises:
-            ValueError: no name begins with the prefix.
-        """
-        from timm.models import load_state_dict
-
-        weights: dict[str, Tensor] = load_state_dict(str(path), weights_only=True)
-        prefix = self.weights_prefix
-        found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-        if prefix and not found:
-            first = next(iter(weights), "")
-            raise ValueError(f"no layer in it begins with {prefix!r}; the first is {first!r}.")
-        return found
-
-    def _prefix_in(self, names: list[str]) -> str:
-        """Return which prefix hides the layers of the network among `names`, if one does."""
-        import timm
-
-        own = list(timm.create_model(self.name).state_dict())
-        for prefix in {name.removesuffix(own[0]) for name in names if name.endswith(own[0])}:
-            if prefix and sum(f"{prefix}{layer}" in names for layer in own) > len(own) / 2:
-                strip = f"{self.weights_prefix}{prefix}"
-                return (
-                    f"its layers are in it with {prefix!r} in front. To strip that, add "
-                    f"--set backbone.weights_prefix={strip}."
-                )
-        return ""
-
-    def _classes_in(self, weights: dict[str, Tensor]) -> int:
-        """Return how many classes the classifier in a file of weights has, 0 without one."""
-        layers = self._config().classifier or ()
-        names = [layers] if isinstance(layers, str) else list(layers)
-        return next((len(weights[f"{n}.weight"]) for n in names if f"{n}.weight" in weights), 0)

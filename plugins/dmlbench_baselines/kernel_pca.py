@@ -9,10 +9,12 @@ whatever the unit of X. The default of scikit-learn's kernel PCA is gamma = 1 / 
 it makes most kernel values close to 1, and the result close to that of plain PCA.
 """
 
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 from sklearn.decomposition import KernelPCA
+
+from dmlbench import OnlyWith
 
 
 class RadialKernelPCA(KernelPCA):
@@ -37,7 +39,7 @@ class RadialKernelPCA(KernelPCA):
         n_components: int | None = None,
         *,
         kernel: str = "rbf",
-        gamma: float | str = "scale",
+        gamma: Annotated[float | str, OnlyWith("kernel", "rbf", "poly", "sigmoid")] = "scale",
         eigen_solver: str = "auto",
         random_state: int | None = None,
     ) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from dmlbench import Archive, Choice, DataError, IntUniform
+from dmlbench import Archive, Choice, DataError, IntUniform, OnlyWith
 from dmlbench_datasets.arrays import image_dataset
 from dmlbench_datasets.official import Listing, OfficialSet
 
@@ -75,7 +75,7 @@ class Omniglot(OfficialSet):
         self,
         *,
         part: Annotated[str, Choice("full", "small")] = "full",
-        overlap: bool = False,
+        overlap: Annotated[bool, OnlyWith("part", "small")] = False,
         side: Annotated[int, IntUniform(16, 105)] = 32,
         partial: bool = False,
     ) -> None:

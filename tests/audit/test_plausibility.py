@@ -245,6 +245,14 @@ def test_epochs_are_validated_when_the_protocol_says(left_by_runs):
     assert "its validated epochs are not those that its protocol measures" in found
 
 
+def test_a_baseline_is_not_validated(left_by_runs):
+    record = left_by_runs["baseline"]
+    (epoch,) = record.epochs
+    validated = epoch.model_copy(update={"validation": {"map_at_r": 0.5}})
+    found = faults(record.model_copy(update={"epochs": [validated]}))
+    assert found == ["its validated epochs are not those that its protocol measures"]
+
+
 def test_a_training_that_was_not_asked_for_is_found(left_by_runs):
     record = left_by_runs["validated"]
     found = faults(record.model_copy(update={"retraining": record.epochs}))

@@ -7,7 +7,7 @@ import torch
 
 from dmlbench.audit.source_proof import NewAlias, add_alias, prove_aliases
 from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.source_aliases import installed_aliases, with_first_sources
+from dmlbench.components.source_aliases import as_first, installed_aliases
 from dmlbench.components.workplace import Workplace
 from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.tables import make_tables
@@ -80,7 +80,7 @@ def test_code_that_gives_the_same_figures_keeps_its_rows(plan_with):
 
     aliases = installed_aliases(Catalogue.discover())
     assert len(make_tables([record, made_meanwhile])[0].rows) == 2
-    one_row = make_tables([with_first_sources(one, aliases) for one in (record, made_meanwhile)])
+    one_row = make_tables([as_first(one, aliases) for one in (record, made_meanwhile)])
     assert [row.id for row in one_row[0].rows] == [before.row]
 
 

@@ -14,7 +14,7 @@ from dmlbench.audit.table_differences import (
     SAME,
     compare_sets,
 )
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 
 NOISE = (0.003, -0.001, 0.002, -0.002, 0.001, 0.0)
 

@@ -1,5 +1,6 @@
 """``list``, ``show``, ``doctor`` and the command itself."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.entry_points import KINDS
+from dmlbench.schemas.protocol import Optimiser
+from dmlbench.schemas.protocol_file import load_protocol
 
 PROTOCOLS = Path(__file__).parents[2] / "bench" / "dmlbench" / "protocols"
 
@@ -72,6 +75,41 @@ def test_list_long_gives_papers_and_default_miners(dmlbench):
     assert "BROKEN" not in out
 
 
+def test_show_tells_what_a_network_costs_and_was_trained_on(dmlbench, monkeypatch, tmp_path):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # it has no weights
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    result = dmlbench("show", "backbone", "timm/vit_small_patch16_224.dino")
+    assert result.code == 0, result.err
+    lines = result.out.splitlines()
+    assert lines[-11:-4] == [
+        "input: 3 x 224 x 224 pixels",
+        "features: 384",
+        "parameters: 21,665,664",  # Caron et al. 2021: 21 M
+        # Touvron et al. 2021 give DeiT-S, the same network, 4.6 G multiply-adds
+        "GFLOPs: 9.2 in the matrix products, convolutions and attention for an image of 3 x 224 x "
+        "224; a multiply-add is two",
+        "pooling: token",
+        "pre-trained on: ImageNet-1k",
+        "licence of its weights: apache-2.0",
+    ]
+    assert lines[-4].startswith("cub in that data: images yes, classes yes. CUB's page warns")
+    assert lines[-3].startswith("cars in that data: images unknown, classes no. ")
+    assert lines[-2].startswith("sop in that data: images unknown, classes no. ")
+
+
+def test_show_tells_of_a_network_that_starts_at_random(dmlbench):
+    out = dmlbench("show", "backbone", "small-conv").out
+    assert "\ninput: images of any size\nfeatures: 256\nparameters: 56,480\nGFLOPs: " in out
+    assert "pre-trained" not in out
+
+
+def test_show_refuses_a_network_that_timm_does_not_have(dmlbench):
+    result = dmlbench("show", "backbone", "timm/resnt18")
+    assert (result.code, "Near it: resnet18" in result.err) == (2, True)
+
+
 @pytest.mark.parametrize("entry", Catalogue.discover().entries, ids=lambda e: e.qualified)
 def test_show_tells_about_every_component(dmlbench, entry):
     result = dmlbench("show", entry.kind, entry.name)
@@ -80,10 +118,80 @@ def test_show_tells_about_every_component(dmlbench, entry):
     assert "(no documentation)" not in result.out
 
 
-def test_show_protocol_prints_every_field(dmlbench):
-    out = dmlbench("show", "protocol", "small").out
-    for field in ("embedding_dim = 64", "steps_per_epoch", "class_fraction"):
-        assert field in out
+TABLES = """
+[origins]
+optimiser = "code: train.py"
+
+[datasets.cars]
+optimiser.schedule = "constant"
+batch_size = 99
+origins = { batch_size = "paper" }
+"""
+
+
+@pytest.fixture
+def own_protocol(tmp_path):
+    path = tmp_path / "own.toml"
+    differs = 'differs = ["There, all classes train, and the best epoch on the test set counts."]\n'
+    path.write_text(differs + (PROTOCOLS / "small.toml").read_text() + TABLES)
+    return path
+
+
+def lines_by_field(out: str) -> dict[str, list[str]]:
+    """Return the cells of each field's first line, by the field's last name."""
+    rows = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
+    return {row[0]: row[1:] for row in rows if len(row) > 2}
+
+
+def test_show_protocol_gives_value_meaning_and_origin_of_each_field(
+    dmlbench, own_protocol, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "160")
+    protocol = load_protocol(own_protocol)
+    out = dmlbench("show", "protocol", own_protocol).out
+    found = lines_by_field(out)
+    for key in protocol.fields():
+        *_, name = key.split(".")
+        assert (name in found) == (not protocol.unread(key)), key
+    assert found["lr"] == ["0.001", "learning rate of the network", "code: train.py"]
+    assert found["batch_size"] == ["64", "training items in a step", "ours"]
+    assert found["warmup_steps"][0] == "20"
+    assert found["floors"][0] == "pixels, untrained"
+    assert "Not as in the source:\n- There, all classes train" in out
+    assert "- cars: batch_size = 99, optimiser.schedule = constant" in out
+
+
+@pytest.mark.parametrize("dataset", ["cars", "dmlbench:cars"])
+def test_show_protocol_for_a_dataset(dmlbench, own_protocol, monkeypatch, dataset):
+    monkeypatch.setenv("COLUMNS", "160")
+    out = dmlbench("show", "protocol", own_protocol, "--dataset", dataset).out
+    found = lines_by_field(out)
+    assert out.startswith(f"protocol own for {dataset}\n")
+    assert found["batch_size"] == ["99", "training items in a step", "paper"]
+    assert found["schedule"][0] == "constant"
+    assert "- cars" not in out
+    cub = dmlbench("show", "protocol", own_protocol, "--dataset", "cub").out
+    assert lines_by_field(cub)["batch_size"][0] == "64"
+    assert "The file has no other values for cub." in cub
+
+
+@pytest.mark.parametrize("columns", [80, 114, 115, 200])
+def test_show_protocol_fits_the_terminal(dmlbench, own_protocol, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = dmlbench("show", "protocol", own_protocol).out
+    assert max(map(len, out.splitlines())) <= min(columns, 160)
+    words = out.replace("[", " ").replace("]", " ").split()
+    unread = {"momentum", "step_epochs", "step_factor", "milestones"}
+    assert words.count("train.py") == len(Optimiser.model_fields.keys() - unread)
+
+
+def test_show_protocol_refuses_an_unknown_dataset(dmlbench):
+    result = dmlbench("show", "protocol", "small", "--dataset", "glyphz")
+    assert result.code == 2
+    assert "There is no dataset named 'glyphz'. Did you mean 'glyphs'?" in result.err
+    result = dmlbench("show", "loss", "triplet", "--dataset", "glyphs")
+    assert result.code == 2
+    assert "--dataset goes with `show protocol`" in result.err
 
 
 def test_doctor_reports_versions_devices_and_data(dmlbench):

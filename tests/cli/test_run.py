@@ -33,6 +33,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(dmlbench, tiny, tmp_path):
     assert result.code == 0, result.err
     assert "glyphs" in result.out
     assert "proxy-anchor" in result.out
+    assert "  a trained trial: " in result.out
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
 
 

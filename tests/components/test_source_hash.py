@@ -1,8 +1,10 @@
 """The hash of a component's source: what counts for it, and what does not."""
 
+import importlib
 import os
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -163,6 +165,39 @@ def test_imports_that_run_in_circles_are_covered(sources):
     before = sources.hash()
     sources.write("far", "from plug import near, entry\nx = 2")
     assert sources.hash() != before
+
+
+def test_a_package_in_a_zip_archive_is_covered_as_in_a_folder(sources, tmp_path, monkeypatch):
+    in_a_folder = sources.hash()
+    archive = tmp_path / "plugins.zip"
+    monkeypatch.syspath_prepend(str(archive))
+
+    def packed() -> str:
+        with ZipFile(archive, "w") as file:
+            for path in sources.folder.glob("*.py"):
+                file.write(path, f"plug/{path.name}")
+        importlib.invalidate_caches()
+        for name in [name for name in sys.modules if name.split(".")[0] == "plug"]:
+            del sys.modules[name]
+        component = importlib.import_module("plug.entry").C
+        assert str(archive) in sys.modules["plug.entry"].__file__
+        return source_of(component).hash
+
+    assert packed() == in_a_folder
+    for name in ("far", "entry"):
+        before = packed()
+        path = sources.folder / f"{name}.py"
+        path.write_text(path.read_text() + "\ny = 2")
+        assert packed() != before, name
+    before = packed()
+    sources.write("unrelated", "x = 2")
+    assert packed() == before
+
+
+def test_a_class_without_a_file_is_refused():
+    component = type("Typed", (), {"__module__": "typed_in"})
+    with pytest.raises(PluginError, match="typed_in:Typed has no file of source code"):
+        source_of(component)
 
 
 def test_a_single_file_counts_what_it_imports_from_beside_it(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from dmlbench.data.items import BLOCK, Items, load_data
 from dmlbench.data.photos import store
 from dmlbench.data.photos.decoding import PhotoFormat, decode
 from dmlbench.data.photos.pictures import StoredPhotos
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 
 PHOTOS = some_photos(8)
 TRAIN, TEST = [0, 0, 1, 1], [2, 2, 3, 3]
@@ -37,6 +37,7 @@ def rows(photos: list[np.ndarray]) -> list[dict]:
     return [encoded(photo) for photo in photos]
 
 
+LARGER = PhotoFormat(12, 14, store_side=30)
 SOUND = Given(rows(PHOTOS[:4]), rows(PHOTOS[4:]))
 
 
@@ -60,6 +61,13 @@ def test_photos_of_all_splits_lie_in_one_store(tmp_path):
 def test_what_a_protocol_says_of_photos_is_what_is_loaded():
     protocol = load_protocol("small").change("short_side", "72").change("interpolation", "bilinear")
     assert PhotoFormat.of(protocol) == PhotoFormat(64, 72, "bilinear")
+    larger = protocol.change("store_side", "512")
+    for crop in ("centre", "random"):
+        assert PhotoFormat.of(larger.change("augmentation.crop", crop)) == PhotoFormat.of(protocol)
+    cropped = larger.change("augmentation.crop", "random-resized")
+    assert PhotoFormat.of(cropped) == PhotoFormat(64, 72, "bilinear", store_side=512)
+    frozen = cropped.change("tuning", "frozen")
+    assert PhotoFormat.of(frozen) == PhotoFormat.of(protocol)
 
 
 def test_colour_in_one_split_makes_colour_of_the_other():
@@ -76,6 +84,11 @@ def test_flat_rows_of_photos_are_their_middle_squares():
     items = load_data(SOUND, None, 12).splits["test"]
     expected = items.inputs.centre().reshape(4, -1).astype(np.float32) / 255
     assert np.array_equal(items.flat(), expected)
+    larger, usual = (
+        load_data(SOUND, None, photos).splits["test"] for photos in (LARGER, PhotoFormat(12, 14))
+    )
+    assert np.array_equal(larger.flat(), usual.flat())
+    assert (larger.inputs.sizes > usual.inputs.sizes).any()
 
 
 def test_blocks_of_photos_are_small_and_in_order():
@@ -93,7 +106,7 @@ def test_blocks_of_photos_are_small_and_in_order():
 
 def test_the_fingerprint_is_of_the_files_and_not_of_how_they_are_kept(tmp_path):
     known = load_data(SOUND, None, 12).fingerprint
-    for photos in (PhotoFormat(8, 12), PhotoFormat(12, 20, "bilinear")):
+    for photos in (PhotoFormat(8, 12), PhotoFormat(12, 20, "bilinear"), LARGER):
         assert load_data(SOUND, None, photos).fingerprint == known
     paths = files_of(PHOTOS, tmp_path)
     assert load_data(Given(paths[:4], paths[4:]), None, 12).fingerprint == known

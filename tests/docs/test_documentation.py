@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -82,22 +83,27 @@ def test_relative_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-def test_the_protocol_table_says_what_the_protocols_say():
-    from dmlbench.schemas.protocol import load_protocol
+def test_the_page_on_how_results_are_measured_says_what_protocols_share():
+    from dmlbench.schemas.protocol_file import load_protocol
     from dmlbench.schemas.shipped_protocols import protocol_names
 
     text = (ROOT / "docs" / "protocol.md").read_text()
-    for name in protocol_names():
-        protocol = load_protocol(name)
-        (line,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
-        length = protocol.length
-        assert f"`{protocol.backbone}`, {protocol.embedding_dim} dimensions" in line
-        steps = length.steps_per_epoch
-        whole = "a pass in batches" if steps == "pass" else f"{steps} batches"
-        assert f"{length.epochs} epochs of {whole} of {protocol.batch_size}" in line
-        if not protocol.source.startswith("dmlbench's own"):
-            assert f"\n- `{name}`: there" in text, f"where {name} differs from its source"
-    assert f"up to {load_protocol('small').baselines.fit_items:,} items" in text
+    protocols = [load_protocol(name) for name in protocol_names()]
+    assert {protocol.validation.class_fraction for protocol in protocols} == {0.25}
+    assert "`validation.class_fraction`, a quarter in those" in text
+    frozen = {protocol.frozen: f"{protocol.baselines.fit_items:,}" for protocol in protocols}
+    assert f"up to {frozen[False]} items (`frozen`: {frozen[True]})" in text
+
+
+def test_a_protocol_that_follows_a_source_says_what_differs():
+    from dmlbench.schemas.protocol_file import read_protocol_file
+    from dmlbench.schemas.shipped_protocols import protocol_names
+
+    is_our_own = generator("make_protocols").is_our_own
+    files = [read_protocol_file(name) for name in protocol_names()]
+    following = [file for file in files if not is_our_own(file.base)]
+    assert following
+    assert all(file.differs for file in following)
 
 
 def test_the_dataset_table_says_what_the_datasets_say():
@@ -236,8 +242,14 @@ def test_the_main_job_of_the_readme(tmp_path):
                 assert gain > float(untrained["map_at_r_half_width"]), row["row"]
 
 
-def test_the_page_of_losses_says_what_the_losses_say():
-    spec = importlib.util.spec_from_file_location("make_losses", ROOT / "docs" / "make_losses.py")
+def generator(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["make_losses", "make_protocols"])
+def test_a_page_that_is_made_says_what_it_is_made_from(name):
+    module = generator(name)
     assert module.PAGE.read_text() == module.page()

@@ -206,7 +206,10 @@ def check_ranking(sheet, lines, baselines, by_seed: dict, done: dict, headline: 
         }
         for some in (lines, baselines)
     )
-    if protocol["frozen"] and len(seeds) >= 5:
+    frozen = protocol.get(
+        "frozen", protocol.get("tuning") == "frozen"
+    )  # older records, and today's
+    if frozen and len(seeds) >= 5:
         together, _ = confidence_set(values | fixed)
         if not fixed or together[max(fixed, key=lambda row: mean(fixed[row]))] == "best":
             sheet.detectable[lines[0]["backbone"]] = None

@@ -9,7 +9,7 @@ from dmlbench.errors import DataError
 from dmlbench.leaderboard.across_datasets import across
 from dmlbench.leaderboard.publish import files_by_path
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.statistics import rank_over
 
 MEANS = {

@@ -9,7 +9,7 @@ from dmlbench.cli.run import command as run_command
 from dmlbench.components.hyperparameters import resolve
 from dmlbench.leaderboard.commands import row_command, table_command
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 
 
 def row_of(*records):
@@ -108,6 +108,27 @@ def test_the_changes_of_ones_own_protocol_are_read_from_its_name(record):
         "protocol.optimiser.lr": "0.01",
         "protocol.optimiser.clip_norm": "2.0",
     }
+    frozen = own.change("tuning", "frozen").model_copy(update={"name": "mine+frozen=True"})
+    found = options(row_command(row_of(record(protocol=frozen))))
+    assert found["settings"] == {"protocol.tuning": "frozen"}, "as an older record calls it"
+
+
+@pytest.mark.usefixtures("paper_protocol")
+def test_the_values_of_a_dataset_are_no_changes_on_it(record, part):
+    base, of_cars = (load_protocol("paper", dataset=name) for name in ("cub", "cars"))
+    theirs = part("cars", reference="other:cars", distribution="other")
+    partial = part("cars", settings={"partial": True}, changed={"partial": True})
+    for dataset, protocol in (("cub", base), ("cars", of_cars), (partial, of_cars), (theirs, base)):
+        row = row_of(record(dataset=dataset, protocol=protocol))
+        changes = options(row_command(row))["settings"]
+        assert not [key for key in changes if key.startswith("protocol.")], dataset
+    longer = of_cars.change("length.epochs", "8")
+    for line in (row_command, lambda row: table_command(make_tables(row.records)[0])):
+        changed = options(line(row_of(record(dataset="cars", protocol=longer))))
+        assert (changed["protocol"], changed["settings"]) == (
+            "paper",
+            {"protocol.length.epochs": "8"},
+        )
 
 
 def test_names_cannot_leave_their_word(record, part):

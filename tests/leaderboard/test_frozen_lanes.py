@@ -11,7 +11,7 @@ from scipy import stats
 from dmlbench.leaderboard.formats.terminal import print_tables
 from dmlbench.leaderboard.publish import files_by_path
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.statistics import compare
 
 CUT = "cannot rank losses"

@@ -6,7 +6,7 @@ import pytest
 from dmlbench.leaderboard.loss_grid import by_miner, by_sampler
 from dmlbench.leaderboard.publish import publish
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 
 LOSSES = {"triplet": 0.3, "margin": 0.2, "contrastive": 0.25}
 MINERS = {"semi-hard": 0.0, "random": -0.1, "batch-hard": 0.05}

@@ -10,7 +10,7 @@ from scipy import stats
 from dmlbench.leaderboard.formats.markdown import PageImages, markdown_page
 from dmlbench.leaderboard.publish import files_by_path
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.record import Array
 
 CLASSES, PER_CLASS = 60, 4

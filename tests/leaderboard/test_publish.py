@@ -17,7 +17,7 @@ from scipy import stats
 from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.formats.json import TableDocument
 from dmlbench.leaderboard.publish import publish
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -237,6 +237,12 @@ def test_the_page_says_how_training_images_are_changed_and_how_many_classes_held
         "to 1.33 to 1), half of them mirrored, colours changed (hue 0.1)"
     ) in page
     assert f"{selection} (25 % of those of training); never chosen on test" in page
+    larger = protocol.change("store_side", "512")
+    pages = published([record(protocol=larger, selection=selection)], tmp_path)
+    (page,) = (
+        text for path, text in pages.items() if "store_side" in path and path.endswith(".md")
+    )
+    assert "squares of 224 (bicubic); in training, cut from at most 512 pixels on it" in page
     (other,) = (text for path, text in pages.items() if path == "glyphs/small.md")
     assert "no network was trained" in other
 

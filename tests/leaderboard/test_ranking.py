@@ -13,7 +13,7 @@ from dmlbench.leaderboard.formats.terminal import print_tables
 from dmlbench.leaderboard.publish import publish
 from dmlbench.leaderboard.ranking import rank_rows
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 
 SEEDS = 6
 

@@ -8,7 +8,7 @@ from dmlbench.leaderboard.formats.markdown import PageImages, markdown_page
 from dmlbench.leaderboard.publish import files_by_path
 from dmlbench.leaderboard.reported import reported, reported_rows
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 
 ENTRIES = reported().entries
 
@@ -123,6 +123,22 @@ def test_a_protocol_is_known_by_what_it_holds_not_by_its_name(row_of):
     assert reported_rows(row_of(protocol=named))
     posing = load_protocol("small").model_copy(update={"name": "reality-check"})
     assert not reported_rows(row_of(protocol=posing))
+
+
+def test_house_rates_are_no_changes_of_the_loss(row_of):
+    row = row_of(details={"own_lr": "0.0015 (house)"})
+    assert row.rows[0].hyperparameters == "house rate"
+    assert reported_rows(row)
+
+
+@pytest.mark.usefixtures("paper_protocol")
+def test_a_table_must_have_the_values_of_the_datasets_own():
+    entry = ENTRIES[0].model_copy(update={"protocol": "paper"})
+    found = {
+        name: entry.model_copy(update={"dataset": name}).resolved().optimiser.lr
+        for name in ("cub", "cars")
+    }
+    assert found == {"cub": 1e-3, "cars": 0.5}
 
 
 def test_what_a_paper_changes_for_a_dataset_is_part_of_the_protocol(row_of):

@@ -8,7 +8,7 @@ from scipy import stats
 
 from dmlbench.errors import ConfigError
 from dmlbench.leaderboard.tables import make_tables
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Part
 
@@ -192,6 +192,8 @@ def test_changed_hyperparameters_are_another_row_and_shown(record, part):
     row = row_named([record(), record(parts=changed)], "triplet (margin=0.3) + random")
     assert row.hyperparameters == "loss.margin=0.3"
     assert row_named([record()], "triplet + random").hyperparameters == "paper defaults"
+    house = record(details={"own_lr": "0.0015 (house)"})
+    assert row_named([house], "triplet + random").hyperparameters == "house rate"
 
 
 def test_other_distributions_are_named_with_their_kind(record, part):

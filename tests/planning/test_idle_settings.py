@@ -24,9 +24,15 @@ STEP |= {"protocol.optimiser.step_factor": "0.5"}
         ({"augmentation.saturation": "0.1"}, "grey"),
         ({"short_side": "32"}, "no photos"),
         ({"image_size": "4"}, "no photos"),
+        ({"store_side": "32", "augmentation.crop": "random-resized"}, "no photos"),
+        ({"store_side": "32"}, "augmentation.crop=random-resized, not augmentation.crop=centre"),
         ({"interpolation": "bilinear"}, "no image is resized"),
         ({"validation.min_classes": "3", "validation.class_fraction": "0"}, "holds out as many"),
         ({"validation.class_fraction": "0.4"}, "holds out as many"),
+        ({"validation.every": "2"}, "no class is held out"),
+        ({"validation.then": "retrain-all"}, "no class is held out"),
+        ({"length.min_passes": "2"}, "as many steps as without"),  # 6 steps of 8 of 24 items
+        ({"store_side": "32"}, "no photos"),
     ],
     ids=str,
 )
@@ -45,6 +51,11 @@ def test_a_setting_that_nothing_reads_is_refused_with_the_reason(plan_of, zoo, s
         {"protocol.augmentation.crop": "random-resized", "protocol.augmentation.crop_scale": "0.5"},
         {"protocol.augmentation.crop": "random-resized", "protocol.interpolation": "bilinear"},
         {"protocol.validation.min_classes": "4"},
+        {"protocol.validation.min_classes": "4", "protocol.validation.every": "2"},
+        {"protocol.validation.min_classes": "4", "protocol.validation.then": "retrain-all"},
+        {"protocol.length.min_passes": "2.1"},
+        {"protocol.tuning": "frozen"},
+        {"protocol.head_init": "orthogonal"},
         {"protocol.augmentation.shift": "0"},
     ],
     ids=str,
@@ -58,6 +69,14 @@ def test_the_value_that_a_field_has_already_is_no_change(trial_of, zoo):
     settings = {"protocol.optimiser.momentum": "0.9", "protocol.optimiser.step_epochs": "none"}
     usual: Trial = trial_of(losses=(zoo("Pull"),))
     assert trial_of(losses=(zoo("Pull"),), settings=settings).id == usual.id
+
+
+@pytest.mark.parametrize("key", ["class_fraction=0.4", "min_classes=2", "every=2"])
+def test_nothing_is_held_out_of_cross_validation(plan_of, zoo, key):
+    name, _, value = key.partition("=")
+    suite = {"datasets": ("iris",), "losses": (zoo("Pull"),), "protocol": "vectors"}
+    with pytest.raises(ConfigError, match="nothing is held out of cross-validation"):
+        plan_of(settings={f"protocol.validation.{name}": value}, **suite)
 
 
 @pytest.mark.parametrize(("key", "value"), [("shift", "0.25"), ("flip", "true"), ("hue", "0.25")])

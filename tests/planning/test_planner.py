@@ -370,3 +370,11 @@ def test_a_clashing_name_hides_nothing_and_changes_nothing(install, plan_of):
     assert others == {"clashing-loss", "clashing-miner", "clashing-baseline"}
     with pytest.raises(ConfigError, match="clashing-loss:triplet or dmlbench:triplet"):
         plan_of(losses=("triplet",))
+
+
+def test_a_backbone_that_resolves_a_setting_it_does_not_have_fails_its_trials(plan_of, monkeypatch):
+    from dmlbench_backbones.small_conv import SmallConv
+
+    monkeypatch.setattr(SmallConv, "resolved", lambda self: {"polling": "avg"})
+    (trial,) = plan_of(losses=("cross-entropy",)).trials
+    assert trial.parts["backbone"].source == ""  # as one that can't be loaded

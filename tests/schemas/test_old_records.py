@@ -12,7 +12,8 @@ from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.source_hash import Source
 from dmlbench.planning.planner import Planner
 from dmlbench.schemas.base import Schema
-from dmlbench.schemas.protocol import Augmentation, Optimiser, Protocol, load_protocol
+from dmlbench.schemas.protocol import Augmentation, Optimiser, Protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.suite import Suite
 from dmlbench.schemas.trial import Part, Trial
@@ -20,7 +21,7 @@ from dmlbench.storage import record_store
 from dmlbench.storage.record_store import read_record
 
 HERE = Path(__file__).parent / "records-0.1"
-KINDS = ("loss", "baseline", "cross-validation", "query-gallery", "failed")
+KINDS = ("loss", "baseline", "cross-validation", "query-gallery", "failed", "frozen")
 
 
 @pytest.fixture(params=KINDS)
@@ -34,7 +35,7 @@ def test_a_record_of_each_kind_is_read_with_its_id(old):
     assert record.id == record.trial.id == held["id"]
     assert record.status == held["status"] == ("failed" if old.stem == "failed" else "finished")
     protocol = held["trial"]["protocol"]
-    protocol["tuning"] = "frozen" if protocol.pop("frozen") else "full"
+    protocol["tuning"] = "frozen" if protocol.pop("frozen") else "full"  # as it is called now
     assert says_all_of(json.loads(record.to_json()), held)
 
 

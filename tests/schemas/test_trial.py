@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.trial import SEMANTICS, Part, Trial, canonical_json
 
 

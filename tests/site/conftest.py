@@ -15,7 +15,7 @@ from support.made_records import record as make_record
 from support.site_pages import Element, contents, read_page
 
 from dmlbench.data.items import Data, Items
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.record import Record
 from dmlbench.site import build_site
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from support.made_records import record as make_record
 
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.record import Distances, Epoch
 
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 
 HOSTILE = [
     "<script>alert(1)</script>",

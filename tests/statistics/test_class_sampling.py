@@ -1,11 +1,14 @@
 """Noise of test classes: against scipy's bootstrap, closed forms and simulated tables."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from dmlbench.errors import DataError
 from dmlbench.statistics import class_noise, compare, two_way_half_width
+from dmlbench.statistics.class_sampling import RESAMPLES, _draws
 
 
 def simulated(rng, *, rows=2, seeds=5, classes=50, seed_sd=0.01, class_sd=0.05, cell_sd=0.05):
@@ -117,3 +120,13 @@ def test_too_few_classes_or_a_class_without_a_query_are_refused():
         two_way_half_width(np.ones((5, 60)), np.r_[np.ones(59), 0])
     with pytest.raises(DataError, match="one finite sum per class"):
         class_noise(np.full((2, 5, 60), np.nan), np.ones(60))
+
+
+@pytest.mark.parametrize("classes", [60, 3000])
+def test_every_resample_draws_as_often_as_it_should_whatever_the_block(classes):
+    drawn = np.random.default_rng([0, classes]).integers(classes, size=(RESAMPLES, classes - 1))
+    counted = _draws(classes, stream=0)
+    for resample in (0, 1, RESAMPLES // 2, RESAMPLES - 1):
+        counts = Counter(drawn[resample].tolist())
+        assert counted[resample].tolist() == [counts[one] for one in range(classes)]
+    assert counted.nbytes == RESAMPLES * classes

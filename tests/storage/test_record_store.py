@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from dmlbench import ConfigError, DataError
 from dmlbench.compute.versions import versions
 from dmlbench.schemas import record as record_schema
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.record import Array, Distances, Epoch, Record
 from dmlbench.schemas.trial import Part, Trial
 from dmlbench.storage.atomic import write_atomically

@@ -6,7 +6,7 @@ import numpy as np
 
 from dmlbench.data.items import Data, Items
 from dmlbench.retrieval import evaluate
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.trial import Part, Trial
 from dmlbench.training.learner_state import State
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dmlbench.schemas.protocol import Protocol, load_protocol
+from dmlbench.schemas.protocol import Protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.record import Array, Distances, Epoch, Record
 from dmlbench.schemas.trial import Part, Trial
 

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from dmlbench import Loss, Pairs, Sampler
 from dmlbench.data.items import Items
-from dmlbench.schemas.protocol import Optimiser, Protocol, load_protocol
+from dmlbench.schemas.protocol import Optimiser, Protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.training.loop import Recipe, train
 from dmlbench.training.objective import Objective, Summand
 

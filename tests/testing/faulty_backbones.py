@@ -1,15 +1,18 @@
 """Backbones with one fault each."""
 
+from typing import Annotated
+
 import torch
 from testing.faults import Faults
 from torch import nn
 
-from dmlbench import Backbone, ConfigError, ImageFormat
+from dmlbench import Backbone, ConfigError, Contamination, ImageFormat, IntUniform, Pretraining
 
 FAULTS = Faults("backbone")
 found_by = FAULTS.found_by
 
 EVERY_FEATURE = (
+    "without_weights_it_is_the_same_network",
     "it_makes_a_vector_of_features_of_each_input",
     "the_same_seed_builds_the_same_network",
     "evaluation_treats_each_item_by_itself",
@@ -54,9 +57,6 @@ class SoundVectors(Backbone):
         return network
 
 
-SOUND = [Sound, SoundVectors]
-
-
 @found_by("its_image_format_is_usable")
 class NoDeviation(Sound):
     """Divides pixels by 0."""
@@ -95,6 +95,124 @@ class FourMeans(Sound):
 
     def image_format(self):
         return ImageFormat(channels=3, mean=(0.5, 0.5, 0.5, 0.5))
+
+
+class Pooled(Sound):
+    """Without a fault: a setting that stands for another one, and weights of known data."""
+
+    def __init__(
+        self,
+        *,
+        pooling: str = "upstream",
+        width: Annotated[int, IntUniform(1, 100)] = 6,
+        bare: bool = False,
+    ):
+        self.pooling = pooling
+        self.width = width
+        self.bare = bare
+
+    def resolved(self):
+        return {"pooling": "avg" if self.pooling == "upstream" else self.pooling}
+
+    def without_weights(self):
+        return type(self)(pooling=self.pooling, width=self.width, bare=True)
+
+    def pretraining(self):
+        return None if self.bare else Pretraining("birds", "mit", {"cub": self.answer})
+
+    answer = Contamination("yes", "unknown", "All images of CUB, says its paper.")
+
+
+SOUND = [Sound, SoundVectors, Pooled]
+
+
+@found_by("what_its_settings_stand_for_is_settings")
+class ResolvesToNothing(Pooled):
+    """Says that it resolves to nothing."""
+
+    def resolved(self):
+        return None
+
+
+@found_by("what_its_settings_stand_for_is_settings")
+class ResolvesAnother(Pooled):
+    """Resolves a setting that there is not."""
+
+    def resolved(self):
+        return {"polling": "avg"}
+
+
+@found_by("what_its_settings_stand_for_is_settings")
+class ResolvesToANumber(Pooled):
+    """Resolves a setting to a value that it can't have."""
+
+    def resolved(self):
+        return {"pooling": 3}
+
+
+@found_by("what_its_settings_stand_for_is_settings")
+class NeverSettles(Pooled):
+    """Resolves what is resolved once more."""
+
+    def resolved(self):
+        return {"width": self.width + 1}
+
+
+@found_by("its_pretraining_is_told_in_full")
+class PretrainedOnWords(Pooled):
+    """Tells its pre-training in a sentence."""
+
+    def pretraining(self):
+        return "ImageNet-1k"
+
+
+@found_by("its_pretraining_is_told_in_full")
+class PretrainedOnNothing(Pooled):
+    """Names no data."""
+
+    def pretraining(self):
+        return Pretraining("")
+
+
+@found_by("its_pretraining_is_told_in_full")
+class AnswersInWords(Pooled):
+    """Answers without a Contamination."""
+
+    answer = "yes"
+
+
+@found_by("its_pretraining_is_told_in_full")
+class NoReason(Pooled):
+    """Says no, and not why."""
+
+    answer = Contamination("no", "no")
+
+
+@found_by("without_weights_it_is_the_same_network")
+class BareIsNone(Pooled):
+    """Has nothing without weights."""
+
+    def without_weights(self):
+        return None
+
+
+@found_by("without_weights_it_is_the_same_network")
+class BareStillLoads(Pooled):
+    """Takes weights of the hub, with or without weights."""
+
+    def repositories(self):
+        return {"bare": "nobody/nothing"}
+
+
+@found_by("without_weights_it_is_the_same_network")
+class BareIsSmaller(Pooled):
+    """Builds another network without weights."""
+
+    def build(self, shape):
+        network = super().build(shape)
+        if self.bare:
+            del network.layers[2:], network.layers[1]
+        return network
 
 
 @found_by(*EVERY_FEATURE)

@@ -14,7 +14,7 @@ from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
 from dmlbench.data.items import Data, Items
 from dmlbench.data.photos.decoding import PhotoFormat
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.trial import Part
 from dmlbench.training.frozen_features import Extractor
 from dmlbench.trials.run_trial import features_once, load_once, run_trial
@@ -98,8 +98,9 @@ def test_features_are_computed_once_for_what_decides_them(tmp_path):
     settings = PART.model_copy(update={"settings": {"pooling": "max"}})
     assert runs(Means(), tmp_path, part=settings) == 2
     assert runs(Means(), tmp_path, Data(DATA.splits, DATA.class_names, "other data")) == 2
-    # The head, the loss and the seed have no say.
+    # The head, the loss, the seed and what training crops are cut from have no say.
     assert runs(Means(), tmp_path, embedding_dim=7, batch_size=64) == 0
+    assert runs(Means(), tmp_path, store_side=512, **{"augmentation.crop": "random-resized"}) == 0
     assert runs(Means(), tmp_path) == 0
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dmlbench import Pairs, TrialError
 from dmlbench.data.items import Items
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.shipped_protocols import protocol_names
 from dmlbench.training.embedder import Embedder
 from dmlbench.training.loop import Recipe, train

@@ -5,13 +5,14 @@ import pytest
 from support.made_learners import DATA, NINE_EPOCHS, RECALL_AT, Learner, ignore, make_trial
 
 from dmlbench.data.items import Items
-from dmlbench.schemas.protocol import Protocol, load_protocol
+from dmlbench.schemas.protocol import Protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.shipped_protocols import protocol_names
 from dmlbench.training.learner_state import State
-from dmlbench.trials.course import CURVE_ITEMS
+from dmlbench.training.workload import CURVE_ITEMS, workload
 from dmlbench.trials.scoring import score_retrieval
 
-TRAINING_ITEMS = {"cub": 5864, "cars": 8054, "sop": 59_551}
+TRAINING_ITEMS = {"cub": 5864, "cars": 8054, "sop": 59_551, "inshop": 25_882}
 MOST = 0.05
 
 
@@ -44,7 +45,7 @@ PHOTOS = [
 @pytest.mark.parametrize("dataset", TRAINING_ITEMS)
 @pytest.mark.parametrize("name", PHOTOS)
 def test_measuring_costs_less_than_a_twentieth_of_training(name, dataset):
-    protocol = load_protocol(name)
+    protocol = load_protocol(name, dataset=dataset)
     assert max(costs(protocol, TRAINING_ITEMS[dataset])) < MOST
 
 
@@ -73,5 +74,11 @@ def test_the_costs_are_those_of_a_run(every, then):
     if then == "retrain-all":
         selected = found["selected_epoch"]
         expected += train * len({*range(0, selected + 1, every), selected})
+    planned = workload(trial.protocol, DATA)
+    if then == "stop" or selected == 8:
+        assert planned.measured == expected
+    assert planned.measured >= expected
+    assert planned.learnt == 8 * 40 * 64 * (1 if then == "stop" else 2)
+    assert planned.tested == test
     final = test * (2 if then == "stop" else 1)  # of the selected epoch and of the last
     assert sum(embedded) == expected + final

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from dmlbench import Contamination, Pretraining
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
 from dmlbench.data.items import load_data
@@ -15,6 +16,7 @@ from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Trial
 from dmlbench.trials.run_trial import learn, load_once, run_trial
 from dmlbench.trials.scoring import score_retrieval
+from dmlbench_backbones.small_conv import SmallConv
 
 TrialOf = Callable[..., Trial]
 
@@ -34,6 +36,24 @@ def data_of(trial: Trial, workplace: Workplace):
 
 
 # What finishes
+
+
+@pytest.mark.parametrize("row", [{"losses": ("cross-entropy",)}, {"baselines": ("untrained",)}])
+def test_a_record_says_what_the_backbone_was_trained_on(trial_of, workplace, monkeypatch, row):
+    trial = trial_of(**row)
+    assert "pretraining" not in run_trial(trial, workplace).details
+    told = Pretraining("pictures", "mit", {trial.dataset.name: Contamination("yes", "no", "Said.")})
+    monkeypatch.setattr(SmallConv, "pretraining", lambda self: told)
+    record = run_trial(trial, workplace)
+    assert record.status == "finished", record.reason
+    assert record.id == trial_of(**row).id  # it is no part of the id
+    assert record.details["pretraining"] == {
+        "data": "pictures",
+        "licence": "mit",
+        "images": "yes",
+        "classes": "no",
+        "reason": "Said.",
+    }
 
 
 def test_a_finished_record_holds_all_that_was_promised(trial_of, zoo, workplace):

@@ -21,7 +21,8 @@ from dmlbench.data.items import Data, Items
 from dmlbench.data.splits import hold_out_classes
 from dmlbench.retrieval import mean_distances
 from dmlbench.training.learner_state import State
-from dmlbench.trials.course import CURVE_ITEMS, curve_sample
+from dmlbench.training.workload import CURVE_ITEMS
+from dmlbench.trials.course import curve_sample
 from dmlbench.trials.scoring import score_retrieval
 
 

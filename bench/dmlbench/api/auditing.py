@@ -1,6 +1,6 @@
 """Whether records can be believed: run them again, compare them, take those of somebody else."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,7 @@ def reproduce_all(
 
     from dmlbench.audit.reproduce import compare_records, device_again, plan_again
     from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.source_aliases import installed_aliases, loadable
     from dmlbench.components.workplace import Workplace
     from dmlbench.compute.device import pick_device
     from dmlbench.contracts.executor import WorkerSettings
@@ -79,11 +80,14 @@ def reproduce_all(
     from dmlbench.storage.record_store import read_record
 
     check_device(device)
-    executor = choose_executor(Catalogue.discover(), jobs=jobs)
+    catalogue = Catalogue.discover()
+    executor = choose_executor(catalogue, jobs=jobs)
     given = [one if isinstance(one, Record) else read_record(Path(one)) for one in records]
     device = device_again(given, device)
+    aliases = installed_aliases(catalogue)
+    given = [loadable(record, aliases) for record in given]
     data, cache = data_folder(data_dir), Path(cache_dir) if cache_dir else None
-    workplace = Workplace(Catalogue.discover(), data, pick_device(device), cache)
+    workplace = Workplace(catalogue, data, pick_device(device), cache)
     with decoding_progress(progress) as on_progress:
         plan = plan_again(given, workplace, on_progress)
     with TemporaryDirectory(prefix="dmlbench-") as folder:
@@ -97,22 +101,24 @@ def reproduce_all(
 def add_source_aliases(
     record: Record | str | Path,
     *,
+    renamed: Mapping[str, str] | None = None,
     data_dir: str | Path | None = None,
     cache_dir: str | Path | None = None,
     device: str = DEVICE,
     progress: bool = True,
 ) -> "list[NewAlias]":
-    """Prove that edited code gives the figures of `record`, and add aliases for it.
+    """Prove that edited or renamed code gives the figures of `record`, and add aliases for it.
 
     As ``dmlbench plugin alias``. The trial runs again; if it is equal to the bit, an entry goes
     into a file of the package that was edited, and rows made with the code before go on.
 
     Args:
         record: a finished one made with the code before, or the path of its file.
+        renamed: what a component is called today, by its kind, such as ``{"loss": "mine"}``.
         data_dir, cache_dir, device, progress: as for `run`.
 
     Raises:
-        ConfigError: nothing was edited, something else differs, or the figures do.
+        ConfigError: nothing was edited or renamed, something else differs, or the figures do.
         DataError: the file can't be read, or the data are missing or others.
         PluginError: a component can't be imported.
     """
@@ -132,7 +138,7 @@ def add_source_aliases(
         return found.again
 
     given = record if isinstance(record, Record) else read_record(Path(record))
-    found = prove_aliases(given, Catalogue.discover(), again)
+    found = prove_aliases(given, Catalogue.discover(), again, renamed)
     for new in found:
         add_alias(new)
     return found

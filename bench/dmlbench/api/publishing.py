@@ -11,6 +11,8 @@ from dmlbench.api.running import data_folder
 from dmlbench.schemas.record import Record
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dmlbench.audit.published_files import PublishedCheck
     from dmlbench.data.items import Data
     from dmlbench.leaderboard.tables import Table
@@ -44,12 +46,12 @@ def tables(records: Iterable[Record] | str | Path = RUNS) -> "list[Table]":
     """
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.hook_plugins import plugin_manager
-    from dmlbench.components.source_aliases import installed_aliases, with_first_sources
+    from dmlbench.components.source_aliases import as_first, as_today, installed_aliases
     from dmlbench.leaderboard.tables import make_tables
 
     catalogue = Catalogue.discover()
     aliases = installed_aliases(catalogue)
-    found = [with_first_sources(record, aliases) for record in as_records(records)]
+    found = [as_today(as_first(record, aliases), aliases) for record in as_records(records)]
     return make_tables(found, columns=plugin_manager(catalogue))
 
 
@@ -88,10 +90,16 @@ def publish(
         return Published(tuple(files))
     from dmlbench.site import write_site
 
+    store = Store(found.folder) if found.folder else None
+    trials = {record.id: record.trial for record in found}  # under the names of their files
+
+    def embeddings(trial: "Trial") -> "dict[str, np.ndarray] | None":
+        return store.embeddings(trials.get(trial.id, trial)) if store else None
+
     site = write_site(
         made,
         Path(html),
-        embeddings=Store(found.folder).embeddings if found.folder else lambda trial: None,
+        embeddings=embeddings,
         data=_data_reader(data_dir, Path(cache_dir) if cache_dir else None),
     )
     return Published(tuple(files), tuple(site))

@@ -21,16 +21,17 @@ def epoch_faults(record: Record) -> Iterator[str]:
     choices = trial.protocol.validation
     validated = [epoch for epoch in record.epochs if epoch.validation]
     due = [epoch.epoch for epoch in record.epochs if choices.is_due(epoch.epoch, last)]
-    if validated and [epoch.epoch for epoch in validated] != due:
+    if validated and (last == 0 or [epoch.epoch for epoch in validated] != due):
         yield "its validated epochs are not those that its protocol measures"
         return
     selected = _best(validated, trial.semantics) if validated else last
     if record.selected_epoch != selected:
         yield f"epoch {record.selected_epoch} counts, by its validation it would be {selected}"
     retrains = bool(validated) and choices.then == "retrain-all"
-    if not retrains and record.retraining:
+    again = [(epoch.epoch, epoch.retraining) for epoch in record.retraining]
+    if not retrains and again:
         yield "it has a retraining that its protocol does not ask for"
-    if retrains and [epoch.epoch for epoch in record.retraining] != list(range(selected + 1)):
+    if retrains and again != [(epoch, True) for epoch in range(selected + 1)]:
         yield f"its retraining is not of the epochs from 0 to {selected}"
     beats = record.details.get("beats_epoch_0")
     if validated and beats is not None and beats != (_score(validated) > _score(validated[:1])):

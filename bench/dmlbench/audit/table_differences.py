@@ -10,6 +10,7 @@ from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.leaderboard.ranking import by_seed
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table, make_tables
+from dmlbench.schemas.base import dotted
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Part, Trial
 from dmlbench.statistics import CONFIDENCE, LEAST_SEEDS, Estimate, paired_difference
@@ -180,7 +181,7 @@ def _changes(first: Trial, second: Trial) -> Iterator[str]:
         yield f"data: {plain(first.fingerprint[:16])} -> {plain(second.fingerprint[:16])}"
     if first.semantics != second.semantics:
         yield f"semantics of dmlbench: {first.semantics} -> {second.semantics}"
-    fields = (_flat(trial.protocol.identity()) for trial in (first, second))
+    fields = (dict(dotted(trial.protocol.identity())) for trial in (first, second))
     yield from _pairs_of_values("protocol.", *fields)
 
 
@@ -203,15 +204,6 @@ def _pairs_of_values(
 ) -> Iterator[str]:
     for name, (one, other) in changed(first, second).items():
         yield f"{prefix}{plain(name)}: {plain(str(one))} -> {plain(str(other))}"
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat
 
 
 def _surroundings(record: Record) -> dict[str, Any]:

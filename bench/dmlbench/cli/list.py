@@ -76,7 +76,7 @@ def _protocols() -> list[_Item]:
 
 
 def _choices(name: str) -> list[str]:
-    from dmlbench.schemas.protocol import load_protocol
+    from dmlbench.schemas.protocol_file import load_protocol
 
     protocol = load_protocol(name)
     return [protocol.description, f"Source: {protocol.source}"]

@@ -72,28 +72,44 @@ def check(
 
 @command.command("alias")
 @click.argument("path", metavar="RECORD", type=click.Path(path_type=Path))
+@click.option(
+    "--renamed",
+    multiple=True,
+    metavar="KIND=NAME",
+    help="What the component is called today, such as loss=soft-contrastive. Can be repeated.",
+)
 @data_dir_option
 @cache_dir_option
 @device_option
-def alias(path: Path, data_dir: Path | None, cache_dir: Path | None, device: str) -> None:
-    """Keep the rows of code that was edited without a change to any figure.
+def alias(
+    path: Path,
+    renamed: tuple[str, ...],
+    data_dir: Path | None,
+    cache_dir: Path | None,
+    device: str,
+) -> None:
+    """Keep the rows of code that was edited or renamed without a change to any figure.
 
     Runs the trial of RECORD, which was made with the code before. If it is equal to the bit, an
     alias goes into source_aliases.toml of the package: commit it with the edit.
     """
     from dmlbench.api.auditing import add_source_aliases
 
-    for new in add_source_aliases(path, data_dir=data_dir, cache_dir=cache_dir, device=device):
+    for new in add_source_aliases(
+        path, renamed=_pairs(renamed), data_dir=data_dir, cache_dir=cache_dir, device=device
+    ):
+        one, was = new.alias, new.alias.renamed
+        before = f"{was.old_name} of {was.old_distribution}, " if was else ""
         click.echo(
-            f"Equal to the bit: the {new.alias.kind} {new.alias.name} ({new.alias.new[:7]}) goes "
-            f"on with the rows of {new.alias.old[:7]}. Added to {new.path}."
+            f"Equal to the bit: the {one.kind} {one.name} ({one.new[:7]}) goes on with the rows of "
+            f"{before}{one.old[:7]}. Added to {new.path}."
         )
 
 
 def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
     for text in settings:
         if "=" not in text:
-            raise click.BadParameter(f"{text!r} is not of the form weights=none.")
+            raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE.")
     return {key.strip(): value.strip() for key, _, value in (s.partition("=") for s in settings)}
 
 

@@ -241,6 +241,8 @@ def _show(plan: "Plan", done: int, where: str) -> None:
         seeds = sorted({trial.seed for trial in trials})
         click.echo(f"{table}: {len(rows)} rows x {len(seeds)} seeds = {len(trials)} trials")
         click.echo(_wrapped(rows))
+        if cost := plan.workloads.get(table):
+            click.echo(f"  {cost}")
     for reason in plan.left_out:
         click.echo(f"Left out: {reason}")
     for remark in plan.remarks:
@@ -250,10 +252,11 @@ def _show(plan: "Plan", done: int, where: str) -> None:
 
 
 def _by_table(plan: "Plan") -> "dict[str, list[Trial]]":
+    from dmlbench.schemas.plan import table_name
+
     tables: dict[str, list[Trial]] = {}
     for trial in plan.trials:
-        name = f"{trial.dataset}, protocol {trial.protocol.name}"
-        tables.setdefault(name, []).append(trial)
+        tables.setdefault(table_name(trial), []).append(trial)
     return tables
 
 

@@ -9,44 +9,40 @@ from dmlbench.components.entry_points import KINDS
 @click.command("show")
 @click.argument("kind", metavar="KIND")
 @click.argument("name")
-def command(kind: str, name: str) -> None:
+@click.option("--dataset", metavar="NAME", help="Show a protocol with its values for a dataset.")
+def command(kind: str, name: str, dataset: str | None) -> None:
     """Show the component NAME of a KIND (loss, miner, …), the hook plugin or the protocol NAME.
 
-    For example: `dmlbench show loss triplet`, `dmlbench show protocol small`.
+    For example: `dmlbench show loss triplet`, `dmlbench show protocol small`, or `dmlbench show
+    backbone timm/resnet50` for the size of a network and what it was trained on.
     """
     from dmlbench.errors import ConfigError, nearest
 
     if kind in ("protocol", "protocols"):
-        _show_protocol(name)
+        from dmlbench.cli.show_protocol import show_protocol
+
+        show_protocol(name, dataset)
         return
+    if dataset:
+        raise click.UsageError("--dataset goes with `show protocol`.")
     singular = {plural: kind for kind, plural in KINDS.items()} | {"hook": "hooks"}
     kind = singular.get(kind, kind)
     if kind not in (*KINDS, "hooks"):
         known = [*KINDS, "hook", "protocol"]
         raise ConfigError(f"There is no kind {kind!r}.{nearest(kind, known)}")
     from dmlbench.cli.describe import details
+    from dmlbench.components.hyperparameters import family_argument
 
     if kind == "metric":
         from dmlbench.components.metrics import metric_reference
 
         name = metric_reference(name)
-    found, component = Catalogue.discover().load(kind, name)
+    catalogue = Catalogue.discover()
+    found, component = catalogue.load(kind, name)
     click.echo("\n".join(details(found.entry, component)))
+    if kind == "backbone" and (found.argument or not family_argument(component)):
+        from dmlbench.cli.backbone_facts import backbone_facts
+        from dmlbench.components.composition import make
 
-
-def _show_protocol(name: str) -> None:
-    from dmlbench.schemas.protocol import load_protocol
-
-    protocol = load_protocol(name)
-    click.echo(f"protocol {protocol.name}\n{protocol.description}\nSource: {protocol.source}\n")
-    for key, value in protocol.identity().items():
-        if isinstance(value, dict):
-            click.echo(f"{key}:")
-            for field, inner in value.items():
-                click.echo(f"  {field} = {_text(inner)}")
-        else:
-            click.echo(f"{key} = {_text(value)}")
-
-
-def _text(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        facts = backbone_facts(make(catalogue, kind, name, {}))
+        click.echo("\n".join(["", *(f"{topic}: {fact}" for topic, fact in facts.items())]))

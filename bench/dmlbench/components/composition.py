@@ -25,7 +25,7 @@ from dmlbench.components.hyperparameters import (
     injections,
     resolve,
 )
-from dmlbench.components.source_aliases import aliases_of, first_source
+from dmlbench.components.source_aliases import Aliases, Origin, aliases_of, origin_of
 from dmlbench.components.source_hash import Source, source_of
 from dmlbench.errors import ConfigError, guarded, nearest
 from dmlbench.schemas.trial import Part
@@ -205,17 +205,26 @@ class Composition:
 
         Code that an alias says is equal to older code has the hash of that.
         """
-        raw = [source_of(each.component) for each in self._all()]
-        found = [replace(one, hash=first_source(one.hash, self._aliases)) for one in raw]
-        if len(found) == 1:
-            return found[0]
-        hashed = sha256("\n".join(one.hash for one in found).encode()).hexdigest()
-        libraries = {name: version for one in found for name, version in one.libraries.items()}
-        return Source(hashed, dict(sorted(libraries.items())))
+        return replace(self._code, hash=self.origin().source)
+
+    def origin(self) -> Origin:
+        """Return what its rows are kept under: an alias may say that it was called otherwise."""
+        kind = self.ingredients[0].entry.kind
+        return self._aliases.first(Origin(kind, self.distribution, self.name, self._code.hash))
 
     def source(self) -> str:
         """Return a hash of the source code of all components."""
         return self.code().hash
+
+    @cached_property
+    def _code(self) -> Source:
+        found = [source_of(each.component) for each in self._all()]
+        if len(found) == 1:
+            return found[0]
+        hashes = [self._aliases.first_source(one.hash) for one in found]
+        libraries = {name: version for one in found for name, version in one.libraries.items()}
+        hashed = sha256("\n".join(hashes).encode()).hexdigest()
+        return Source(hashed, dict(sorted(libraries.items())))
 
     def resolve(self, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return all hyper-parameters, in a sum as ``triplet.margin``.
@@ -265,12 +274,13 @@ class Composition:
 
     def mismatch(self, part: Part) -> Literal["", "package", "source", "libraries"]:
         """Return how this differs from the component `part` of a trial, or "" if it does not."""
-        if self.distribution != part.distribution:
+        ours = self.origin()
+        theirs = self._aliases.first(origin_of(ours.kind, part))
+        if ours.distribution != theirs.distribution:
             return "package"
-        code = self.code()
-        if code.hash != first_source(part.source, self._aliases):
+        if ours.source != theirs.source:
             return "source"
-        return "" if code.libraries == part.libraries else "libraries"
+        return "" if self._code.libraries == part.libraries else "libraries"
 
     def _by_term(
         self, settings: Mapping[str, Any]
@@ -281,7 +291,7 @@ class Composition:
         return rest, of_term
 
     @cached_property
-    def _aliases(self) -> dict[str, str]:
+    def _aliases(self) -> Aliases:
         return aliases_of(each.component.__module__ for each in self._all())
 
     def _all(self) -> list[Ingredient]:

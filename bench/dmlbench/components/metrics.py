@@ -91,6 +91,7 @@ def _of_a_package(name: str, catalogue: Catalogue) -> tuple[str, Metric, MetricF
             f"The metric {key!r} of {composition.distribution} is called as one of dmlbench's. Its "
             "author must choose another name."
         )
+    code = composition.code()
     told = MetricFacts(
         title=metric.title,
         higher_is_better=metric.higher_is_better,
@@ -98,6 +99,7 @@ def _of_a_package(name: str, catalogue: Catalogue) -> tuple[str, Metric, MetricF
         needs=sorted(metric.needs),
         distribution=composition.distribution,
         version=composition.version,
-        source=composition.source(),
+        source=code.hash,
+        libraries=code.libraries,
     )
     return key, metric, told

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from dmlbench.components.distributions import owners, requirements
+from dmlbench.components.source_files import is_file, read_bytes
 from dmlbench.components.source_text import Import, read_source
+from dmlbench.errors import PluginError
 
 _HARNESS = "dmlbench"
 
@@ -42,15 +44,20 @@ def source_of(component: Any) -> Source:
     that are only passed through.
 
     Raises:
-        PluginError: one of the files is not valid Python.
+        PluginError: one of the files is not valid Python, or there is none.
     """
     code = _Code(component)
-    depth = code.read([path for path in code.roots() if path.is_file()])
+    roots = code.roots()
+    if not roots:
+        raise PluginError(
+            f"{component.__module__}:{component.__qualname__} has no file of source code, so a "
+            "trial's id could not cover its code. Put it into a file, a package or a zip archive."
+        )
+    depth = code.read(roots)
     labels = dict.fromkeys(code.texts, "")
     for _ in range(depth):  # after as many rounds, the label of the first file covers the last one
         labels = {path: code.label(path, labels) for path in labels}
-    roots = dict.fromkeys(labels[path] for path in code.roots() if path in labels)
-    hashed = sha256("\n".join(roots).encode()).hexdigest()
+    hashed = sha256("\n".join(dict.fromkeys(labels[path] for path in roots)).encode()).hexdigest()
     return Source(hashed, dict(sorted(code.libraries.items())))
 
 
@@ -88,7 +95,7 @@ class _Code:
             found: list[Path] = []
             for path in dict.fromkeys(waiting):
                 if path.suffix != ".py":
-                    self.texts[path] = (sha256(path.read_bytes()).hexdigest(),)
+                    self.texts[path] = (sha256(read_bytes(path)).hexdigest(),)
                     continue
                 self.texts[path] = read_source(path)
                 for piece in self.texts[path]:
@@ -143,7 +150,7 @@ class _Code:
             return
         if "." not in self.component.__module__ and not found:  # what lies beside a single file
             beside = self.folder / top
-            if any(file.is_file() for file in (beside / "__init__.py", beside.with_suffix(".py"))):
+            if any(map(is_file, (beside / "__init__.py", beside.with_suffix(".py")))):
                 yield beside
                 return
         try:
@@ -156,7 +163,7 @@ class _Code:
             yield Path(spec.origin).with_suffix("")
 
     def _counts(self, file: Path) -> bool:
-        return file.is_file() and (not self.of_library or file.parent == self.folder)
+        return is_file(file) and (not self.of_library or file.parent == self.folder)
 
 
 def _file_of(component: Any) -> Path:
@@ -168,6 +175,6 @@ def _files(folders: list[Path], parts: tuple[str, ...]) -> Iterator[Path]:
     for folder in folders:
         place = folder.joinpath(*parts)
         for file in (place / "__init__.py", place.parent / f"{place.name}.py"):
-            if file.is_file():
+            if is_file(file):
                 yield file
                 break

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from dmlbench.components.source_files import read_bytes
 from dmlbench.errors import PluginError
 
 _INDENT, _DEDENT = "\x0e", "\x0f"
@@ -50,7 +51,7 @@ def read_source(path: Path) -> tuple[str | Import, ...]:
         PluginError: the file is not valid Python.
     """
     try:
-        return _pieces(path.read_bytes())
+        return _pieces(read_bytes(path))
     except SyntaxError as error:
         error.filename = str(path)
         raise PluginError(f"{path} can't be read as Python: {error}.") from error

@@ -20,6 +20,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from dmlbench.contracts.pairs import Pairs, Selection
+from dmlbench.contracts.pretraining import Pretraining
 
 if TYPE_CHECKING:
     import datasets
@@ -170,6 +171,30 @@ class Backbone(ABC):
         are part of a trial's identity; `build` is to load that revision.
         """
         return {}
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the value of each setting that stands for another one, by setting.
+
+        A setting such as ``pooling="upstream"`` stands for ``{"pooling": "token"}``: that is what
+        trials record and what decides their ids, and both spellings are one trial. Trials are
+        planned with it, so this is the place to refuse settings that do not go together.
+
+        Raises:
+            ConfigError: the network can't be built like this.
+        """
+        return {}
+
+    def without_weights(self) -> "Backbone":
+        """Return this backbone with a random start; ``dmlbench show`` counts its operations."""
+        return self
+
+    def pretraining(self) -> Pretraining | None:
+        """Return what its weights were trained on; None for a random start.
+
+        Tables show it beside the figures, with what is known of the dataset at hand. It is no part
+        of a trial's identity.
+        """
+        return None
 
     @abstractmethod
     def build(self, shape: tuple[int, ...]) -> nn.Module:

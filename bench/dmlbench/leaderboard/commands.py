@@ -8,7 +8,8 @@ from typing import Any
 from dmlbench.leaderboard.formats.escaping import shell
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
-from dmlbench.schemas.protocol import PAPER, Protocol, load_protocol
+from dmlbench.schemas.protocol import PAPER, Protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.shipped_protocols import protocol_names
 from dmlbench.schemas.trial import ROW_KINDS, Part
 
@@ -21,7 +22,7 @@ def table_command(table: Table) -> str:
     references = {part.reference for part in backbones}
     if len(references) == 1 and references != {table.protocol.backbone}:
         words += ["--backbone", *references]
-    words += [*_protocol(table.protocol), "--seeds", _seeds(seeds)]
+    words += [*_protocol(table.protocol, _key(table.dataset)), "--seeds", _seeds(seeds)]
     words += _settings("dataset", table.dataset)
     if backbones and all(part.identity() == backbones[0].identity() for part in backbones):
         words += _settings("backbone", backbones[0])
@@ -38,7 +39,8 @@ def row_command(row: Row) -> str:
     for kind in ROW_KINDS:
         if kind in trial.parts and trial.parts[kind].reference != usual.get(kind):
             words += [f"--{kind}", trial.parts[kind].reference]
-    words += [*_protocol(trial.protocol), "--seeds", _seeds({r.trial.seed for r in row.records})]
+    seeds = {record.trial.seed for record in row.records}
+    words += [*_protocol(trial.protocol, _key(trial.dataset)), "--seeds", _seeds(seeds)]
     words += _settings("dataset", trial.dataset)
     for kind in ROW_KINDS:
         if kind in trial.parts:
@@ -61,8 +63,13 @@ def _settings(kind: str, part: Part) -> list[str]:
     return words
 
 
+def _key(dataset: Part) -> str | None:
+    """Return the key of a dataset in shipped protocols, which are about dmlbench's own alone."""
+    return dataset.name if dataset.distribution == "dmlbench" else None
+
+
 @lru_cache
-def _protocol(protocol: Protocol) -> tuple[str, ...]:
+def _protocol(protocol: Protocol, dataset: str | None) -> tuple[str, ...]:
     """Return the options that select a protocol: a shipped one, with the fields that differ.
 
     A user's protocol is named by its file, which must exist; the fields changed in it are part of
@@ -70,11 +77,13 @@ def _protocol(protocol: Protocol) -> tuple[str, ...]:
     """
     base, *changes = protocol.name.split("+")
     if base in protocol_names():
-        shipped = load_protocol(base)
+        shipped = load_protocol(base, dataset=dataset)
         names = [n for n in protocol.fields() if _value(protocol, n) != _value(shipped, n)]
     else:
         base += ".toml"
         ends = {change.partition("=")[0] for change in changes}
+        if "frozen" in ends:
+            ends.add("tuning")  # as it is called now
         names = [name for name in protocol.fields() if name.rpartition(".")[2] in ends]
     words = ["--protocol", base]
     for name in names:

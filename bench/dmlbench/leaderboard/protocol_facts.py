@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dmlbench.leaderboard.formats.escaping import plain
+from dmlbench.leaderboard.ranking_cells import NOTHING
 from dmlbench.leaderboard.tables import Table
-from dmlbench.schemas.protocol import Augmentation, Length, Optimiser
+from dmlbench.schemas.protocol import Augmentation, Length, Optimiser, Protocol
 
 _TIES = (
     "pessimistic: an item of another class that is as similar, within the error of float32, "
@@ -22,14 +23,15 @@ def protocol_facts(table: Table) -> dict[str, str]:
         "Network": f"{_names(table, 'backbone', protocol.backbone)}, embedding size "
         f"{protocol.embedding_dim}, {protocol.precision}"
         + (" (frozen: a linear head learns on its features)" if protocol.frozen else "")
-        + ("" if protocol.head_init == "torch" else f", head started {protocol.head_init}"),
-        "Photos": f"where the data are photos, {protocol.short_side} pixels on the short side, cut "
-        f"to squares of {protocol.image_size} ({protocol.interpolation})",
+        + ("" if protocol.head_init == "torch" else f", head initialised: {protocol.head_init}")
+        + f"; pre-trained on: {_pretraining(table)}",
+        "Photos": _photos(protocol),
         "Batches": f"{protocol.batch_size} items by {_names(table, 'sampler', protocol.sampler)}"
         + "".join(_augmented(protocol.augmentation)),
         "Training": f"{_duration(protocol.length)}; "
         f"{optimiser.name}, learning rate {optimiser.lr:g} ({_schedule(optimiser)}, "
         f"{optimiser.warmup_steps} steps of warm-up), weight decay {optimiser.weight_decay:g}"
+        + ("" if optimiser.decay_norms_and_biases else " (not of norms and biases)")
         + "".join(_rarely_set(optimiser)),
         "Epoch that counts": _selection(table),
         **_measure(table),
@@ -37,6 +39,16 @@ def protocol_facts(table: Table) -> dict[str, str]:
         "To be beaten": ", ".join(map(plain, protocol.baselines.floors)) or "nothing",
         "Protocol": f"{plain(protocol.name)}; source: {plain(protocol.source, 200)}",
     }
+
+
+def _photos(protocol: Protocol) -> str:
+    text = "where the data are photos, "
+    if side := protocol.crops_from:
+        text += f"training crops from at most {side} pixels on the short side; else "
+    return (
+        f"{text}{protocol.short_side} pixels on the short side, cut to squares of "
+        f"{protocol.image_size} ({protocol.interpolation})"
+    )
 
 
 def _augmented(choices: Augmentation) -> Iterator[str]:
@@ -56,17 +68,22 @@ def _augmented(choices: Augmentation) -> Iterator[str]:
 
 
 def _duration(length: Length) -> str:
-    more = f", or more for {length.min_passes:g} passes in all" if length.min_passes else ""
+    least = f", or more for {length.min_passes:g} passes in all" if length.min_passes else ""
     if length.steps_per_epoch == "pass":
-        return f"{length.epochs} epochs, each a pass over the training items in whole batches{more}"
+        return (
+            f"{length.epochs} epochs, each a pass over the training items in whole batches{least}"
+        )
     steps = length.epochs * length.steps_per_epoch
-    return f"{length.epochs} epochs x {length.steps_per_epoch} steps = {steps:,} steps{more}"
+    return f"{length.epochs} epochs x {length.steps_per_epoch} steps = {steps:,} steps{least}"
 
 
 def _schedule(optimiser: Optimiser) -> str:
-    if optimiser.schedule != "step":
-        return optimiser.schedule
-    return f"times {optimiser.step_factor:g} every {optimiser.step_epochs} epochs"
+    if optimiser.schedule == "step":
+        return f"times {optimiser.step_factor:g} every {optimiser.step_epochs} epochs"
+    if optimiser.schedule == "milestones":
+        epochs = ", ".join(map(str, optimiser.milestones))
+        return f"times {optimiser.step_factor:g} after epochs {epochs}"
+    return optimiser.schedule
 
 
 def _rarely_set(optimiser: Optimiser) -> Iterator[str]:
@@ -75,10 +92,10 @@ def _rarely_set(optimiser: Optimiser) -> Iterator[str]:
     if optimiser.head_lr_multiple != 1:
         yield f", {optimiser.head_lr_multiple:g} times the rate for the head"
     if optimiser.class_vectors_lr is not None:
-        yield f", {optimiser.class_vectors_lr:g} for class vectors of losses"
+        yield f", {optimiser.class_vectors_lr:g} for class vectors (house rate)"
     if optimiser.class_vectors_lr_multiple is not None:
-        multiple = optimiser.class_vectors_lr_multiple
-        yield f", {multiple:g} times the rate for class vectors of losses"
+        yield f", {optimiser.class_vectors_lr_multiple:g} times the rate for class vectors "
+        yield "(house rate)"
     if optimiser.eps is not None:
         yield f", eps {optimiser.eps:g}"
     if optimiser.head_only_epochs:
@@ -137,17 +154,23 @@ def _selection(table: Table) -> str:
     }
     if not rules:
         return "no network was trained"
-    share = f"{100 * table.protocol.validation.class_fraction:g} % of those of training"
+    choices = table.protocol.validation
+    share = f"{100 * choices.class_fraction:g} % of those of training"
+    if choices.every > 1:
+        share += f", every {choices.every} epochs"
     held_out = "held-out classes"
     told = [rule.replace(held_out, f"{held_out} ({share})") for rule in sorted(rules)]
-    every = table.protocol.validation.every
-    rarely = f"; measured every {every} epochs" if every > 1 else ""
-    return " or ".join(told) + rarely + "; never chosen on test"
+    return " or ".join(told) + "; never chosen on test"
 
 
 def _names(table: Table, kind: str, planned: str) -> str:
     names = {row.names[kind] for row in table.rows if kind in row.names and not row.is_baseline}
     return ", ".join(sorted(names)) or plain(planned)
+
+
+def _pretraining(table: Table) -> str:
+    found = {row.pretrained_on for row in table.rows if "backbone" in row.names and row.finished}
+    return " or ".join(sorted(text or NOTHING for text in found)) or NOTHING
 
 
 def _counts(table: Table, detail: str) -> str:

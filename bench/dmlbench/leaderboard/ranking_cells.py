@@ -28,20 +28,24 @@ def ranking_cells(table: Table, rows: Sequence[Row], ranking: Ranking | None = N
         if len({row.names.get(kind) for row in rows}) > 1:
             kinds.append(kind)
     facts = table.metric_facts
-    headings = [kind.capitalize() for kind in kinds]
+    names = [{kind.capitalize(): row.names.get(kind, NOTHING) for kind in kinds} for row in rows]
+    if len({row.pretrained_on for row in rows}) > 1:
+        for row, name in zip(rows, names, strict=True):
+            name["Pre-trained on"] = row.pretrained_on or NOTHING
+    headings = list(names[0]) if names else []
+    numeric = range(len(headings), len(headings) + len(table.metrics))
     headings += [display_name(metric, facts) for metric in table.metrics]
     grouped = ranking is not None and ranking.decided
     lines = [
         [
-            *(row.names.get(kind, NOTHING) for kind in kinds),
+            *name.values(),
             *(figure(metric, row.metrics.get(metric), facts) for metric in table.metrics),
             *([ranking.mark(row)] if grouped and ranking else []),
             seeds(row),
             below(row),
         ]
-        for row in rows
+        for row, name in zip(rows, names, strict=True)
     ]
-    numeric = range(len(kinds), len(headings))
     group = ["Group"] if grouped else []
     return Cells([*headings, *group, "Seeds", "Below"], lines, numeric)
 

@@ -9,7 +9,8 @@ from dmlbench.leaderboard.ranking_cells import NOTHING, Cells
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 from dmlbench.schemas.base import Schema, read_toml
-from dmlbench.schemas.protocol import Protocol, load_protocol
+from dmlbench.schemas.protocol import Protocol
+from dmlbench.schemas.protocol_file import load_protocol
 
 _FIELDS = {"step_epochs": "optimiser.step_epochs"}
 """Fields whose change a protocol's name may state, as `Protocol.change` takes them."""
@@ -54,7 +55,7 @@ class ReportedRow(Schema):
             ConfigError: there is no such protocol.
         """
         name, *changes = self.protocol.split("+")
-        protocol = load_protocol(name)
+        protocol = load_protocol(name, dataset=self.dataset)
         for change in changes:
             field, _, value = change.partition("=")
             protocol = protocol.change(_FIELDS[field], value)
@@ -133,4 +134,4 @@ def _is_of(entry: ReportedRow, row: Row) -> bool:
     if any(protocol.backbone_settings.get(name) != value for name, value in own.items()):
         return False
     miner = parts["miner"].name if "miner" in parts else ""
-    return (not entry.miner or entry.miner == miner) and row.hyperparameters == "paper defaults"
+    return (not entry.miner or entry.miner == miner) and not row.changed

@@ -142,6 +142,8 @@ class RowDocument(Schema):
     ]
     reducer: Annotated[str, Column(_detail("reducer"), details="Reducer")]
     own_lr: Annotated[str, Column(_detail("own_lr"), details="Own LR")]
+    pretrained_on: Annotated[str, Column(details="Pre-trained on")]
+    """Data of the backbone's weights, and whether the dataset's images or classes are in them."""
     origin: Annotated[str, Column(csv="from", details="From", details_after="counts")]
     """Distributions and versions."""
     seeds: Annotated[dict[Literal["finished", "failed", "collapsed"], list[int]], Column(_seeds)]

@@ -93,20 +93,24 @@ class Row:
         return [epoch for epoch in epochs if epoch is not None]
 
     @property
-    def hyperparameters(self) -> str:
-        """Return the changed hyper-parameters, or a phrase that says there are none.
-
-        Changes to the backbone are part of the backbone's name.
-        """
-        changed = [
-            f"{kind}.{name}={value}"
+    def changed(self) -> dict[str, Any]:
+        """Return the changed hyper-parameters; those of the backbone are part of its name."""
+        return {
+            f"{kind}.{name}": value
             for kind in ROW_KINDS
             if kind in self.trial.parts and kind != "backbone"
             for name, value in self.trial.parts[kind].changed.items()
-        ]
-        if changed:
-            return plain(", ".join(changed), 200)
-        return "defaults" if self.is_baseline else "paper defaults"
+        }
+
+    @property
+    def hyperparameters(self) -> str:
+        """Return the changed hyper-parameters, or a phrase that says there are none."""
+        if self.changed:
+            return plain(", ".join(f"{name}={value}" for name, value in self.changed.items()), 200)
+        if self.is_baseline:
+            return "defaults"
+        # Where the protocol sets the rate of class vectors, it is not the one of the loss's source.
+        return "house rate" if "house" in self.text("own_lr") else "paper defaults"
 
     @property
     def origin(self) -> str:
@@ -125,10 +129,31 @@ class Row:
         texts = [record.details.get(detail) for record in self.finished]
         return ", ".join(dict.fromkeys(plain(text) for text in texts if isinstance(text, str)))
 
+    @property
+    def pretrained_on(self) -> str:
+        """Return what the backbone was trained on before, and whether the test data were in it.
+
+        Such as ``ImageNet-1k (cub images: yes, classes: yes)``; empty if records do not say.
+        """
+        dataset = plain(self.trial.dataset.name, 40)
+        found = [record.details.get("pretraining") for record in self.finished]
+        return " or ".join(dict.fromkeys(_pretraining(one, dataset) for one in found if one))
+
     def _releases(self, kind: str) -> str:
         parts = [record.trial.parts[kind] for record in self.records]
         found = {f"{part.distribution} {part.version}" for part in parts if part.distribution}
         return plain(", ".join(sorted(found)) or "not installed")
+
+
+def _pretraining(found: Any, dataset: str) -> str:
+    """Return what a record says of pre-training; it may hold anything there."""
+    facts = found if isinstance(found, Mapping) else {}
+    data, images, classes = (
+        plain(str(facts.get(key, "unknown")), 80) for key in ("data", "images", "classes")
+    )
+    if images == classes:
+        return f"{data} ({dataset}: {images})"
+    return f"{data} ({dataset} images: {images}, classes: {classes})"
 
 
 def numbers(values: Iterable[Any]) -> Iterable[float]:

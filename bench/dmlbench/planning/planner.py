@@ -21,14 +21,17 @@ from dmlbench.data.prepare.availability import how_to_get
 from dmlbench.data.remarks import remarks
 from dmlbench.errors import ConfigError, DataError, PluginError, guarded, nearest
 from dmlbench.planning.combinations import HOME, Combinations, Settings
+from dmlbench.planning.dataset_tables import dataset_key
 from dmlbench.planning.idle_settings import IdleSettings
-from dmlbench.schemas.plan import Plan
+from dmlbench.schemas.plan import Plan, table_name
 from dmlbench.schemas.private_paths import reference_without_folders
-from dmlbench.schemas.protocol import Protocol, load_protocol
+from dmlbench.schemas.protocol import Protocol
+from dmlbench.schemas.protocol_file import read_protocol_file
 from dmlbench.schemas.suite import Suite
 from dmlbench.schemas.trial import ROW_KINDS, Part, Trial, canonical_json
 from dmlbench.training.embedder import check_input
 from dmlbench.training.sampling import extras
+from dmlbench.training.workload import workload
 
 
 @dataclass(frozen=True)
@@ -63,24 +66,29 @@ class Planner:
             references, left_out = self.datasets()
         trials: dict[str, Trial] = {}
         odd: dict[str, None] = {}
+        workloads: dict[str, str] = {}
         for reference in references:
             try:
                 part, dataset = self._dataset(reference, settings)
                 for sampler in suite.samplers or (None,):
-                    name = suite.protocol or dataset.protocol
-                    protocol = self._protocol(name, sampler, settings)
+                    file = read_protocol_file(suite.protocol or dataset.protocol)
+                    usual = file.resolved(dataset_key(self.catalogue, reference, file))
+                    protocol = self._changed(usual, sampler, settings)
                     data = self._data(dataset, protocol)
-                    idle.look_at(load_protocol(name), protocol, data)
+                    idle.look_at(usual, protocol, data)
                     odd |= dict.fromkeys(f"{part}: {remark}" for remark in remarks(data))
                     for trial in self._trials(suite, part, protocol, data, settings):
                         trials[trial.id] = trial
+                        if "loss" in trial.parts and table_name(trial) not in workloads:
+                            workloads[table_name(trial)] = str(workload(protocol, data) or "")
             except (DataError, PluginError) as error:
                 if suite.datasets != ("all",):
                     raise
                 left_out.append(f"{reference}: {error}")
         idle.refuse()
         _check_used(settings, trials.values())
-        return Plan(tuple(trials.values()), tuple(left_out), (*odd, *self._asked_hub))
+        remarked = (*odd, *self._asked_hub)
+        return Plan(tuple(trials.values()), tuple(left_out), remarked, workloads)
 
     def _trials(
         self, suite: Suite, dataset: Part, protocol: Protocol, data: Data, settings: Settings
@@ -145,9 +153,8 @@ class Planner:
         known = hyperparameters(component) if self.allow_partial else {}
         return {"partial": True} if "partial" in known else {}
 
-    def _protocol(self, name: str, sampler: str | None, settings: Settings) -> Protocol:
+    def _changed(self, protocol: Protocol, sampler: str | None, settings: Settings) -> Protocol:
         """Return the protocol with its changes, in the order of its fields: one name for each."""
-        protocol = load_protocol(name)
         changes = dict(settings.get("protocol", {}))
         if sampler is not None:
             changes["sampler"] = sampler
@@ -189,8 +196,12 @@ class Planner:
     ) -> Part:
         try:
             composition = compose(self.catalogue, kind, reference)
-            values, defaults = (composition.resolve(kind, some) for some in (given, {}))
+            values, defaults = (
+                self._resolved(kind, reference, composition.resolve(kind, some))
+                for some in (given, {})
+            )
             files, code = self._files(kind, reference, values), composition.code()
+            origin = composition.origin()
             revisions = self._revisions(kind, reference, values)
         except PluginError:
             found = self.catalogue.find(kind, terms(kind, reference)[0].reference)
@@ -207,16 +218,36 @@ class Planner:
             )
         return Part(
             reference=reference,
-            name=reference_without_folders(composition.name),
-            distribution=composition.distribution,
+            name=reference_without_folders(origin.name),
+            distribution=origin.distribution,
             version=composition.version,
-            source=code.hash,
+            source=origin.source,
             libraries=code.libraries,
             settings=composition.to_record(values),
             changed={key: value for key, value in values.items() if value != defaults[key]},
             files=files,
             revisions=revisions,
         )
+
+    def _resolved(self, kind: str, reference: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `settings` with what a backbone's stand for, see `Backbone.resolved`.
+
+        Raises:
+            ConfigError: they do not go together.
+            PluginError: it names a setting that there is not.
+        """
+        if kind != "backbone":
+            return dict(settings)
+        backbone = make(self.catalogue, kind, reference, settings)
+        with guarded(f"The backbone {reference!r}"):
+            found = backbone.resolved()
+        unknown = sorted(found.keys() - settings.keys())
+        if unknown:
+            raise PluginError(
+                f"`resolved` of the backbone {reference!r} names {unknown[0]!r}, which is no "
+                "setting of it."
+            )
+        return {**settings, **found}
 
     def _files(self, kind: str, reference: str, settings: Mapping[str, Any]) -> dict[str, str]:
         """Return a hash of each file that a backbone's settings name."""

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections.abc import Iterator
 from functools import cache, reduce
 from inspect import isclass
 from typing import Any, ClassVar, TypeVar, get_origin
@@ -52,6 +53,19 @@ class Schema(BaseModel):
                 names.append(name)
         return names
 
+    @classmethod
+    def fields_and_sections(cls) -> list[str]:
+        """Return the dotted names of all fields, lists and tables too, and of the sections."""
+        names = []
+        for name, field in cls.model_fields.items():
+            if name in cls.decides_nothing:
+                continue
+            names.append(name)
+            kind = field.annotation
+            if isclass(kind) and issubclass(kind, Schema):
+                names += [f"{name}.{inner}" for inner in kind.fields_and_sections()]
+        return names
+
 
 Model = TypeVar("Model", bound=Schema)
 
@@ -62,20 +76,45 @@ def read_toml(model: type[Model], path: Any, **extra: Any) -> Model:
     Raises:
         ConfigError: the file can't be read, is not TOML, or does not fit the model.
     """
+    return validate(model, extra | toml_values(path), str(path))
+
+
+def toml_values(path: Any) -> dict[str, Any]:
+    """Return what the TOML file at `path` holds, unchecked.
+
+    Raises:
+        ConfigError: the file can't be read or is not TOML.
+    """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror or error}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not a TOML file: {error}.") from error
-    return validate(model, extra | values, str(path))
 
 
-def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
+def dotted(table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested tables under dotted keys; an empty table yields nothing.
+
+    Example:
+        >>> dict(dotted({"loss": {"margin": 0.3}, "seed": 1}))
+        {'loss.margin': 0.3, 'seed': 1}
+    """
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{inner}", one) for inner, one in dotted(value))
+        else:
+            yield key, value
+
+
+def validate(
+    model: type[Model], values: dict[str, Any], where: str, called: str | None = None
+) -> Model:
     """Return `values` as a checked `model`.
 
     Raises:
-        ConfigError: naming `where` and each key that does not fit.
+        ConfigError: naming `where`, what it is not (`called`, else the model's name) and each key
+            that does not fit.
     """
     try:
         return model.model_validate(values)
@@ -87,9 +126,9 @@ def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
             if item["type"] == "extra_forbidden":
                 table = reduce(_table, place[:-1], model)
                 hint = nearest(place[-1], table.model_fields)
-            lines.append(f"{'.'.join(place)}: {item['msg']}.{hint}")
+            lines.append(": ".join(filter(None, (".".join(place), f"{item['msg']}.{hint}"))))
         raise ConfigError(
-            f"{where} is not a valid {model.__name__.lower()}: " + " ".join(lines)
+            f"{where} is not a valid {called or model.__name__.lower()}: " + " ".join(lines)
         ) from None
 
 

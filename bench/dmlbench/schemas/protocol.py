@@ -1,20 +1,19 @@
 """Protocols: all settings of training and evaluation that every loss shares.
 
-A protocol is a TOML file. Those that ship are in ``protocols/``; a path names one of your own.
+The fields of a protocol, each with what it means. `protocol_file` reads them from a TOML file.
 """
 
+from collections.abc import Iterable
 from functools import reduce
 from math import ceil
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from dmlbench.errors import ConfigError, nearest
 from dmlbench.schemas.added import Added
-from dmlbench.schemas.base import Schema, read_toml, validate
+from dmlbench.schemas.base import Schema, validate
 from dmlbench.schemas.only_with import OnlyWith, only_with
-from dmlbench.schemas.shipped_protocols import FOLDER, protocol_names
 
 PAPER = "paper"
 """Stands for the sampler that each loss's own source uses."""
@@ -26,7 +25,7 @@ Settings = dict[str, bool | int | float | str]
 class Optimiser(Schema):
     """How weights are updated."""
 
-    name: Literal["adam", "adamw", "sgd", "rmsprop"]
+    name: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(description="as PyTorch has it")
     lr: float = Field(gt=0, description="learning rate of the network")
     head_lr_multiple: float = Field(
         gt=0, default=1.0, description="learning rate of the linear head over that of the network"
@@ -41,7 +40,9 @@ class Optimiser(Schema):
     class_vectors_lr_multiple: Annotated[float | None, Added(before=None)] = Field(
         gt=0, default=None, description="the same, as a multiple of that of the network"
     )
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(
+        ge=0, description="of the network; a loss's own parameters may have their source's"
+    )
     decay_norms_and_biases: Annotated[bool, Added(before=True)] = Field(
         default=True,
         description="whether the network's norms and biases, its weights of one dimension, decay "
@@ -97,7 +98,7 @@ class Optimiser(Schema):
 class Length(Schema):
     """How long training lasts. An epoch is a number of steps, or one pass over the items."""
 
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, description="how many; epoch 0 is the untrained network")
     steps_per_epoch: Annotated[int, Field(ge=1)] | Literal["pass"] = Field(
         description="'pass': as many as there are whole batches of different training items"
     )
@@ -172,10 +173,10 @@ class Baselines(Schema):
 class Protocol(Schema):
     """A protocol, checked."""
 
-    name: str
-    description: str
+    name: str = Field(description="what tables call it; that of its file")
+    description: str = Field(description="what it is, in a sentence")
     source: str = Field(description="where its choices come from")
-    backbone: str
+    backbone: str = Field(description="the network, without the linear head that follows it")
     backbone_settings: Settings = Field(
         default={}, description="its hyper-parameters; those of another one keep their defaults"
     )
@@ -188,7 +189,7 @@ class Protocol(Schema):
     sampler_settings: Settings = Field(
         default={}, description="its hyper-parameters; those of another one keep their defaults"
     )
-    embedding_dim: int = Field(ge=1)
+    embedding_dim: int = Field(ge=1, description="numbers in an embedding")
     head_init: Annotated[
         Literal["torch", "kaiming-fan-out", "orthogonal"], Added(before="torch")
     ] = Field(
@@ -196,8 +197,10 @@ class Protocol(Schema):
         description="how the linear head starts: as nn.Linear does; normal with variance "
         "2 / embedding_dim; or orthogonal; the last two with a bias of 0",
     )
-    batch_size: int = Field(ge=2)
-    store_side: Annotated[int | None, Added(before=None)] = Field(
+    batch_size: int = Field(ge=2, description="training items in a step")
+    store_side: Annotated[
+        int | None, Added(before=None), OnlyWith("augmentation.crop", "random-resized")
+    ] = Field(
         ge=4,
         default=None,
         description="photos are kept with at most so many pixels on the short side, and training "
@@ -214,23 +217,31 @@ class Protocol(Schema):
         description="of the backbone; head, loss and metrics compute in float32, and so do CPUs in "
         "place of tf32"
     )
-    distance: Literal["cosine"]
-    optimiser: Optimiser
-    length: Length
-    augmentation: Augmentation
-    validation: Validation
-    baselines: Baselines
+    distance: Literal["cosine"] = Field(description="by which test items are ranked")
+    optimiser: Optimiser = Field(description="how weights are updated")
+    length: Length = Field(description="how long training lasts")
+    augmentation: Augmentation = Field(description="random changes to each training image")
+    validation: Validation = Field(description="how the epoch is selected; never on test")
+    baselines: Baselines = Field(description="rows without a trained network")
 
     decides_nothing = frozenset({"name", "description", "source"})
 
     @model_validator(mode="before")
     @classmethod
     def _read_frozen(cls, values: Any) -> Any:
-        """Take ``frozen``, as older records have it, for ``tuning``."""
-        if not isinstance(values, dict) or "frozen" not in values or "tuning" in values:
+        """Take ``frozen``, as older records and files have it, for ``tuning``."""
+        if not isinstance(values, dict) or "frozen" not in values:
             return values
         others = {key: value for key, value in values.items() if key != "frozen"}
-        return others | {"tuning": "frozen" if values["frozen"] is True else "full"}
+        frozen = values["frozen"]
+        if not isinstance(frozen, bool):
+            raise ValueError(f"frozen is true or false, not {frozen!r}")
+        tuning = "frozen" if frozen else "full"
+        if (said := others.get("tuning", tuning)) != tuning:
+            raise ValueError(
+                f"frozen = {str(frozen).lower()} contradicts tuning = {said!r}; leave frozen out"
+            )
+        return others | {"tuning": tuning}
 
     def __hash__(self) -> int:
         return hash(self.model_dump_json())
@@ -240,11 +251,15 @@ class Protocol(Schema):
         """Return whether the backbone learns nothing."""
         return self.tuning == "frozen"
 
+    @property
+    def crops_from(self) -> int | None:
+        """Return `store_side` where it is read, else None: nothing but crops of any size does."""
+        return None if self.frozen or self.unread("store_side") else self.store_side
+
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the figures; ``tuning`` as older records have it."""
-        identity = super().identity()
-        del identity["tuning"]
-        return identity | {"frozen": self.frozen}
+        identity = super().identity() | {"tuning": self.frozen}
+        return {"frozen" if key == "tuning" else key: value for key, value in identity.items()}
 
     def value(self, key: str) -> Any:
         """Return the value of one field, such as ``length.epochs``."""
@@ -254,7 +269,9 @@ class Protocol(Schema):
         """Return why one field is not read beside the others, or "" if it is; see `OnlyWith`."""
         section = reduce(getattr, key.split(".")[:-1], self)
         mark = only_with(type(section).model_fields[key.rpartition(".")[2]].metadata)
-        return mark.unmet(dict(section)) if mark else ""
+        if mark is None:
+            return ""
+        return mark.unmet({mark.name: reduce(getattr, mark.name.split("."), section)})
 
     def change(self, key: str, text: str) -> "Protocol":
         """Return a copy with one field set, such as ``length.epochs``, and the change in its name.
@@ -267,9 +284,7 @@ class Protocol(Schema):
         values = self.model_dump()
         *tables, field = key.split(".")
         if key not in self.fields():
-            raise ConfigError(
-                f"protocol.{key}: there is no such field." + nearest(key, self.fields())
-            )
+            raise ConfigError(f"protocol.{key}: {no_such_field(key, self.fields())}")
         table = reduce(dict[str, Any].__getitem__, tables, values)
         if f"{key}_settings" in values and text != table[field]:
             values[f"{key}_settings"] = {}  # they were those of another component
@@ -281,41 +296,8 @@ class Protocol(Schema):
         return changed.model_copy(update={"name": f"{self.name}+{field}={value}"})
 
 
-def load_protocol(name: str | Path) -> Protocol:
-    """Return a shipped protocol by name, or one of your own by the path of its TOML file.
-
-    Raises:
-        ConfigError: no such protocol, or the file is not a valid one.
-
-    Example:
-        >>> import dmlbench
-        >>> dmlbench.load_protocol("small").backbone
-        'small-conv'
-    """
-    name = str(name)
-    if name.endswith(".toml"):
-        own = read_toml(Protocol, Path(name), name=Path(name).stem)
-        _check_read(own, name)
-        return own
-    if name not in protocol_names():
-        raise ConfigError(
-            f"There is no protocol named {name!r}."
-            + nearest(name, protocol_names())
-            + " One of your own is named by the path of its .toml file."
-        )
-    return read_toml(Protocol, Path(FOLDER, f"{name}.toml"), name=name)
-
-
-def _check_read(protocol: Protocol, path: str) -> None:
-    """Check that a file gives no value, other than the usual one, to a field that is not read.
-
-    Raises:
-        ConfigError: it does.
-    """
-    for key in protocol.fields():
-        *tables, field = key.split(".")
-        section = reduce(getattr, tables, protocol)
-        usual = type(section).model_fields[field].get_default()
-        reason = protocol.unread(key)
-        if reason and protocol.value(key) != usual:
-            raise ConfigError(f"{path}: {key} would change nothing: {reason}. Leave it out.")
+def no_such_field(key: str, known: Iterable[str]) -> str:
+    """Return that a protocol has no field `key`, and what may have been meant."""
+    if key == "frozen":
+        return "the field is called tuning: protocol.tuning=frozen, or protocol.tuning=full."
+    return "there is no such field." + nearest(key, known)

@@ -1,13 +1,12 @@
 """Suites: which datasets, components and seeds to run. A TOML file, or the command's options."""
 
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from dmlbench.schemas.base import Schema, is_plain, read_toml
+from dmlbench.schemas.base import Schema, dotted, is_plain, read_toml
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What NumPy and scikit-learn take as a seed."""
@@ -42,7 +41,7 @@ class Suite(Schema):
         """Read TOML's ``loss.margin = 0.3``, which is a table in a table, as one key."""
         if not isinstance(settings, dict):
             return settings
-        found = dict(_flat(settings))
+        found = dict(dotted(settings))
         for name, value in found.items():
             if not is_plain(value):
                 raise ValueError(
@@ -64,11 +63,3 @@ def load_suite(path: Path) -> Suite:
 def default_suite() -> Suite:
     """Return what ``dmlbench run --all`` runs; it ships as ``suites/all.toml``."""
     return read_toml(Suite, files("dmlbench") / "suites" / "all.toml")
-
-
-def _flat(table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from ((f"{key}.{inner}", one) for inner, one in _flat(value))
-        else:
-            yield key, value

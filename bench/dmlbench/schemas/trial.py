@@ -43,10 +43,16 @@ class Part(Schema):
     paths: dict[str, str] = Field(default={}, exclude=True, repr=False)
     """Where the ``reference`` and files lie on this machine, if the record does not tell."""
 
+    identified_as: dict[str, str] = Field(default={}, exclude=True, repr=False, max_length=0)
+    """Name and distribution in the trial's id, if tables call the component something else. Set in
+    copies only: no file can say it."""
+
     revisions: Annotated[dict[str, str], Added(before={})] = {}
     """Repository and revision of what a setting takes from the hub, ``OWNER/NAME@REVISION``."""
 
-    decides_nothing = frozenset({"reference", "version", "changed", "files", "paths"})
+    decides_nothing = frozenset(
+        {"reference", "version", "changed", "files", "paths", "identified_as"}
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -94,7 +100,7 @@ class Part(Schema):
 
     def identity(self) -> dict[str, Any]:
         """Return what distinguishes components; a file counts by its content, not by its path."""
-        identity = super().identity()
+        identity = super().identity() | self.identified_as
         return identity | {"settings": identity["settings"] | self.files}
 
     def __str__(self) -> str:

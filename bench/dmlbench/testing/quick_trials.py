@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dmlbench.contracts.executor import Event, WorkerSettings
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Part, Trial
 

@@ -11,9 +11,7 @@ from dmlbench.retrieval import mean_distances
 from dmlbench.schemas.protocol import Validation
 from dmlbench.schemas.record import Distances, Epoch
 from dmlbench.training.learner_state import Embed, State
-
-CURVE_ITEMS = 500
-"""Distances are measured on so many items of a split at most, the same every epoch."""
+from dmlbench.training.workload import CURVE_ITEMS
 
 _OF_A_CLASS = 5  # of them at most, where there are classes enough
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from dmlbench.components.composition import make
 from dmlbench.components.metrics import choose_metrics
 from dmlbench.components.workplace import Workplace
 from dmlbench.compute.determinism import repeatable
@@ -182,7 +183,18 @@ def _measure(
         outcome["metric_facts"] = chosen.facts
     if data.initial_weights:
         outcome["details"]["initial_weights"] = data.initial_weights[:16]
+    outcome["details"] |= _pretraining(trial, workplace)
     return outcome
+
+
+def _pretraining(trial: Trial, workplace: Workplace) -> dict[str, Any]:
+    """Return what the backbone was trained on before, and whether the trial's data were in it."""
+    if "backbone" not in trial.parts:
+        return {}
+    part = trial.parts["backbone"].located()
+    backbone = make(workplace.catalogue, "backbone", part.reference, part.settings)
+    found = backbone.pretraining()
+    return {"pretraining": found.to_record(trial.dataset.name)} if found else {}
 
 
 def _versions(trial: Trial) -> dict[str, str]:

@@ -13,28 +13,37 @@ from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.encoded import sources
 from dmlbench.data.photos.pictures import StoredPhotos
-from dmlbench.data.photos.store import photo_store
+from dmlbench.data.photos.store import PhotoStore, photo_store
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
 ARRAYS = RNG.integers(256, size=(7, 3, 12, 15)).astype(np.uint8)
 INDEX = np.array([5, 0, 5, 3])
+FORMATS = (PhotoFormat(14, 20), PhotoFormat(14, 20, store_side=30))
 BOXES = np.array([[0, 0, 12, 12], [1, 2, 9, 7], [3, 1, 4, 11], [2, 2, 10, 5]])
 
 
-@pytest.fixture(scope="module", params=["colour", "grey", "mixed"])
+@pytest.fixture(scope="module", params=["colour", "grey", "mixed", "colour, and squares"])
 def pictures(tmp_path_factory, request) -> StoredPhotos:
-    channels = {"colour": (3, 3), "grey": (1, 1), "mixed": (1, 3)}[request.param]
+    kind, _, larger = request.param.partition(",")
+    channels = {"colour": (3, 3), "grey": (1, 1), "mixed": (1, 3)}[kind]
     photos = [*some_photos(4, 0, channels[0]), *some_photos(4, 1, channels[1])]
     images = sources({"train": table([encoded(photo) for photo in photos])})
     folder = tmp_path_factory.mktemp("cache")
-    store, places = photo_store(images, PhotoFormat(14, 20), folder, lambda *_: None)
+    store, places = photo_store(images, FORMATS[bool(larger)], folder, lambda *_: None)
     return StoredPhotos(store, places, 14)[np.array([7, 2, 2, 0, 1, 6])]
 
 
-def resident(pictures: StoredPhotos) -> device_inputs._ResidentPictures:
+def as_on_a_gpu(pictures: StoredPhotos, *resident: PhotoStore) -> device_inputs._Pictures:
+    """Return what a GPU would do with the photos, computed here."""
     device_inputs._resident.cache_clear()
-    return device_inputs._ResidentPictures(pictures, device_inputs._resident(pictures.store, CPU))
+    there = device_inputs._Pictures(pictures, CPU, resident)
+    there.at_once = True
+    return there
+
+
+def resident(pictures: StoredPhotos) -> device_inputs._Pictures:
+    return as_on_a_gpu(pictures, pictures.store.squares, pictures.store)
 
 
 def alike(one: torch.Tensor, two: torch.Tensor, kind: str) -> bool:
@@ -91,13 +100,13 @@ def test_crops_on_a_device_are_those_on_disk(pictures, kind):
     "boxes", [BOXES, BOXES // 2 + (0, 0, 7, 7), BOXES * (1, 1, 0, 0) + (0, 0, 14, 14)]
 )
 def test_crops_for_a_device_are_the_same_to_the_bit_wherever_the_photos_are(pictures, kind, boxes):
-    sent, there = to_device_inputs(pictures, CPU), resident(pictures)
-    sent.at_once = True  # as for a GPU
-    found, expected = sent.crops(INDEX, boxes, kind), there.crops(INDEX, boxes, kind)
-    assert torch.equal(found, expected)
-    assert found.stride() == expected.stride()
-    assert torch.equal(sent.plain(INDEX), there.plain(INDEX))
-    assert sent.plain(INDEX).stride() == there.plain(INDEX).stride()
+    there = resident(pictures)
+    for sent in (as_on_a_gpu(pictures), as_on_a_gpu(pictures, pictures.store.squares)):
+        found, expected = sent.crops(INDEX, boxes, kind), there.crops(INDEX, boxes, kind)
+        assert torch.equal(found, expected)
+        assert found.stride() == expected.stride()
+        assert torch.equal(sent.plain(INDEX), there.plain(INDEX))
+        assert sent.plain(INDEX).stride() == there.plain(INDEX).stride()
 
 
 def test_photos_stay_on_disk_if_they_would_take_too_much_of_the_device(pictures, monkeypatch):
@@ -107,28 +116,34 @@ def test_photos_stay_on_disk_if_they_would_take_too_much_of_the_device(pictures,
         def __hash__(self) -> int:
             return 0
 
-    needed = int(pictures.store.shapes[:, :2].prod(axis=1).sum()) * pictures.store.channels
-    device_inputs._resident.cache_clear()
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * needed - 1, 0))
-    assert device_inputs._resident(pictures.store, Cuda()) is None
-    on_disk = to_device_inputs(pictures, Cuda())
-    assert isinstance(on_disk, device_inputs._Pictures)
-    assert on_disk.threads > 0
+    def fit(room: int) -> tuple[PhotoStore, ...]:
+        memory = (room + 0.5) / device_inputs.RESIDENT_SHARE
+        device_inputs._that_fit.cache_clear()
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (memory, 0))
+        return device_inputs._that_fit(pictures.store, Cuda())
 
-
-def test_photos_on_the_device_are_those_of_one_dataset(tmp_path):
-    stores = [
-        photo_store(
-            sources({"train": table([encoded(photo) for photo in some_photos(2, seed)])}),
-            PhotoFormat(14, 20),
-            tmp_path / str(seed),
-            lambda *_: None,
-        )[0]
-        for seed in (1, 2)
+    squares, photos = pictures.store.squares, pictures.store
+    needed = [
+        sum(some.photo(place)[:, :, 0].size for place in range(8)) * photos.channels
+        for some in (squares, photos)
     ]
-    device_inputs.drop_resident_photos()
-    for store in stores:
-        assert device_inputs._resident(store, CPU) is device_inputs._resident(store, CPU)
-        assert device_inputs._resident.cache_info().currsize == 1
+    assert fit(needed[0] - 1) == ()
+    on_disk = to_device_inputs(pictures, Cuda())
+    assert on_disk.resident == ()
+    assert on_disk.threads > 0
+    if squares is photos:
+        assert fit(needed[0]) == (photos,)
+    else:
+        assert fit(sum(needed) - 1) == fit(needed[0]) == (squares,)
+        assert fit(sum(needed)) == (squares, photos)
+        assert device_inputs._Pictures(pictures, Cuda(), (squares,)).threads > 0
+    assert device_inputs._Pictures(pictures, Cuda(), (squares, photos)).threads == 0
+    fit(sum(needed))
+    with device_inputs.photos_stay_on_cpu():
+        assert to_device_inputs(pictures, Cuda()).resident == ()
+
+
+def test_photos_on_a_device_are_dropped_all_at_once(pictures):
+    device_inputs._resident(pictures.store, CPU)
     assert device_inputs.drop_resident_photos()
     assert not device_inputs.drop_resident_photos()

@@ -47,13 +47,6 @@ def test_a_part_of_them_copies_no_pixel(pictures, index):
     assert part.shape == (len(pictures.places[index]), 3, 16, 16)
 
 
-@pytest.mark.parametrize("side", [1, 7, 20])
-def test_squares_of_another_side(pictures, side):
-    found = pictures.centre(np.array([1, 9]), side)
-    for square, place in zip(found, (1, 9), strict=True):
-        assert np.array_equal(square, torchvision.center_crop(WHOLE[place], [side, side]))
-
-
 @pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
 def test_crops_are_torchvisions(pictures, kind):
     index = np.array([4, 0, 4, 10])

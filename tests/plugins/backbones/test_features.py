@@ -9,13 +9,14 @@ from support.networks import built, features, parameter_count, timm_network
 from torch import Tensor, nn
 
 from dmlbench import ConfigError
-from dmlbench_backbones.features import Pool
+from dmlbench_backbones.pooling import Pool
 from dmlbench_backbones.timm_models import TimmModel
 
 CHANGES = [
     {"pooling": "avg"},
     {"pooling": "max"},
     {"pooling": "avg+max"},
+    {"pooling": "gem"},
     {"layer_norm": True},
     {"pooling": "avg+max", "layer_norm": True, "batch_norm": "frozen"},
 ]
@@ -37,6 +38,8 @@ def test_pooling_and_layer_norm_do_to_the_last_map_what_plain_torch_does(name, c
             "avg": F.adaptive_avg_pool2d(maps, 1),
             "max": F.adaptive_max_pool2d(maps, 1),
             "avg+max": F.adaptive_avg_pool2d(maps, 1) + F.adaptive_max_pool2d(maps, 1),
+            "gem": F.lp_pool2d(maps.clamp(min=1e-6), 3, maps.shape[2:])
+            / maps[0, 0].numel() ** (1 / 3),
         }
         source.reset_classifier(0)
         holder = source.head if name in ("test_byobnet", "test_convnext") else source
@@ -58,14 +61,30 @@ def test_layer_norm_has_no_parameters():
     assert parameter_count(plain) == parameter_count(normed)
 
 
-def test_vision_transformers_keep_their_own_pooling():
+def test_layer_norm_and_frozen_batch_norm_of_a_vision_transformer():
     network = built(TimmModel("test_vit", weights="none", layer_norm=True), (3, 160, 160))
     assert features(network, 2, 3, 160, 160).std(1, unbiased=False).allclose(torch.ones(2), 1e-2)
-    for pooling in ("avg", "max", "avg+max"):
-        with pytest.raises(ConfigError, match="pools in its own way"):
-            TimmModel("test_vit", weights="none", pooling=pooling).build((3, 160, 160))
     with pytest.raises(ConfigError, match="no batch norm"):
-        TimmModel("test_vit", weights="none", batch_norm="frozen").build((3, 160, 160))
+        TimmModel("test_vit", weights="none", batch_norm="frozen").resolved()
+
+
+@pytest.mark.parametrize("patch_embedding", ["trained", "frozen"])
+def test_a_frozen_patch_embedding_stays_as_it_is_and_the_rest_learns(patch_embedding):
+    backbone = TimmModel("test_vit", weights="none", patch_embedding=patch_embedding)
+    network = built(backbone, (3, 160, 160))
+    before = copy.deepcopy(network.state_dict())
+    optimiser = torch.optim.AdamW(network.parameters(), lr=0.1, weight_decay=0.1)
+    network(torch.randn(2, 3, 160, 160)).square().sum().backward()
+    optimiser.step()
+    moved = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
+    patches = {"patch_embed.proj.weight", "patch_embed.proj.bias"}
+    assert patches & moved == (set() if patch_embedding == "frozen" else patches)
+    assert {"pos_embed", "cls_token", "blocks.0.attn.qkv.weight"} <= moved
+
+
+def test_a_patch_embedding_that_is_not_there_cannot_be_frozen():
+    with pytest.raises(ConfigError, match="no patch embedding to freeze"):
+        TimmModel("test_resnet", weights="none", patch_embedding="frozen").resolved()
 
 
 def batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
@@ -121,6 +140,14 @@ def test_frozen_batch_norm_stays_so_whatever_mode_is_set(batch_norm):
     images = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(network.train()(images), network.eval()(images))
+
+
+def test_the_exponent_of_the_generalised_mean_learns():
+    network = built(TimmModel("test_resnet", weights="none", pooling="gem"), (3, 40, 56))
+    (exponent,) = [each for name, each in network.named_parameters() if name.endswith("pool.p")]
+    network(torch.randn(2, 3, 40, 56)).sum().backward()
+    assert exponent.tolist() == [3.0]
+    assert exponent.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("kind", ["avg", "max", "avg+max"])

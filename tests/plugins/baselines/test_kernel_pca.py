@@ -5,6 +5,8 @@ import pytest
 from sklearn.decomposition import KernelPCA
 from support.projections import same_up_to_sign
 
+from dmlbench import ConfigError
+from dmlbench.components.hyperparameters import resolve
 from dmlbench_baselines.kernel_pca import RadialKernelPCA
 
 
@@ -77,3 +79,17 @@ def test_kernel_pca_fit_transform_is_fit_then_transform(items):
         RadialKernelPCA(3).fit(items).transform(items),
         atol=1e-4,
     )
+
+
+@pytest.mark.parametrize("kernel", ["linear", "poly", "rbf", "sigmoid", "cosine"])
+def test_a_gamma_is_taken_exactly_where_it_moves_the_embeddings(items, others, kernel):
+    some = [
+        KernelPCA(2, kernel=kernel, gamma=gamma).fit(items).transform(others)
+        for gamma in (0.05, 0.1)
+    ]
+    settings = {"kernel": kernel, "gamma": "0.05"}
+    if np.array_equal(*some):
+        with pytest.raises(ConfigError, match=f"kernel=rbf .*, not kernel={kernel}"):
+            resolve(RadialKernelPCA, "baseline", settings)
+    else:
+        assert resolve(RadialKernelPCA, "baseline", settings)["gamma"] == 0.05

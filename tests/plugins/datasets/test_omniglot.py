@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from support.official_sets import write_omniglot
 
-from dmlbench import DataError
+from dmlbench import ConfigError, DataError
+from dmlbench.components.hyperparameters import resolve
 from dmlbench.data.items import load_data
 from dmlbench_datasets import omniglot
 from dmlbench_datasets.omniglot import Omniglot
@@ -58,6 +59,8 @@ def test_the_overlap_may_be_asked_for(tmp_path: Path) -> None:
     assert dataset.closed_set
     assert not Omniglot.closed_set
     assert "Greek/character01" in characters(dataset, tmp_path)["train"]
+    with pytest.raises(ConfigError, match=r"overlap would change nothing.*part=small"):
+        resolve(Omniglot, "dataset", {"overlap": "true"})
 
 
 def test_advice_names_the_archives_of_the_part(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """The inputs of a split, ready to be read in batches on the CPU or on a GPU."""
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -23,8 +22,8 @@ from dmlbench.data.photos.resampling import (
 from dmlbench.data.photos.store import PhotoStore
 
 RESIDENT_SHARE = 0.3
-"""All photos are copied to a GPU if they take at most this share of its free memory: activations
-and convolution workspaces come later."""
+"""Most of the free memory of a GPU that copies of stored photos may take: the network's activations
+and the workspaces of its convolutions come later."""
 
 _stay_on_cpu = ContextVar("_stay_on_cpu", default=False)
 
@@ -65,8 +64,10 @@ def to_device_inputs(inputs: np.ndarray | StoredPhotos, device: torch.device) ->
     if isinstance(inputs, np.ndarray):
         return _Arrays(inputs, device)
     may_move = device.type == "cuda" and not _stay_on_cpu.get()
-    pixels = _resident(inputs.store, device) if may_move else None
-    return _Pictures(inputs, device) if pixels is None else _ResidentPictures(inputs, pixels)
+    resident = _that_fit(inputs.store, device) if may_move else ()
+    for store in resident[:1]:  # photos that are larger than the squares wait for the first crops
+        _resident(store, device)
+    return _Pictures(inputs, device, resident)
 
 
 @contextmanager
@@ -82,6 +83,7 @@ def photos_stay_on_cpu() -> Iterator[None]:
 def drop_resident_photos() -> bool:
     """Free the memory of photos that are on a GPU; return whether there were any."""
     there = _resident.cache_info().currsize > 0
+    _that_fit.cache_clear()
     _resident.cache_clear()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
@@ -119,43 +121,41 @@ class _Arrays(DeviceInputs):
 
 
 class _Pictures(DeviceInputs):
-    """Photos that are cropped on the CPU on demand; a GPU resizes the crops itself.
+    """Photos: cropped on a CPU from the store, on a GPU from its copy there or what it is sent.
 
-    So crops are the same to the bit whether or not the photos fit on the GPU.
+    Crops are the same to the bit wherever a GPU has the photos from.
+
+    Args:
+        inputs: the photos.
+        device: where batches go.
+        resident: those of the store and its squares that are on the device.
     """
 
-    def __init__(self, inputs: StoredPhotos, device: torch.device) -> None:
-        self.inputs, self.device = inputs, device
+    def __init__(
+        self, inputs: StoredPhotos, device: torch.device, resident: Sequence[PhotoStore] = ()
+    ) -> None:
+        self.inputs, self.device, self.resident = inputs, device, resident
         self.sizes, self.seen = inputs.sizes, (inputs.side, inputs.side)
         self.at_once = device.type == "cuda"
-        self.threads = _THREADS if self.at_once else 0
+        self.threads = _THREADS if self.at_once and inputs.store not in resident else 0
 
     def plain(self, index: np.ndarray) -> Tensor:
-        return to_device(self.inputs.centre(index), self.device)
+        squares = self.inputs.squares[index]
+        return self._cut(squares, centre_boxes(squares.sizes, self.seen), "bicubic")
 
     def crops(self, index: np.ndarray, boxes: np.ndarray, interpolation: Interpolation) -> Tensor:
-        if self.at_once:
-            regions = to_device(self.inputs.regions(index, boxes), self.device)
-            return resized_regions(regions, boxes, self.seen, interpolation)
-        return torch.from_numpy(self.inputs.crops(index, boxes, interpolation))
+        return self._cut(self.inputs[index], boxes, interpolation)
 
-
-class _ResidentPictures(DeviceInputs):
-    """Photos whose whole store is on the device."""
-
-    def __init__(self, inputs: StoredPhotos, pixels: Tensor) -> None:
-        self.pixels = pixels
-        self.sizes: np.ndarray = inputs.sizes
-        self.seen = (inputs.side, inputs.side)
-        areas = inputs.store.shapes[:, :2].prod(axis=1)
-        self.starts = (areas.cumsum() - areas)[inputs.places]
-
-    def plain(self, index: np.ndarray) -> Tensor:
-        return self.crops(index, centre_boxes(self.sizes[index], self.seen), "bicubic")
-
-    def crops(self, index: np.ndarray, boxes: np.ndarray, interpolation: Interpolation) -> Tensor:
-        where = (self.starts[index], self.sizes[index, 1])
-        return _crop_batch(self.pixels, where, boxes, self.seen, interpolation)
+    def _cut(self, photos: StoredPhotos, boxes: np.ndarray, interpolation: Interpolation) -> Tensor:
+        """Return a crop of each of `photos`."""
+        if not self.at_once:
+            return torch.from_numpy(photos.crops(slice(None), boxes, interpolation))
+        if photos.store in self.resident:
+            pixels, starts = _resident(photos.store, self.device)
+            where = (starts[photos.places], photos.sizes[:, 1])
+            return _crop_batch(pixels, where, boxes, self.seen, interpolation)
+        regions = to_device(photos.regions(slice(None), boxes), self.device)
+        return resized_regions(regions, boxes, self.seen, interpolation)
 
 
 def _crop_batch(
@@ -171,29 +171,35 @@ def _crop_batch(
 
 
 @lru_cache(maxsize=1)
-def _resident(store: PhotoStore, device: torch.device) -> Tensor | None:
-    """Return the pixels of all photos on `device`, ``[P, C]`` uint8; None if they do not fit."""
-    drop_resident_photos()  # of another dataset, before the room for these is measured
+def _that_fit(store: PhotoStore, device: torch.device) -> tuple[PhotoStore, ...]:
+    """Return those of the plain squares and the photos of a store that fit on a GPU, in this order.
+
+    Copies of another store are dropped. The squares come first, as every network is tested on them.
+    """
+    _resident.cache_clear()
+    torch.cuda.empty_cache()
+    room = RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+    fit = []
+    for some in dict.fromkeys((store.squares, store)):
+        room -= int(some.shapes[:, :2].prod(axis=1).sum()) * some.channels
+        if room >= 0:
+            fit.append(some)
+    return tuple(fit)
+
+
+@lru_cache(maxsize=2)
+def _resident(store: PhotoStore, device: torch.device) -> tuple[Tensor, np.ndarray]:
+    """Return the pixels of all photos on `device` ``[P, C]`` uint8, and where each starts ``[M]``.
+
+    Grey ones are expanded to colour if any of the others has colour.
+    """
     areas, channels = store.shapes[:, :2].prod(axis=1), store.channels
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
-    if areas.sum() * channels > RESIDENT_SHARE * free:
-        return None
-    pixels = torch.empty((int(areas.sum()), channels), dtype=torch.uint8, device=device)
-    start = 0
-    for chunk in _chunks(store):
-        pixels[start : start + len(chunk)] = torch.from_numpy(np.array(chunk)).to(device)
-        start += len(chunk)
-    return pixels
-
-
-def _chunks(store: PhotoStore) -> Iterator[np.ndarray]:
-    """Yield the pixels of all photos in chunks ``[K, C]``, grey ones expanded to colour."""
-    channels = store.channels
-    if (store.shapes[:, 2] == channels).all():
-        pixels = store.pixels.reshape(-1, channels)
-        for start in range(0, len(pixels), _CHUNK):
-            yield pixels[start : start + _CHUNK]
-        return
-    for place in range(len(store)):
-        photo = store.photo(place)
-        yield np.broadcast_to(photo, (*photo.shape[:2], channels)).reshape(-1, channels)
+    ends = areas.cumsum()
+    pixels = torch.empty((int(ends[-1]), channels), dtype=torch.uint8, device=device)
+    chunks = np.split(np.arange(len(store)), np.flatnonzero(np.diff(ends // _CHUNK)) + 1)
+    for places in chunks:
+        photos = [store.photo(place) for place in places]
+        lines = [np.broadcast_to(p, (*p.shape[:2], channels)).reshape(-1, channels) for p in photos]
+        start, end = ends[places[0]] - areas[places[0]], ends[places[-1]]
+        pixels[start:end] = torch.from_numpy(np.concatenate(lines)).to(device)
+    return pixels, ends - areas

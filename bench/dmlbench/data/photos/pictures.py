@@ -20,7 +20,7 @@ class StoredPhotos:
     Attributes:
         store: the photos.
         places: the index in the store of each image ``[N]``.
-        side: of the squares; no photo's short side is below it.
+        side: of the squares; no photo that plain squares are cut from is smaller.
     """
 
     store: PhotoStore
@@ -59,17 +59,18 @@ class StoredPhotos:
         sizes: np.ndarray = self.store.shapes[self.places, :2]
         return sizes
 
-    def centre(self, index: np.ndarray | slice = slice(None), side: int = 0) -> np.ndarray:
-        """Return the centre squares of some images ``[B, C, side, side]`` uint8.
+    @property
+    def squares(self) -> "StoredPhotos":
+        """Return what plain squares are cut from: the squares that are kept, or the photos."""
+        return replace(self, store=self.store.squares)
 
-        They are cut as by torchvision's ``center_crop``.
+    def centre(self, index: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return the centre squares of some images, by default of all ``[B, C, side, side]`` uint8.
 
-        Args:
-            index: which images; by default all.
-            side: of the squares, if other than `self.side`.
+        They are those of torchvision's ``resize`` to the protocol's short side and ``center_crop``.
         """
-        some = self if not side else replace(self, side=side)
-        return some.crops(index, centre_boxes(some.sizes[index], some.shape[2:]))
+        some = self.squares[index]
+        return some.crops(slice(None), centre_boxes(some.sizes, self.shape[2:]))
 
     def crops(
         self, index: np.ndarray | slice, boxes: np.ndarray, interpolation: Interpolation = "bicubic"

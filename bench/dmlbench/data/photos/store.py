@@ -2,10 +2,13 @@
 
     pixels of the first photo [H, W, C] | of the second | ... | index | trailer
 
+Where training crops are cut from larger photos than the plain squares, each photo is followed by
+its square.
+
 The pixels are mapped into memory, not read: all trials and worker processes of a machine share the
 pages that the system caches, and a store may be larger than the memory. The index (an ``.npz``
-inside) holds the sizes, the digests of the encoded files and whether they have 16 bits; the trailer
-says how long both are.
+inside) holds the sizes, the digests of the encoded files, whether they have 16 bits, and the side
+of squares, if any; the trailer says how long both are.
 The file is named by a hash of what was decoded and how. It can be deleted at any time.
 """
 
@@ -13,12 +16,12 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -50,6 +53,7 @@ class PhotoStore:
         digests: SHA-256 of the encoded files ``[M, 32]`` uint8.
         identities: those of the encoded photos ``[M, 32]`` uint8.
         depths: whether files have 16 bits, and whether they use little of their range ``[M, 2]``.
+        kept_squares: the squares that follow the photos in the file, if they do.
     """
 
     path: Path
@@ -59,6 +63,7 @@ class PhotoStore:
     digests: np.ndarray
     identities: np.ndarray
     depths: np.ndarray
+    kept_squares: "PhotoStore | None" = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -67,6 +72,11 @@ class PhotoStore:
     def channels(self) -> int:
         """Return 1 if all photos are grey, else 3."""
         return int(self.shapes[:, 2].max())
+
+    @property
+    def squares(self) -> "PhotoStore":
+        """Return the photos that plain squares are cut from."""
+        return self if self.kept_squares is None else self.kept_squares
 
     def photo(self, place: int) -> np.ndarray:
         """Return a photo ``[H, W, C]`` as a view of the file; C = 1 if that photo is grey."""
@@ -96,7 +106,9 @@ def _key(identities: Iterable[bytes], photos: PhotoFormat) -> str:
     """Return the name of the store of these images as decoded by the Pillow installed."""
     import PIL
 
-    rules = (VERSION, photos.short_side, photos.interpolation, PIL.__version__)
+    rules: tuple[object, ...] = (VERSION, photos.short_side, photos.interpolation, PIL.__version__)
+    if photos.store_side is not None:
+        rules = (*rules, photos.store_side, photos.image_size)
     digest = sha256(repr(rules).encode())
     for identity in identities:
         digest.update(identity)
@@ -121,13 +133,16 @@ def _write(
                     continue
                 photo, digest = found
                 shapes[place] = photo.pixels.shape
-                depths[place] = photo.deep, photo.faint
+                depths[place] = photo.depth
                 digests[place] = np.frombuffer(digest, dtype=np.uint8)
                 identities[place] = np.frombuffer(images[place].identity, dtype=np.uint8)
-                size += file.write(np.ascontiguousarray(photo.pixels).data)
+                for pixels in (photo.pixels, photo.square):
+                    if pixels is not None:
+                        size += file.write(np.ascontiguousarray(pixels).data)
     DataError.raise_all(damaged)
     index = BytesIO()
-    np.savez(index, shapes=shapes, digests=digests, identities=identities, depths=depths)
+    side: dict[str, Any] = {} if photos.store_side is None else {"side": photos.image_size}
+    np.savez(index, shapes=shapes, digests=digests, identities=identities, depths=depths, **side)
     file.write(index.getbuffer())
     file.write(_TRAILER.pack(size, len(index.getbuffer()), _MAGIC))
 
@@ -156,10 +171,16 @@ def _read(photos: int, path: Path) -> PhotoStore | None:
             BytesIO(whole[size : size + index_size].tobytes()), allow_pickle=False
         ) as index:
             shapes, *others = (index[name] for name in _INDEX)
+            side = int(index["side"]) if "side" in index else 0
     except (OSError, ValueError, KeyError, struct.error, BadZipFile):
         return None
-    ends = shapes.prod(axis=1).cumsum()
+    sizes = shapes.prod(axis=1) + side**2 * shapes[:, 2]
+    ends = sizes.cumsum()
     if len(shapes) != photos or ends[-1] != size:
         return None
-    starts = ends - shapes.prod(axis=1)
-    return PhotoStore(path, whole[:size], starts, shapes, *others)
+    store = PhotoStore(path, whole[:size], ends - sizes, shapes, *others)
+    if not side:
+        return store
+    starts = store.starts + shapes.prod(axis=1)
+    squares = np.concatenate([np.full((len(shapes), 2), side), shapes[:, 2:]], axis=1)
+    return replace(store, kept_squares=replace(store, starts=starts, shapes=squares))

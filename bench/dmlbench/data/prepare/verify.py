@@ -153,7 +153,7 @@ def _open(part: "_Part") -> list[_Opened]:
         try:
             content = Path(path).read_bytes() if content is None else content
             digest = sha256(content).digest()
-            opened.append(_Opened(digest, decode(content, name, _AS_IN_TRIALS)[1:]))
+            opened.append(_Opened(digest, decode(content, name, _AS_IN_TRIALS).depth))
         except DataError as error:
             opened.append(_Opened(digest, damaged=(str(error),)))
         except OSError as error:

@@ -5,13 +5,15 @@ Every public function here is a check.
 
 import math
 from contextlib import suppress
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from dmlbench.compute.process_state import SEED, require_untouched
 from dmlbench.contracts.components import Backbone, ImageFormat
-from dmlbench.errors import PluginError
+from dmlbench.contracts.pretraining import Contamination, Pretraining
+from dmlbench.errors import ConfigError, PluginError
 from dmlbench.testing.findings import NotApplicableError, ShortcomingError, case
 from dmlbench.testing.subject import Subject
 from dmlbench.testing.tensors import (
@@ -52,6 +54,75 @@ def its_image_format_is_usable(subject: Subject) -> None:
             )
     if min(wanted.std) <= 0:
         raise PluginError(f"Its image format has std = {wanted.std!r}; deviations must be above 0.")
+
+
+def what_its_settings_stand_for_is_settings(subject: Subject) -> None:
+    """`resolved` names hyper-parameters, with values that they can have and keep."""
+    found: object = subject.make().resolved()
+    if not isinstance(found, dict):
+        raise PluginError(f"resolved returned {found!r}; it must return a dictionary of settings.")
+    known = subject.hyperparameters
+    if unknown := sorted(map(str, found.keys() - known.keys())):
+        raise PluginError(
+            f"resolved names {unknown[0]!r}, which is no hyper-parameter of {subject.name}: trials "
+            "could not record it."
+        )
+    try:
+        settled = {**subject.settings, **{key: known[key].check(found[key]) for key in found}}
+    except ConfigError as error:
+        raise PluginError(f"resolved returned what its setting can't be: {error}") from error
+    again = replace(subject, settings=settled).make().resolved()
+    if again != found:
+        raise PluginError(
+            f"With the settings that resolved returned, {found}, it returns {again}. Trials record "
+            "the first, and would be other trials when they are planned again."
+        )
+
+
+def its_pretraining_is_told_in_full(subject: Subject) -> None:
+    """`pretraining` names the data and what of the benchmarks is in them; None without any."""
+    found: object = subject.make().pretraining()
+    if found is None:
+        raise NotApplicableError("It starts at random, or does not say what it was trained on.")
+    if not isinstance(found, Pretraining):
+        raise PluginError(f"pretraining returned {found!r}; it must be a Pretraining, or None.")
+    if not (isinstance(found.data, str) and found.data and isinstance(found.licence, str)):
+        raise PluginError(
+            f"Its pretraining has data = {found.data!r} and licence = {found.licence!r}; name the "
+            "data in words, 'unknown data' if need be, and leave the licence '' if it is not known."
+        )
+    for dataset, one in found.contamination.items():
+        if not isinstance(one, Contamination):
+            raise PluginError(
+                f"What it says of {dataset!r} is {one!r}; it must be a Contamination: yes, no or "
+                "unknown for images and classes, with a reason."
+            )
+        if not one.reason and {one.images, one.classes} != {"unknown"}:
+            raise PluginError(
+                f"Of {dataset!r} in its data it says {one.images!r} (images) and {one.classes!r} "
+                "(classes), without a reason. Name a source, or answer 'unknown'."
+            )
+
+
+def without_weights_it_is_the_same_network(subject: Subject) -> None:
+    """`without_weights` builds the same layers, from nothing: `dmlbench show` counts them."""
+    network, inputs = _built(subject)
+    bare: object = subject.make().without_weights()
+    if not isinstance(bare, Backbone):
+        raise PluginError(f"without_weights returned {bare!r}; it must return a Backbone.")
+    if bare.files() or bare.repositories():
+        raise PluginError(
+            "What without_weights returned still takes weights from a file or from the hub. Return "
+            "a backbone that starts at random."
+        )
+    other = _build(bare, tuple(inputs.shape[1:]), SEED)
+    shapes = [{k: v.shape for k, v in each.named_parameters()} for each in (network, other)]
+    if shapes[0] != shapes[1]:
+        odd = next(iter(shapes[0].items() ^ shapes[1].items()))[0]
+        raise PluginError(
+            f"without_weights builds another network: its parameters differ in {odd!r}. Pass on "
+            "all settings but those of the weights."
+        )
 
 
 def it_makes_a_vector_of_features_of_each_input(subject: Subject) -> None:

@@ -15,7 +15,7 @@ from dmlbench.compute.process_state import require_untouched
 from dmlbench.contracts.components import Dataset
 from dmlbench.data.items import Data, load_data
 from dmlbench.errors import ConfigError, DataError, PluginError
-from dmlbench.schemas.protocol import load_protocol
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.testing.findings import NotApplicableError, ShortcomingError
 from dmlbench.testing.subject import Subject
 
