@@ -15,7 +15,8 @@ from dmlbench.compute.determinism import repeatable, seed_everything
 from dmlbench.compute.memory import peaks
 from dmlbench.data.batches.device_inputs import drop_resident_photos
 from dmlbench.errors import DmlbenchError
-from dmlbench.schemas.protocol import Optimiser, load_protocol
+from dmlbench.schemas.protocol import Optimiser
+from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.training.embedder import Embedder
 from dmlbench.training.network import untrained_network
 from dmlbench.training.objective import Objective, Summand
@@ -137,11 +138,13 @@ def network_and_batch(
 
 def rate(place: Place) -> list[Figure]:
     """Measure steps a second of a trial beside those of the bare network, and the busy share."""
-    steps = 2 if place.small else 20
-    changes = {"protocol.length.epochs": "8", "protocol.length.steps_per_epoch": str(steps)}
+    changes = {"protocol.length.epochs": "8"}
+    changes |= {"protocol.length.steps_per_epoch": "2" if place.small else "20"}
     trial = place.trial("multi-similarity", **changes)
+    items, protocol = place.items(trial), trial.protocol
+    steps = protocol.length.steps(len(items), protocol.batch_size)
     with repeatable(place.device):
-        states = learn(trial, place.workplace, place.items(trial))
+        states = learn(trial, place.workplace, items)
         next(states), next(states)  # builds the network, and warms up
         training = place.seconds(lambda: next(states)) / steps
         busy = busy_share(place, lambda: next(states))
