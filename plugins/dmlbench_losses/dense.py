@@ -59,7 +59,7 @@ class _WeightedDistance(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, similarity: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
-        at_zero = distance.new_tensor(1e-12).sqrt()  # the lowest of `Pairs`, with slope 0
+        at_zero = distance.new_full((), 1e-12).sqrt()  # the lowest of `Pairs`, with slope 0
         ctx.save_for_backward(is_above(distance, at_zero).mul_(weight).div_(-distance))
         return (weight * distance).sum()
 

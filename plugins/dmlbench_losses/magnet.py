@@ -32,6 +32,7 @@ import torch
 from torch import Tensor
 
 from dmlbench import IntUniform, Loss, Pairs, PluginError, Selection, Uniform
+from dmlbench_losses.read_once import ReadOnce
 
 _SMALLEST_VARIANCE = 1e-6  # far below that of unit vectors, and keeps logits finite
 
@@ -75,6 +76,7 @@ class Magnet(Loss):
         self.register_buffer("means", torch.zeros(num_classes, clusters, embedding_dim))
         self.register_buffer("offset", torch.full((num_classes, clusters), -torch.inf))
         self.register_buffer("variance", torch.zeros(()))
+        self._variance = ReadOnce()
 
     def start_epoch(self, embeddings: Tensor, labels: Tensor) -> None:
         """Find each class's clusters and their common variance.
@@ -106,7 +108,7 @@ class Magnet(Loss):
         Raises:
             PluginError: `start_epoch` was never called.
         """
-        if self.variance == 0:
+        if self._variance(self.variance) == 0:
             raise PluginError(
                 "The loss magnet has no clusters yet: call start_epoch with the embeddings and "
                 "labels of all training items before the first step."

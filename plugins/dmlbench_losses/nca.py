@@ -67,6 +67,6 @@ class NCA(Loss):
         share = log_share[anchor, positive]
         largest = share.new_zeros(len(pairs))
         largest.scatter_reduce_(0, anchor, share.detach(), "amax", include_self=False)
-        lone = torch.bincount(anchor, minlength=len(pairs)) == 0
+        lone = ~chosen.positive.any(1)
         total = lone.to(share.dtype).index_add(0, anchor, (share - largest[anchor]).exp())
         return masked_mean(-(largest + total.log()), ~lone)

@@ -84,8 +84,8 @@ class RMargin(Loss):
 
     def _occurrences(self, pairs: Pairs, selection: Selection) -> tuple[Tensor, Tensor]:
         """Count the triplets that pull each pair ``[B, M]``, and those that push it."""
-        row, classmates = pairs.positive.nonzero(as_tuple=True)
-        number = row.bincount(minlength=len(pairs))
+        _, classmates = pairs.positive.nonzero(as_tuple=True)
+        number = pairs.positive.sum(1)
         if isinstance(selection, PairMask):
             switched = self._draw(selection.negative) & selection.negative
             switched &= (number > 0)[:, None]

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from dmlbench import ConfigError, IntUniform, Loss, Pairs, Selection
+from dmlbench_losses.read_once import ReadOnce
 
 _INNER = (
     "takes",
@@ -94,6 +95,7 @@ class XBM(Loss):
         self.register_buffer("labels", torch.zeros(size, dtype=torch.int64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self._steps, self._seen = ReadOnce(), ReadOnce()
 
     def start_epoch(self, embeddings: Tensor, labels: Tensor) -> None:
         """Pass all training items ``[N, D]`` and their labels ``[N]`` on to the loss inside."""
@@ -106,12 +108,12 @@ class XBM(Loss):
         it once a step.
         """
         pairs = self.loss.extend(pairs)
-        filled = min(int(self.seen), self.size)
+        filled = min(int(self._seen(self.seen)), self.size)
         extended = self._with_memory(pairs, filled) if filled else pairs
         if self.training:
-            if self.steps >= self.warmup_steps:
+            if self._steps(self.steps) >= self.warmup_steps:
                 self._remember(pairs.anchors.detach(), pairs.labels)
-            self.steps += 1
+            self._steps.add(self.steps, 1)
         return extended
 
     def forward(self, pairs: Pairs, selection: Selection) -> Tensor:
@@ -131,8 +133,8 @@ class XBM(Loss):
 
     def _remember(self, embeddings: Tensor, labels: Tensor) -> None:
         kept = min(len(labels), self.size)
-        end = int(self.seen) + len(labels)
+        end = int(self._seen(self.seen)) + len(labels)
         place = torch.arange(end - kept, end, device=labels.device) % self.size
         self.embeddings[place] = embeddings[-kept:].to(self.embeddings)
         self.labels[place] = labels[-kept:]
-        self.seen += len(labels)
+        self._seen.add(self.seen, len(labels))

@@ -24,10 +24,12 @@ def draw(up_to: Tensor, count: int) -> Tensor:
 
 def one_for_each(positive: Tensor, up_to: Tensor) -> Triplets:
     """Return a triplet for every true entry of `positive` ``[B, M]``, in order, as `draw` does."""
-    places = places_of(positive)
+    of_anchor = positive.sum(1)
+    # One read for both numbers: a list of unknown length would make the CPU wait for a GPU again.
+    count, most = torch.stack([of_anchor.sum(), of_anchor.max()]).tolist()
+    places = places_of(positive, count)
     anchor = places // positive.shape[1]
-    of_anchor = anchor.bincount(minlength=len(positive))
     first = of_anchor.cumsum(0) - of_anchor
-    nth = torch.arange(len(anchor), device=anchor.device) - first[anchor]
-    negative = draw(up_to, int(of_anchor.max()))[anchor, nth]
+    nth = torch.arange(count, device=anchor.device) - first[anchor]
+    negative = draw(up_to, most)[anchor, nth]
     return Triplets(anchor, places - positive.shape[1] * anchor, negative)

@@ -11,11 +11,19 @@ from dmlbench import Pairs, Triplets
 _SMALL = 2**18  # Numbers that fit the cache; with smaller parts, calls would dominate the time.
 
 
-def places_of(mask: Tensor) -> Tensor:
-    """Return where the flattened mask is true ``[T]`` (int64), in order."""
+def places_of(mask: Tensor, count: int | None = None) -> Tensor:
+    """Return where the flattened mask is true ``[T]`` (int64), in order.
+
+    Args:
+        mask: of any shape.
+        count: how many entries are true, where that is known: a GPU then needn't be waited for.
+    """
     if mask.is_cpu:  # 8 times as fast as torch's own
         return torch.from_numpy(np.flatnonzero(mask.numpy()))
-    return mask.flatten().nonzero().flatten()
+    if count is None:
+        return mask.flatten().nonzero().flatten()
+    nth = torch.arange(count, device=mask.device)
+    return torch.searchsorted(mask.flatten().cumsum(0), nth, right=True)
 
 
 def list_triplets(pairs: Pairs, choose: Callable[[Tensor, Tensor], Tensor]) -> Triplets:

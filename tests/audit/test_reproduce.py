@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dmlbench.audit.record_differences import differences
-from dmlbench.audit.reproduce import TOLERANCE, compare_records, plan_again
+from dmlbench.audit.reproduce import TOLERANCE, compare_records, device_again, plan_again
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
 from dmlbench.errors import ConfigError, DataError
@@ -52,6 +52,15 @@ def test_a_trial_run_again_is_the_same_to_the_bit(record, workplace):
     found = compare_records(record, run_trial(trial, workplace))
     assert (found.to_the_bit, found.reproduced) == (True, True)
     assert (found.platform, found.versions, found.farthest) == ({}, {}, 0.0)
+
+
+def test_a_trial_of_a_cpu_runs_again_on_one_though_there_be_a_gpu(record):
+    on_gpu = changed(record, settings={**record.settings, "device": "NVIDIA H200"})
+    old = changed(record, settings={})
+    assert device_again([record, record], "auto") == "cpu"
+    assert device_again([record], "cuda") == "cuda"
+    for others in ([on_gpu], [record, on_gpu], [old]):
+        assert device_again(others, "auto") == "auto"
 
 
 def test_measurements_and_other_versions_are_no_difference(record):

@@ -78,7 +78,9 @@ def test_a_finished_record_holds_all_that_was_promised(trial_of, zoo, workplace)
     }
     assert expected.items() <= record.settings.items()
     assert record.versions["torch"]
-    assert record.measurements["seconds"] > 0
+    parts = [record.measurements[f"{n}_seconds"] for n in ("load", "train", "validate", "test")]
+    assert min(parts) >= 0
+    assert 0 < sum(parts) <= record.measurements["seconds"] + 0.002  # as each is rounded
     assert record.measurements["peak_memory_mib"] > 1
     assert Record.model_validate_json(record.to_json()).to_json() == record.to_json()
 

@@ -29,7 +29,8 @@ def reproduce(
 
     Args:
         record: a record, or the path of its file.
-        data_dir, cache_dir, device, jobs, progress: as for `run`.
+        data_dir, cache_dir, jobs, progress: as for `run`.
+        device: as for `run`, but "auto" is the CPU for a trial that ran on one.
 
     Returns:
         Whether the trial was ``reproduced``, whether ``to_the_bit``, the ``differences`` of the
@@ -69,7 +70,7 @@ def reproduce_all(
     """
     from tempfile import TemporaryDirectory
 
-    from dmlbench.audit.reproduce import compare_records, plan_again
+    from dmlbench.audit.reproduce import compare_records, device_again, plan_again
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.source_aliases import installed_aliases, loadable
     from dmlbench.components.workplace import Workplace
@@ -82,6 +83,7 @@ def reproduce_all(
     catalogue = Catalogue.discover()
     executor = choose_executor(catalogue, jobs=jobs)
     given = [one if isinstance(one, Record) else read_record(Path(one)) for one in records]
+    device = device_again(given, device)
     aliases = installed_aliases(catalogue)
     given = [loadable(record, aliases) for record in given]
     data, cache = data_folder(data_dir), Path(cache_dir) if cache_dir else None

@@ -77,6 +77,12 @@ def compare_records(record: Record, again: Record) -> Reproduction:
     )
 
 
+def device_again(records: Sequence[Record], asked: str) -> str:
+    """Return the device to run the trials of `records` on: of "auto", the CPU if all ran on one."""
+    ran_on = {record.settings.get("device") for record in records}
+    return "cpu" if asked == "auto" and ran_on == {"cpu"} else asked
+
+
 def plan_again(
     records: Sequence[Record],
     workplace: Workplace,

@@ -33,8 +33,11 @@ def random_shares(shape: tuple[int, ...], device: torch.device) -> Tensor:
     """
     seed = int(torch.randint(2**62, (), device="cpu"))
     generator = torch.Generator("cpu").manual_seed(seed)
-    shares = torch.rand(shape, dtype=torch.float64, device="cpu", generator=generator)
-    return shares.to(device)
+    pinned = device.type == "cuda"  # only copies from pinned memory leave the CPU free to go on
+    shares = torch.rand(
+        shape, dtype=torch.float64, device="cpu", pin_memory=pinned, generator=generator
+    )
+    return shares.to(device, non_blocking=True)
 
 
 def floor_of_share(shares: Tensor, totals: Tensor) -> Tensor:

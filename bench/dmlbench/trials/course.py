@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dmlbench.compute.phases import each_in_phase, phase
 from dmlbench.data.items import Items
 from dmlbench.retrieval import mean_distances
 from dmlbench.schemas.protocol import Validation
@@ -90,8 +91,10 @@ def _kept(state: State) -> Embed:
 def follow(states: Iterable[State], watch: Watch, on_epoch: OnEpoch) -> tuple[Course, State]:
     """Go through a training; return what was measured, and its last state."""
     course = Course()
-    for state in states:
-        on_epoch(course.add(state, watch))
+    for state in each_in_phase("train", states):
+        with phase("validate"):
+            entry = course.add(state, watch)
+        on_epoch(entry)
     return course, state
 
 

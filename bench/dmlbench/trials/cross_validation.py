@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dmlbench.compute.phases import phase
 from dmlbench.compute.precision import in_use
 from dmlbench.data.items import Data
 from dmlbench.retrieval import has_collapsed
@@ -42,12 +43,13 @@ def score_by_cross_validation(
         watch = Watch(protocol.validation, protocol.length.epochs, watched)
         course, state = follow(learn(items[train]), watch, lambda epoch: None)
         curves.append(course.epochs)
-        learnt, asked = state.embed(items[train]), state.embed(items[test])
-        if has_collapsed(learnt, asked, cosine=False, precision=precision):
-            collapsed = True
-            continue
-        neighbours = KNeighborsClassifier(NEIGHBOURS).fit(learnt, items.labels[train])
-        correct[test] = neighbours.predict(asked) == items.labels[test]
+        with phase("test"):
+            learnt, asked = state.embed(items[train]), state.embed(items[test])
+            if has_collapsed(learnt, asked, cosine=False, precision=precision):
+                collapsed = True
+                continue
+            neighbours = KNeighborsClassifier(NEIGHBOURS).fit(learnt, items.labels[train])
+            correct[test] = neighbours.predict(asked) == items.labels[test]
     epochs = [_mean_epoch(same) for same in zip(*curves, strict=True)]
     for epoch in epochs:
         on_epoch(epoch)

@@ -5,9 +5,11 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
+
+import torch
 
 from dmlbench.components.composition import make
 from dmlbench.components.metrics import choose_metrics
@@ -15,18 +17,21 @@ from dmlbench.components.workplace import Workplace
 from dmlbench.compute.determinism import repeatable
 from dmlbench.compute.device import describe
 from dmlbench.compute.memory import peaks
+from dmlbench.compute.phases import phase, seconds_by_phase
 from dmlbench.compute.versions import versions
 from dmlbench.contracts.components import Dataset
+from dmlbench.data.batches.device_inputs import drop_resident_photos, photos_stay_on_cpu
 from dmlbench.data.items import Data, Items, load_data
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.errors import DataError, DmlbenchError
 from dmlbench.schemas.protocol import Protocol
-from dmlbench.schemas.record import Record
+from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Part, Trial, canonical_json
 from dmlbench.training.baselines import fit_baseline
 from dmlbench.training.frozen_features import Extractor
 from dmlbench.training.learner_state import State
 from dmlbench.training.network import train_network
+from dmlbench.training.unrepeatable_layers import refuse_unrepeatable_layers
 from dmlbench.trials.course import OnEpoch
 from dmlbench.trials.cross_validation import score_by_cross_validation
 from dmlbench.trials.scoring import KeepEmbeddings, score_retrieval
@@ -50,21 +55,25 @@ def run_trial(
         metrics: names of further retrieval metrics; cross-validation has only its own.
     """
     started = time.perf_counter()
-    with repeatable(workplace.device), peaks(workplace.device) as most:
-        settings = describe(workplace.device, trial.protocol.precision)
+    device = workplace.device
+    with repeatable(device), peaks(device) as most, seconds_by_phase() as seconds:
+        settings = describe(device, trial.protocol.precision)
         try:
-            outcome = {"status": "finished", **_measure(trial, workplace, on_epoch, keep, metrics)}
+            figures = _measure_where_there_is_room(trial, workplace, on_epoch, keep, metrics)
+            outcome = {"status": "finished", **figures}
         except DmlbenchError as error:
             outcome = {"status": "failed", "reason": _storable(str(error))}
         # A plugin may raise anything, even SystemExit; only this trial fails.
         except (Exception, SystemExit) as error:
             outcome = {"status": "failed", "reason": _storable(_reason(error))}
+    if outcome["status"] == "failed":
+        drop_resident_photos()
     return Record(
         id=trial.id,
         trial=trial,
         settings=settings,
         versions=versions(_versions(trial)),
-        measurements=_measurements(time.perf_counter() - started) | most,
+        measurements=_measurements(time.perf_counter() - started, seconds) | most,
         **outcome,
     )
 
@@ -107,6 +116,34 @@ def features_once(
     return extractor.features(data, workplace.cache_dir)
 
 
+def _measure_where_there_is_room(
+    trial: Trial,
+    workplace: Workplace,
+    on_epoch: OnEpoch,
+    keep: KeepEmbeddings | None,
+    metrics: Sequence[str],
+) -> dict[str, Any]:
+    """Measure a trial; once more with photos on the CPU if a GPU is too full for both.
+
+    Photos are copied to the GPU before the network's activations exist. If these don't fit in the
+    first epoch, the photos leave. The crops, and so the figures, are the same to the bit.
+    """
+    told: set[int] = set()
+
+    def tell_once(epoch: Epoch) -> None:
+        if epoch.epoch not in told or epoch.retraining:
+            told.add(epoch.epoch)
+            on_epoch(epoch)
+
+    try:
+        return _measure(trial, workplace, tell_once, keep, metrics)
+    except torch.OutOfMemoryError:
+        if any(told) or not drop_resident_photos():
+            raise
+    with photos_stay_on_cpu():
+        return _measure(trial, workplace, tell_once, keep, metrics)
+
+
 def _measure(
     trial: Trial,
     workplace: Workplace,
@@ -116,7 +153,9 @@ def _measure(
 ) -> dict[str, Any]:
     located = trial.dataset.located()
     asked = (located.reference, canonical_json(located.settings))
-    dataset, data = load_once(workplace, *asked, PhotoFormat.of(trial.protocol))
+    refuse_unrepeatable_layers(trial, workplace, workplace.device.type)
+    with phase("load"):
+        dataset, data = load_once(workplace, *asked, PhotoFormat.of(trial.protocol))
     if data.fingerprint != trial.fingerprint:
         raise DataError(
             f"The data of {trial.dataset} changed: their fingerprint is {data.fingerprint}, "
@@ -124,7 +163,8 @@ def _measure(
         )
     if trial.protocol.frozen:
         backbone = trial.parts["backbone"].located().model_dump_json()
-        data = features_once(workplace, asked, backbone, trial.protocol)
+        with phase("load"):
+            data = features_once(workplace, asked, backbone, trial.protocol)
     learn_items = partial(learn, trial, workplace)
     if dataset.evaluation == "cross-validation":
         outcome = score_by_cross_validation(trial, data, learn_items, on_epoch, workplace.device)
@@ -175,9 +215,10 @@ def _storable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _measurements(seconds: float) -> dict[str, Any]:
+def _measurements(seconds: float, by_phase: Mapping[str, float]) -> dict[str, Any]:
     return {
         "seconds": round(seconds, 3),
+        **{f"{name}_seconds": round(value, 3) for name, value in by_phase.items()},
         "machine": platform.machine(),
         "system": platform.system(),
         "cores": os.cpu_count(),

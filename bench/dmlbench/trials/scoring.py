@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dmlbench.compute.phases import phase
 from dmlbench.data.items import Data, Items
 from dmlbench.retrieval import Metric
 from dmlbench.retrieval.kept_embeddings import KeptSplit
@@ -56,8 +57,9 @@ def score_retrieval(
         return recorded_metrics(measure([held_out], [embed(held_out)], (1,)).result)
 
     def test(embed: Embed) -> tuple[list[np.ndarray], Scored]:
-        embeddings = [embed(some) for some in tested]
-        return embeddings, measure(tested, embeddings, recall_at, metrics=metrics)
+        with phase("test"):
+            embeddings = [embed(some) for some in tested]
+            return embeddings, measure(tested, embeddings, recall_at, metrics=metrics)
 
     shown = {"test": tested[0]}
     learnt = learn_and_select(trial, data.splits["train"], learn, validate, shown, on_epoch)

@@ -116,7 +116,8 @@ def test_photos_stay_on_disk_if_they_would_take_too_much_of_the_device(pictures,
         def __hash__(self) -> int:
             return 0
 
-    def fit(memory: int) -> tuple[PhotoStore, ...]:
+    def fit(room: int) -> tuple[PhotoStore, ...]:
+        memory = (room + 0.5) / device_inputs.RESIDENT_SHARE
         device_inputs._that_fit.cache_clear()
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (memory, 0))
         return device_inputs._that_fit(pictures.store, Cuda())
@@ -126,14 +127,23 @@ def test_photos_stay_on_disk_if_they_would_take_too_much_of_the_device(pictures,
         sum(some.photo(place)[:, :, 0].size for place in range(8)) * photos.channels
         for some in (squares, photos)
     ]
-    assert fit(2 * needed[0] - 1) == ()
+    assert fit(needed[0] - 1) == ()
     on_disk = to_device_inputs(pictures, Cuda())
     assert on_disk.resident == ()
     assert on_disk.threads > 0
     if squares is photos:
-        assert fit(2 * needed[0]) == (photos,)
+        assert fit(needed[0]) == (photos,)
     else:
-        assert fit(2 * sum(needed) - 1) == fit(2 * needed[0]) == (squares,)
-        assert fit(2 * sum(needed)) == (squares, photos)
+        assert fit(sum(needed) - 1) == fit(needed[0]) == (squares,)
+        assert fit(sum(needed)) == (squares, photos)
         assert device_inputs._Pictures(pictures, Cuda(), (squares,)).threads > 0
     assert device_inputs._Pictures(pictures, Cuda(), (squares, photos)).threads == 0
+    fit(sum(needed))
+    with device_inputs.photos_stay_on_cpu():
+        assert to_device_inputs(pictures, Cuda()).resident == ()
+
+
+def test_photos_on_a_device_are_dropped_all_at_once(pictures):
+    device_inputs._resident(pictures.store, CPU)
+    assert device_inputs.drop_resident_photos()
+    assert not device_inputs.drop_resident_photos()

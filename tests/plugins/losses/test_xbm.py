@@ -1,6 +1,7 @@
 """Cross-batch memory against a plain list, the peer, and its contract."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 
 import pytest
 import torch
@@ -188,3 +189,19 @@ def test_embeddings_of_any_length_are_remembered_as_they_are():
 def test_a_loss_that_takes_labels_is_refused():
     with pytest.raises(ConfigError, match="ProxyAnchor takes labels alone"):
         around(ProxyAnchor(num_classes=3, embedding_dim=D))
+
+
+def test_counters_changed_from_outside_count_at_once():
+    """It reads them rarely, since a read waits for a GPU."""
+    loss = around(size=20)
+    batches = [pairs for _, pairs in steps(4)]
+    for pairs in batches[:2]:
+        loss.extend(pairs)
+    loss.seen.zero_()
+    assert len(loss.extend(batches[2]).references) == 6
+    loss.seen = torch.tensor(12)
+    assert len(loss.extend(batches[3]).references) == 18
+    copied = deepcopy(loss)
+    copied.seen.zero_()
+    assert len(copied.extend(batches[0]).references) == 6
+    assert len(loss.extend(batches[0]).references) == 24

@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from dmlbench import Miner, PairMask, Pairs, Selection, Triplets, as_pair_mask, as_triplets
 from dmlbench.components.hyperparameters import hyperparameters
+from dmlbench.testing.other_device import OtherDevice
 from dmlbench_miners import listing
 
 PROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
@@ -196,3 +197,15 @@ def test_embeddings_of_any_length_are_mined(name):
     of = batch_of_itself(0)
     pairs = Pairs(3 * of.anchors.detach(), of.labels, normalized=False)
     assert_valid(mine(CLASSES[name](), pairs), pairs)
+
+
+@every_miner
+def test_a_miner_selects_on_another_device_what_it_selects_on_the_cpu(name):
+    """Some take another way on a GPU, where torch is fast at other things."""
+    embeddings, labels = on_sphere(40, 8, 3), torch.arange(40) % 5
+    here = mine(CLASSES[name](), Pairs(embeddings, labels))
+    with OtherDevice() as device:
+        there = Pairs(embeddings.to(device.name), labels.to(device.name))
+        chosen = mine(CLASSES[name](), there)
+        for field, expected in vars(here).items():
+            assert torch.equal(getattr(chosen, field).cpu(), expected)

@@ -1,7 +1,9 @@
 """The inputs of a split, ready to be read in batches on the CPU or on a GPU."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 
 import numpy as np
@@ -19,8 +21,11 @@ from dmlbench.data.photos.resampling import (
 )
 from dmlbench.data.photos.store import PhotoStore
 
-RESIDENT_SHARE = 0.5
-"""Most of the free memory of a GPU that copies of stored photos may take."""
+RESIDENT_SHARE = 0.3
+"""Most of the free memory of a GPU that copies of stored photos may take: the network's activations
+and the workspaces of its convolutions come later."""
+
+_stay_on_cpu = ContextVar("_stay_on_cpu", default=False)
 
 _CHUNK = 1 << 24  # pixels copied at a time
 _THREADS = 4
@@ -58,10 +63,31 @@ def to_device_inputs(inputs: np.ndarray | StoredPhotos, device: torch.device) ->
     """Return `inputs` in the place that is fastest for `device` and has room for them."""
     if isinstance(inputs, np.ndarray):
         return _Arrays(inputs, device)
-    resident = _that_fit(inputs.store, device) if device.type == "cuda" else ()
+    may_move = device.type == "cuda" and not _stay_on_cpu.get()
+    resident = _that_fit(inputs.store, device) if may_move else ()
     for store in resident[:1]:  # photos that are larger than the squares wait for the first crops
         _resident(store, device)
     return _Pictures(inputs, device, resident)
+
+
+@contextmanager
+def photos_stay_on_cpu() -> Iterator[None]:
+    """Let a GPU get its photos batch by batch in this context, however much room it has."""
+    token = _stay_on_cpu.set(True)
+    try:
+        yield
+    finally:
+        _stay_on_cpu.reset(token)
+
+
+def drop_resident_photos() -> bool:
+    """Free the memory of photos that are on a GPU; return whether there were any."""
+    there = _resident.cache_info().currsize > 0
+    _that_fit.cache_clear()
+    _resident.cache_clear()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    return there
 
 
 class _Arrays(DeviceInputs):
