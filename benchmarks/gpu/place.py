@@ -26,8 +26,9 @@ SMALL_NETWORK = {
     "protocol.image_size": "32",
     "protocol.batch_size": "8",
     "protocol.embedding_dim": "16",
+    "protocol.length.min_passes": "0",
 }
-"""The house standard with a tiny picture, for a CPU."""
+"""The house standard with tiny pictures and few steps, for a CPU."""
 
 
 @dataclass(frozen=True)
