@@ -27,7 +27,7 @@ SMALL_NETWORK = {
     "protocol.batch_size": "8",
     "protocol.embedding_dim": "16",
 }
-"""The house standard with a tiny picture, for a CPU."""
+"""The house standard with tiny pictures, for a CPU."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class Place:
     def request(self, losses: Any = "proxy-anchor", **settings: str) -> dict[str, Any]:
         """Return the house standard on the made photos, from random weights, as `run` takes it."""
         changed = SMALL_NETWORK if self.small else {"backbone.weights": "none"}
+        if self.small and "protocol.length.epochs" in settings:
+            changed = changed | {"protocol.length.min_passes": "0"}
         return {
             "datasets": self.photos,
             "losses": losses,

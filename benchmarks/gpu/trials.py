@@ -20,7 +20,8 @@ def sharing(place: Place) -> list[Figure]:
     size = {"protocol.short_side": "72", "protocol.image_size": "64", "protocol.batch_size": "16"}
     seconds, figures = {}, {}
     for jobs in (trials, 1):
-        request = place.request("triplet", **size, **length) | {"seeds": trials}
+        request = place.request("triplet", **({} if place.small else size), **length)
+        request |= {"seeds": trials}
         request |= {"jobs": jobs, "device": place.device_name}
         request |= {} if place.small else {"backbone": "timm/resnet18"}
         dmlbench.plan(**{k: v for k, v in request.items() if k not in ("jobs", "device")})
