@@ -199,7 +199,7 @@ store = _read(photos, Path(sys.argv[1]))
 items = Items(StoredPhotos(store, np.arange(photos), 224), np.arange(photos))
 part = items[np.linspace(0, photos - 1, some).astype(int)]
 model = Embedder(Mean(), items, 2)
-embedded = embed(model, part, device, "float32")
+embedded = embed(model, part, device)
 flat = sum(float(block.flat()[:, 0].sum()) for block in items[np.arange(some)].blocks())
 inputs = to_device_inputs(items.inputs, device)
 augmentation = Augmentation(crop="random-resized", shift=0, flip=True)

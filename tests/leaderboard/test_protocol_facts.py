@@ -40,11 +40,13 @@ def test_a_page_says_after_which_epochs_the_rate_falls(record):
         ({"tuning": "frozen"}, "Network", "(frozen: a linear head learns on its features)"),
         ({"head_init": "orthogonal"}, "Network", ", head initialised: orthogonal"),
         ({"precision": "float16"}, "Network", ", float16"),
-        ({"store_side": "480"}, "Photos", "crops from at most 480 pixels on the short side"),
         ({"length__min_passes": "2.5"}, "Training", "320 steps, or more for 2.5 passes in all"),
         ({"optimiser__class_vectors_lr": "0.0015"}, "Training", "0.0015 for class vectors (house"),
         (
-            {"optimiser__class_vectors_lr_multiple": "100"},
+            {
+                "optimiser__class_vectors_lr": "none",
+                "optimiser__class_vectors_lr_multiple": "100",
+            },
             "Training",
             "100 times the rate for class vectors (house rate)",
         ),

@@ -32,7 +32,6 @@ STEP |= {"protocol.optimiser.step_factor": "0.5"}
         ({"validation.every": "2"}, "no class is held out"),
         ({"validation.then": "retrain-all"}, "no class is held out"),
         ({"length.min_passes": "2"}, "as many steps as without"),  # 6 steps of 8 of 24 items
-        ({"store_side": "32"}, "no photos"),
     ],
     ids=str,
 )

@@ -20,6 +20,7 @@ VECTORS = Items(np.random.default_rng(0).random((24, 3), dtype=np.float32), LABE
 def protocol(*, optimiser: Optimiser | None = None, **changes: object) -> Protocol:
     """Return a protocol of 2 epochs of 3 steps, changed: ``optimiser__lr=1``."""
     usual = {"length__epochs": 2, "length__steps_per_epoch": 3, "batch_size": 8}
+    usual |= {"optimiser__class_vectors_lr": "none"}
     changed = load_protocol("small")
     for key, value in (usual | changes).items():
         changed = changed.change(key.replace("__", "."), str(value))

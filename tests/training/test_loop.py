@@ -69,6 +69,8 @@ def test_every_protocol_that_ships_trains_a_small_network(name):
         items = Items(np.repeat(ITEMS.inputs, 3, axis=1).repeat(4, 2).repeat(4, 3), LABELS)
     quick = shipped
     changes = {"length.epochs": 2, "length.steps_per_epoch": 1, "batch_size": 8}
+    if shipped.precision == "float16":  # the first steps overflow until the scale has fallen
+        changes["length.steps_per_epoch"] = 4
     changes |= {
         "embedding_dim": 4,
         "optimiser.head_only_epochs": shipped.optimiser.head_only_epochs > 0,
