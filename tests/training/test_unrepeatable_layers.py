@@ -80,5 +80,7 @@ def test_a_trial_of_such_a_network_is_refused_on_a_gpu_alone(trial_of, zoo, phot
     )
     workplace = Workplace(Catalogue.discover(), None, torch.device("cpu"))
     refuse_unrepeatable_layers(trial, workplace, "cpu")
+    untrained = {kind: part for kind, part in trial.parts.items() if kind == "backbone"}
+    refuse_unrepeatable_layers(trial.model_copy(update={"parts": untrained}), workplace, "cuda")
     with pytest.raises(ConfigError, match=f"{model}.*{layer}.*--device cpu"):
         refuse_unrepeatable_layers(trial, workplace, "cuda")

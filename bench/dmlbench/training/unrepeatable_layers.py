@@ -71,7 +71,7 @@ def refuse_unrepeatable_layers(trial: Trial, workplace: Workplace, device_type: 
     Raises:
         ConfigError: it has such a layer.
     """
-    if device_type != "cuda" or trial.protocol.frozen or "backbone" not in trial.parts:
+    if device_type != "cuda" or trial.protocol.frozen or "loss" not in trial.parts:
         return
     part = trial.parts["backbone"]
     found = _of_backbone(workplace, part.located().model_dump_json(), trial.protocol.image_size)
