@@ -98,7 +98,9 @@ def test_a_worker_that_dies_between_trials_is_replaced(tmp_path):
 
 def kill_and_wait(worker: int) -> None:
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: not is_running(worker))
+    # All of its threads must be gone; a zombie's state shows the first one's end alone.
+    state = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    wait_until(lambda: os.waitid(os.P_PID, worker, state) is not None)
 
 
 @pytest.mark.slow  # each worker imports torch
