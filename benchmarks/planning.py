@@ -2,7 +2,7 @@
 
     python benchmarks/planning.py FOLDER
 
-Writes CUB-200-2011, Cars196 and Stanford Online Products with made photos of 64x48 pixels to
+Writes CUB-200-2011, Cars196 and Stanford Online Products with made photos of 64 pixels or so to
 FOLDER, in their authors' layout and with their numbers of images and classes. The first dry run
 decodes the photos, which takes minutes and some 25 GB of disk; then a few are timed.
 """
@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import time
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -67,11 +66,10 @@ def classes(train: int, train_classes: int, test: int, test_classes: int) -> np.
 
 
 def picture(path: Path, rng: np.random.Generator) -> None:
-    """Write a JPEG of 64x48 pixels that no other file equals."""
-    blocks = rng.integers(256, size=(6, 8, 3), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)
-    content = BytesIO()
-    Image.fromarray(blocks).save(content, "JPEG")
-    path.write_bytes(content.getvalue())
+    """Write a JPEG of 64 pixels or so that no other file equals."""
+    size = (*rng.integers(6, 10, 2), 3)  # in blocks: copies of one size would be refused
+    blocks = rng.integers(256, size=size, dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    Image.fromarray(blocks).save(path)
 
 
 def write_cub(folder: Path, rng: np.random.Generator) -> None:
