@@ -87,8 +87,6 @@ def _schedule(optimiser: Optimiser) -> str:
 
 
 def _rarely_set(optimiser: Optimiser) -> Iterator[str]:
-    if not optimiser.decay_norms_and_biases:
-        yield ", none for norms and biases"
     if optimiser.head_lr_multiple != 1:
         yield f", {optimiser.head_lr_multiple:g} times the rate for the head"
     if optimiser.class_vectors_lr is not None:

@@ -300,17 +300,6 @@ def no_such_field(key: str, known: Iterable[str]) -> str:
     """Return that a protocol has no field `key`, and what may have been meant."""
     if key == "frozen":
         return "the field is called tuning: protocol.tuning=frozen, or protocol.tuning=full."
-    if _is_field(key) and key not in Protocol.decides_nothing:
+    if key in Protocol.fields_and_sections():
         return "it is a list or a table, which only a protocol file of your own can set."
     return "there is no such field." + nearest(key, known)
-
-
-def _is_field(key: str) -> bool:
-    """Return whether a protocol has a field of that name, whatever its kind."""
-    model: Any = Protocol
-    for name in key.split("."):
-        field = getattr(model, "model_fields", {}).get(name)
-        if field is None:
-            return False
-        model = field.annotation
-    return True
