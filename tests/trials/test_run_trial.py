@@ -82,6 +82,9 @@ def test_a_finished_record_holds_all_that_was_promised(trial_of, zoo, workplace)
     assert min(parts) >= 0
     assert 0 < sum(parts) <= record.measurements["seconds"] + 0.002  # as each is rounded
     assert record.measurements["peak_memory_mib"] > 1
+    assert record.seconds == record.measurements["cpu_seconds"] > 0
+    on_gpu = record.model_copy(update={"settings": {"device": "cuda"}})
+    assert on_gpu.seconds == record.measurements["seconds"]
     assert Record.model_validate_json(record.to_json()).to_json() == record.to_json()
 
 

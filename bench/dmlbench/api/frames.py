@@ -77,7 +77,7 @@ def _trial(record: Record) -> dict[str, Any]:
         "reason": record.reason,
         "collapsed": record.collapsed,
         "selected_epoch": record.selected_epoch,
-        "seconds": record.measurements.get("seconds"),
+        "seconds": record.seconds,
     }
 
 

@@ -82,8 +82,8 @@ class Row:
 
     @property
     def seconds(self) -> float | None:
-        """Return the mean time of a trial."""
-        times = list(numbers(record.measurements.get("seconds") for record in self.finished))
+        """Return the mean time of a trial, see `Record.seconds`."""
+        times = list(numbers(record.seconds for record in self.finished))
         return math.fsum(times) / len(times) if times else None
 
     @property

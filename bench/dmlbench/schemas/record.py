@@ -139,6 +139,16 @@ class Record(Schema):
         return without_home(reason)
 
     @property
+    def seconds(self) -> Any:
+        """Return how long the trial took, or None if it doesn't tell.
+
+        On a CPU that is processor time where it was measured: the clock also counts the time that
+        other programs had the cores.
+        """
+        on_cpu = self.settings.get("device") == "cpu" and "cpu_seconds" in self.measurements
+        return self.measurements.get("cpu_seconds" if on_cpu else "seconds")
+
+    @property
     def is_retrieval(self) -> bool:
         """Return whether test items searched each other, or a gallery."""
         return "relevant" in self.per_query

@@ -5,7 +5,7 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -54,7 +54,7 @@ def run_trial(
             each.
         metrics: names of further retrieval metrics; cross-validation has only its own.
     """
-    started = time.perf_counter()
+    started, computed = time.perf_counter(), time.process_time()
     device = workplace.device
     with repeatable(device), peaks(device) as most, seconds_by_phase() as seconds:
         settings = describe(device, trial.protocol.precision)
@@ -73,7 +73,15 @@ def run_trial(
         trial=trial,
         settings=settings,
         versions=versions(_versions(trial)),
-        measurements=_measurements(time.perf_counter() - started, seconds) | most,
+        measurements={
+            "seconds": round(time.perf_counter() - started, 3),
+            "cpu_seconds": round(time.process_time() - computed, 3),
+            **{f"{name}_seconds": round(value, 3) for name, value in seconds.items()},
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cores": os.cpu_count(),
+            **most,
+        },
         **outcome,
     )
 
@@ -213,16 +221,6 @@ def _reason(error: Exception | SystemExit) -> str:
 def _storable(text: str) -> str:
     """Return `text` without lone surrogates, which no JSON reader accepts."""
     return text.encode(errors="replace").decode()
-
-
-def _measurements(seconds: float, by_phase: Mapping[str, float]) -> dict[str, Any]:
-    return {
-        "seconds": round(seconds, 3),
-        **{f"{name}_seconds": round(value, 3) for name, value in by_phase.items()},
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "cores": os.cpu_count(),
-    }
 
 
 def learn(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
