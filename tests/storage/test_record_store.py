@@ -235,7 +235,7 @@ def test_a_folder_in_the_place_of_a_record_is_reported(store):
     (store.folder / "some.json").mkdir(parents=True)
     readable, damaged = store.read_all()
     assert readable == []
-    assert "Is a directory" in str(damaged[0])
+    assert "it is a folder" in str(damaged[0])
 
 
 def test_a_pipe_in_the_place_of_a_record_is_reported_before_anybody_waits_for_it(store):

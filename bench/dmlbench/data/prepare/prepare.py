@@ -14,6 +14,7 @@ from dmlbench.data.prepare.archive_members import is_packed
 from dmlbench.data.prepare.checksums import Progress, find_archive, has_checksum, mismatch, names
 from dmlbench.data.prepare.unpack import copy, unpack, writing
 from dmlbench.errors import ConfigError, DataError, guarded
+from dmlbench.reading import parse_json, read_text
 from dmlbench.storage.locks import exclusive
 
 RECORD = "prepared.json"
@@ -187,9 +188,9 @@ class Preparation:
 def unverified(folder: Path) -> list[str]:
     """Return the sources of the prepared set in a folder that are not known to be official."""
     try:
-        record = json.loads((folder / RECORD).read_text())
+        record = parse_json(read_text(folder / RECORD))
         return [str(source["name"]) for source in record["sources"] if not source["verified"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (DataError, ValueError, KeyError, TypeError):
         return []
 
 
