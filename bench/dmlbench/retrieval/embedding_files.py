@@ -115,10 +115,8 @@ def _set(
 
 def _of_side(arrays: Arrays, path: Path, side: Side) -> Arrays:
     """Return the arrays of one side of a file, if a trial's embeddings were kept in it."""
-    try:
-        return named_arrays(arrays, side) or arrays
-    except DataError as error:
-        raise DataError(f"{path} can't be scored: {error}.") from error
+    with _damage_told(path):
+        return named_arrays(arrays, side, path) or arrays
 
 
 class _Arrays(Mapping[str, np.ndarray]):
@@ -206,7 +204,7 @@ def _npz(path: Path) -> Arrays:
 
 
 def _npy(path: Path) -> Arrays:
-    return {"embeddings": np.load(path, mmap_mode="r", allow_pickle=False)}
+    return {"embeddings": np.lib.format.open_memmap(path, mode="r")}
 
 
 def _safetensors(path: Path) -> Arrays:
