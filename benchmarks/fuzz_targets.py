@@ -39,7 +39,9 @@ from dmlbench.storage.record_store import read_record
 from dmlbench_datasets.idx import parse_idx, to_idx
 from dmlbench_datasets.label_files import as_number, inside, read_matlab_columns, read_rows
 
-RECORDS = Path(__file__).parents[1] / "tests" / "schemas" / "records-0.1"
+_TESTS = Path(__file__).parents[1] / "tests"
+RECORDS = _TESTS / "schemas" / "records-0.1"
+REPRODUCIBLE = _TESTS / "records" / "runs"
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def _commands() -> list[bytes]:
         "run --suite suite.toml --protocol mine.toml",
         "run --dataset iris --baseline pca,pixels --protocol small --set protocol.batch_size=32",
         "run --dataset digits --loss triplet+0.1*center --miner semi-hard --sampler paper",
-        "run --all --device cpu --metrics map,mrr --output out",
+        "run --all --dataset iris --device cpu --metrics map,mrr --output out",
         "show loss triplet",
         "show protocol mine.toml",
         "list losses --long",
@@ -160,13 +162,17 @@ def _commands() -> list[bytes]:
 # Records
 
 _JSON = tuple(
-    b"{ } [ ] : , \" -1 0 1e400 NaN null true \\u0000 \\ud800 1e308 99999999999999999999 [[[[[[[["
+    b'{ } [ ] : , " -1 0 1e400 NaN null true \\u0000 \\ud800 1e308 99999999999999999999 [[[[[[[['
     b" per_query metrics trial settings protocol parts dtype data <f4 object".split(b" ")
 )
 
 
 def _records() -> list[bytes]:
     return [path.read_bytes() for path in sorted(RECORDS.glob("*.json"))]
+
+
+def _reproducible() -> list[bytes]:
+    return [path.read_bytes() for path in sorted(REPRODUCIBLE.rglob("*-seed0-*.json"))]
 
 
 def _with_its_id(content: bytes) -> bytes:
@@ -348,7 +354,7 @@ TARGETS = {
         ),
         Target("command line", _command, _commands, (*_JSON, b"\n", b"=", b"+", b"*", b"--")),
         Target("record", _record, _records, _JSON),
-        Target("record, audited", _audit, _records, _JSON),
+        Target("record, audited", _audit, _reproducible, _JSON),
         Target("idx", _idx, _idx_files, (*_BINARY, _idx_of(64), _idx_of(65))),
         Target("label lines", _lines, _label_files, (*_BINARY, b"../", b"/", b"-1", b"\x1c")),
         Target("matlab labels", _matlab, _matlab_files, _BINARY),
