@@ -1,4 +1,4 @@
-"""What is fuzzed: each parser of files and arguments that strangers write, and what it is fed first.
+"""What is fuzzed: each parser of what strangers write, and the valid inputs that it starts from.
 
 A target takes bytes. It may return or raise a `DmlbenchError`; anything else is a crash. Those of
 plugins' parsers run as the harness runs them, inside `guarded`.
@@ -9,7 +9,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -133,11 +133,9 @@ def _command(content: bytes) -> None:
     if verb not in _VERBS or any(word.startswith("/") or ".." in word for word in arguments):
         return
     silent = partial(io.TextIOWrapper, io.BytesIO(), errors="surrogateescape")
-    with chdir(_place()), redirect_stdout(silent()), redirect_stderr(silent()):
-        try:
-            group.main([*arguments, *_VERBS[verb]], standalone_mode=False)
-        except (SystemExit, click.ClickException, click.Abort):
-            pass
+    ends = suppress(SystemExit, click.ClickException, click.Abort)
+    with chdir(_place()), redirect_stdout(silent()), redirect_stderr(silent()), ends:
+        group.main([*arguments, *_VERBS[verb]], standalone_mode=False)
 
 
 def _commands() -> list[bytes]:
@@ -331,7 +329,8 @@ def _parquet_files() -> list[bytes]:
 
 _HEADERS = (
     *_BINARY,
-    *b"'descr' 'shape' ( ) , 'O' '<f8' '|S9999999' -60 9223372036854775808 True [ ] { } '''".split(),
+    *b"'descr' 'shape' ( ) , 'O' '<f8' '|S9999999' -60 True [ ] { } '''".split(),
+    b"9223372036854775808",
     *b'"shape" "dtype" "data_offsets" "F32" "BF16" "I64"'.split(),
     *b"embeddings labels .npy PAR1".split(),
 )

@@ -1,4 +1,4 @@
-"""Files and values that would hang, fill the memory or end in a traceback: one paragraph, code 2."""
+"""Files and values that would hang, fill the memory or end in a traceback: one paragraph."""
 
 import os
 import sys
@@ -8,11 +8,15 @@ import pytest
 
 RUN = ("run", "--dataset", "digits", "--loss", "triplet", "--jobs", "0")
 
+PREPARE = ("data", "prepare", "cub", "--data-dir", "data", "--allow-unverified", "--from")
+
 
 @pytest.fixture
 def odd_files(tmp_path):
-    os.mkfifo(tmp_path / "pipe.toml")
-    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    (tmp_path / "data").mkdir()
+    for ending in ("toml", "py", "tgz"):
+        os.mkfifo(tmp_path / f"pipe.{ending}")
+        (tmp_path / f"zero.{ending}").symlink_to("/dev/zero")
     (tmp_path / "folder.toml").mkdir()
     (tmp_path / "deep.toml").write_text("x = " + "[" * 5000)
     (tmp_path / "dotted.toml").write_text("a." * 100_000 + "b = 1")
@@ -50,6 +54,10 @@ def odd_files(tmp_path):
         ((*RUN, "--set", "protocol.baselines.floors=" + "[" * 100_000), ("floors",)),
         ((*RUN, "--output", "out\0put"), ("NUL",)),
         ((*RUN, "--seeds", "9" * 5000), ("seeds",)),
+        (("run", "--dataset", "iris", "--loss", "./pipe.py:Loss"), ("not a regular file",)),
+        (("plugin", "check", "./pipe.py"), ("not a regular file",)),
+        ((*PREPARE, "zero.tgz"), ("a device",)),
+        ((*PREPARE, "pipe.tgz"), ("a named pipe",)),
         (("score", "pipe\0.npy"), ("NUL",)),
     ],
     ids=lambda value: " ".join(value)[:70].replace("\0", "NUL"),

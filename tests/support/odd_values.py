@@ -7,24 +7,23 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+_NUMBERS = (-1, 0, 1, 1 << 31, 1 << 63, -(1 << 63), 10**400, 0.0, -1.5, 1e308, True, None)
+_TEXTS = (
+    "",
+    "x",
+    "\0",
+    "\x1b[31m",
+    "../x",
+    300 * "é",
+    "nan",
+    "all",
+    "dmlbench:",
+    "a:b",
+    "./x.py:A",
+)
+_NESTED = ([], {}, [[]], [None], {"": 1}, {"a": {"b": []}}, 100 * [1])
 ODD = st.one_of(
-    st.sampled_from(
-        [-1, 0, 1, 1 << 31, 1 << 63, -(1 << 63), 10**400, 0.0, -1.5, 1e308, True, None]
-        + [
-            "",
-            "x",
-            "\0",
-            "\x1b[31m",
-            "../x",
-            "é" * 300,
-            "nan",
-            "all",
-            "dmlbench:",
-            "a:b",
-            "./x.py:A",
-        ]
-        + [[], {}, [[]], [None], {"": 1}, {"a": {"b": []}}, [1] * 100]
-    ),
+    st.sampled_from((*_NUMBERS, *_TEXTS, *_NESTED)),
     st.integers(),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=10),
