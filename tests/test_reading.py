@@ -28,7 +28,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "items.safetensors": read_sets,
     "items.parquet": read_sets,
     "weights.pt": lambda path: file_hashes({"weights": path}),
-    "photo.png": lambda path: EncodedPhotos(b"", "The photo", path).read(),
+    "photo.png": lambda path: EncodedPhotos(b"", "The photo", str(path)).read(),
 }
 
 

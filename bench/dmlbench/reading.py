@@ -37,14 +37,14 @@ _KINDS = {
 }
 
 
-def check_regular(path: Path, error: type[DmlbenchError] = DataError) -> os.stat_result:
+def check_regular(path: str | Path, error: type[DmlbenchError] = DataError) -> os.stat_result:
     """Return the facts of the regular file at `path`; links are followed.
 
     Raises:
         DmlbenchError: of the class `error`: there is none, or it is a folder, pipe or device.
     """
     with _refused(path, error):
-        facts = path.stat()
+        facts = os.stat(path)
     kind = _KINDS.get(stat.S_IFMT(facts.st_mode))
     if kind:
         raise error(f"{path} can't be read: it is {kind}, not a regular file.")
@@ -160,7 +160,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 @contextmanager
-def _refused(path: Path, error: type[DmlbenchError]) -> Iterator[None]:
+def _refused(path: str | Path, error: type[DmlbenchError]) -> Iterator[None]:
     """Word what the operating system says of a file, and of a name that can't be one."""
     try:
         yield

@@ -33,7 +33,7 @@ class EncodedPhotos:
 
     identity: bytes
     name: str
-    where: "Path | tuple[datasets.Dataset, int]"
+    where: "str | tuple[datasets.Dataset, int]"
 
     def read(self) -> bytes:
         """Return the encoded image.
@@ -41,11 +41,11 @@ class EncodedPhotos:
         Raises:
             DataError: the file can't be read.
         """
-        if not isinstance(self.where, Path):
+        if not isinstance(self.where, str):
             table, row = self.where
             content: bytes = table[row]["image"][0].as_py()["bytes"]
             return content
-        return read_bytes(self.where, MOST_BYTES)
+        return read_bytes(Path(self.where), MOST_BYTES)
 
 
 def sources(tables: "Mapping[str, datasets.Dataset]") -> list[EncodedPhotos]:
@@ -82,9 +82,7 @@ def _source(
         return EncodedPhotos(sha256(content).digest(), name, where)
     if not path:
         raise DataError(f"{name} is missing: there is neither a file nor its bytes.")
-    file = check_regular(Path(path))
+    file = check_regular(path)
     facts = (file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
     identity = "\0".join(map(str, (os.path.abspath(path), *facts)))
-    return EncodedPhotos(
-        sha256(identity.encode(errors="surrogateescape")).digest(), name, Path(path)
-    )
+    return EncodedPhotos(sha256(identity.encode(errors="surrogateescape")).digest(), name, path)
