@@ -6,8 +6,8 @@
 
 Atheris mutates what reaches new lines of Python code. Without it, bytes of valid files are changed
 at random, from a seed. A crash is an error that is no `DmlbenchError`, a case of more than
-a minute, or more than 3 GiB of memory; the input is kept, and the exit code is 1. The table goes
-to ``docs/measurements/fuzzing.md`` with ``--write``.
+a minute of processor time, or more than 3 GiB of memory; the input is kept, and the exit code is 1.
+With ``--write`` the table goes to ``docs/measurements/fuzzing.md``.
 """
 
 import argparse
@@ -32,8 +32,8 @@ from types import FrameType
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measurements" / "fuzzing.md"
 SOURCES = os.pathsep.join(str(ROOT / folder) for folder in (".", "bench", "plugins"))
-SECONDS, MIB = 60, 3072
-"""What a case may take."""
+SECONDS, WAITED, MIB = 60, 600, 3072
+"""What a case may take: of processor time, of time, and of memory."""
 
 _WATCHED = (
     *("dmlbench.reading", "dmlbench.schemas", "dmlbench.storage", "dmlbench.audit"),
@@ -101,7 +101,7 @@ def _work(name: str, seconds: float, engine: str, kept: Path) -> None:
             quoted = ["".join(f"\\x{byte:02x}" for byte in word) for word in target.words]
             words.write_text("".join(f'"{word}"\n' for word in quoted if word))
             options = [
-                *(f"-max_total_time={seconds:.0f}", f"-timeout={SECONDS}", f"-rss_limit_mb={MIB}"),
+                *(f"-max_total_time={seconds:.0f}", f"-timeout={WAITED}", f"-rss_limit_mb={MIB}"),
                 *("-print_final_stats=1", "-max_len=100000", "-seed=1", f"-dict={words}"),
                 f"-artifact_prefix={kept}/",
             ]
@@ -109,16 +109,19 @@ def _work(name: str, seconds: float, engine: str, kept: Path) -> None:
             atheris.Fuzz()
 
     def too_long(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"more than {SECONDS} seconds")
+        raise TimeoutError(f"more than {SECONDS} seconds of processor time, or {WAITED} in all")
 
-    signal.signal(signal.SIGALRM, too_long)
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, too_long)
     end = time.monotonic() + seconds
     for number, content in zip(count(), cases(target.seeds(), target.words, seed=1), strict=False):
         if time.monotonic() > end:
             break
         (kept / "current").write_bytes(content)  # there after a death by the system, too
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.alarm(WAITED)
         one_case(content)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
         print(f"stat::number_of_executed_units: {number + 1}", file=sys.stderr)
     if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10 > MIB:
@@ -162,8 +165,8 @@ def _page(outcomes: dict[str, Outcome], engine: str) -> str:
             "",
             f"By `benchmarks/fuzz.py`, Python {version}, mutations by {how}. A case is one file or",
             "one command line; a crash is an error that is no `DmlbenchError`, more than",
-            f"{SECONDS} seconds, or more than {MIB >> 10} GiB. Seconds are those of the clock, on "
-            "shared cores, start included.",
+            f"{SECONDS} seconds of processor time, or more than {MIB >> 10} GiB. Seconds are those",
+            "of the clock, on shared cores, start included.",
             "",
             "| Parser | Cases | Seconds | Crash |",
             "|---|---:|---:|---|",
