@@ -11,8 +11,9 @@ import stat
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from dmlbench.errors import ConfigError, DataError, DmlbenchError
 
@@ -51,7 +52,7 @@ def check_regular(path: str | Path, error: type[DmlbenchError] = DataError) -> o
     return facts
 
 
-def open_regular(path: Path, error: type[DmlbenchError] = DataError) -> IO[bytes]:
+def open_regular(path: Path, error: type[DmlbenchError] = DataError) -> BufferedReader:
     """Open the regular file at `path` for reading.
 
     Raises:
