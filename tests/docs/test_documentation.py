@@ -120,15 +120,15 @@ def test_the_dataset_table_says_what_the_datasets_say():
 
 
 def test_the_page_of_records_says_what_the_code_says():
-    from dmlbench.audit.merge import MAX_BYTES
     from dmlbench.audit.reproduce import TOLERANCE
     from dmlbench.schemas.record import Record
     from dmlbench.statistics import LEAST_SEEDS
+    from dmlbench.storage.record_store import MOST_BYTES
 
     text = (ROOT / "docs" / "records.md").read_text()
     assert f"each test metric within {TOLERANCE:g} of the record's" in text
     assert f"Why {TOLERANCE:g}:" in text
-    assert f"larger than {MAX_BYTES >> 20} MiB" in text
+    assert f"larger than {MOST_BYTES >> 20} MiB" in text
     assert f"under {LEAST_SEEDS} common seeds" in text
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     for name in set(Record.model_fields) - {"schema_version"}:

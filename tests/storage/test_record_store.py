@@ -235,7 +235,7 @@ def test_a_folder_in_the_place_of_a_record_is_reported(store):
     (store.folder / "some.json").mkdir(parents=True)
     readable, damaged = store.read_all()
     assert readable == []
-    assert "Is a directory" in str(damaged[0])
+    assert "it is a folder" in str(damaged[0])
 
 
 def test_a_pipe_in_the_place_of_a_record_is_reported_before_anybody_waits_for_it(store):
@@ -244,7 +244,7 @@ def test_a_pipe_in_the_place_of_a_record_is_reported_before_anybody_waits_for_it
     readable, damaged = store.read_all()
     assert [record.id for record in readable] == [make_trial().id]
     assert [str(error) for error in damaged] == [
-        f"{path.with_name('pipe.json')} is not a regular file."
+        f"{path.with_name('pipe.json')} can't be read: it is a named pipe, not a regular file."
     ]
 
 

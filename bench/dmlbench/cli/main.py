@@ -39,6 +39,8 @@ class _Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         from dmlbench.errors import nearest
 
+        if "\0" in "".join(args):
+            context.fail("There is a NUL character in the request, and no name can hold one.")
         if args[0] not in _VERBS:
             context.fail(f"There is no command {args[0]!r}.{nearest(args[0], _VERBS)}")
         return super().resolve_command(context, args)
@@ -71,6 +73,11 @@ def group(context: click.Context, traceback: bool, version: bool) -> None:
         click.echo(context.get_help())
 
 
+def _printable(text: str) -> str:
+    """Return `text` without characters that move a terminal's cursor: it may quote a file."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def main() -> None:
     """Run the command line and exit: 0 all well, 1 a trial or a check failed, 2 a wrong request."""
     try:
@@ -78,7 +85,7 @@ def main() -> None:
     except DmlbenchError as error:
         if "--traceback" in sys.argv:
             raise
-        click.echo(f"dmlbench: {error}", err=True)
+        click.echo(f"dmlbench: {_printable(str(error))}", err=True)
         code = 2
     except click.ClickException as error:
         error.show()

@@ -45,6 +45,8 @@ def import_file(path: Path) -> ModuleType:
     spec = spec_from_file_location(path.stem, path)
     if spec is None:
         raise ImportError(f"{path} is not a Python file")
+    if path.exists() and not path.is_file():
+        raise ImportError(f"{path} is not a regular file")  # a pipe may never end
     name = _register(spec, path.parent)
     if name not in sys.modules:
         invalidate_caches()  # its neighbours may have been written a moment ago
