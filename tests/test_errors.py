@@ -67,7 +67,6 @@ def test_a_text_of_any_length_is_cut():
 
 
 def test_the_place_is_the_plugins_line_not_pythons():
-    try:
+    with pytest.raises(ImportError) as caught:
         import not_there_at_all  # noqa: F401
-    except ImportError as error:
-        assert "(test_errors.py:" in describe_exception(error)
+    assert "(test_errors.py:" in describe_exception(caught.value)

@@ -9,6 +9,13 @@ _TEXT_SECONDS = 1.0
 """How long an exception may take to say its text."""
 _LONGEST_TEXT = 800
 """Characters of it that are shown."""
+_COMPONENTS = os.path.join(os.path.dirname(__file__), "components", "")
+_IMPORTING = (
+    "<frozen ",
+    os.path.join(os.path.dirname(os.__file__), "importlib", ""),
+    *(f"{_COMPONENTS}{name}.py" for name in ("importing", "file_import")),
+)
+"""Files whose lines say nothing about what failed to import."""
 
 
 class DmlbenchError(Exception):
@@ -91,7 +98,7 @@ def describe_exception(error: BaseException) -> str:
     text = "".join(
         c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
     )
-    return f"{name}: {text}{_place(error)}"
+    return f"{name}{': ' if text else ''}{text}{_place(error)}"
 
 
 def _place(error: BaseException) -> str:
@@ -100,7 +107,7 @@ def _place(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        if not code.co_filename.startswith("<frozen "):  # the import system says nothing
+        if not code.co_filename.startswith(_IMPORTING):
             file = os.path.basename(code.co_filename)
             place = f" ({file}:{trace.tb_lineno}, in {code.co_name})"
         trace = trace.tb_next

@@ -87,8 +87,10 @@ class ChildProcess:
         with suppress(OSError):
             self._pipe.send(sys.path)
 
-    def ask(self, message: bytes, seconds: float) -> Any:
-        """Return the answer to a pickled message.
+    def ask(
+        self, message: bytes, seconds: float, meanwhile: Callable[[], object] = lambda: None
+    ) -> Any:
+        """Return the answer to a pickled message; call `meanwhile` before waiting for it.
 
         Raises:
             EndedError: the process ended, or was ended here because it took longer than `seconds`.
@@ -104,6 +106,7 @@ class ChildProcess:
         timer.start()
         try:
             self._pipe.send_bytes(message)
+            meanwhile()
             while not self._pipe.poll(_TICK_SECONDS):
                 # A process that it started may hold the other end of the pipe.
                 if self.process.poll() is not None and not self._pipe.poll():
@@ -111,7 +114,9 @@ class ChildProcess:
             return json.loads(self._pipe.recv_bytes(_LONGEST_ANSWER))
         except (EOFError, OSError, ValueError) as error:
             if too_late.is_set():
-                raise EndedError(f"was not over after {seconds:g} s") from error
+                raise EndedError(
+                    f"was not over after {seconds:g} s ({VARIABLE} sets the limit)"
+                ) from error
             raise EndedError(self.last_words()) from error
         finally:
             timer.cancel()

@@ -35,5 +35,7 @@ def answer(message: tuple[str, str, Any]) -> dict[str, Any]:
     try:
         value = call_alone(_manager, _manager.get_plugin(name), hook, content)
         return {"value": texts(value or {}) if hook == COLUMNS else None}
+    except PluginError as error:
+        return {"fault": str(error)}
     except BaseException as error:
         return {"fault": f"{hook} raised {describe_exception(error)}"}

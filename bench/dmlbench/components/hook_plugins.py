@@ -14,7 +14,7 @@ import pluggy
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.importing import load_entry
 from dmlbench.contracts.hooks import PROJECT, Specification, hookimpl
-from dmlbench.errors import describe_exception
+from dmlbench.errors import PluginError, describe_exception
 
 if TYPE_CHECKING:
     from dmlbench.components.hook_process import HookProcess
@@ -107,13 +107,13 @@ def texts(offered: Any) -> dict[str, str]:
     """Return what a plugin offers as columns.
 
     Raises:
-        TypeError: it is not a mapping from text to text.
+        PluginError: it is not a mapping from text to text.
     """
     if not isinstance(offered, Mapping):
-        raise TypeError(f"expected a mapping from heading to text, not {offered!r}")
+        raise PluginError(f"expected a mapping from heading to text, not {offered!r}")
     for heading, text in offered.items():
         if not isinstance(heading, str) or not isinstance(text, str):
-            raise TypeError(f"heading and text must be str, not {heading!r}: {text!r}")
+            raise PluginError(f"heading and text must be str, not {heading!r}: {text!r}")
     return dict(offered)
 
 

@@ -13,6 +13,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from queue import Empty, Full, Queue
@@ -36,6 +37,7 @@ class _Call(NamedTuple):
     hook: str
     message: bytes
     """Pickled when the run got there, so what changes later does no harm."""
+    answered: "Future[dict[str, Any]]"
 
 
 class HookProcess:
@@ -60,7 +62,6 @@ class HookProcess:
         self._complaints: Queue[str] = Queue()
         self._left_out: Counter[str] = Counter()
         self._waiting: Queue[_Call | None] = Queue(_MOST_WAITING)
-        self._one_at_a_time = threading.Lock()
         self._closing = False
         self._start()
         self._complain()
@@ -82,9 +83,9 @@ class HookProcess:
         Raises:
             PluginError: it raised, or had to be switched off.
         """
-        with self._one_at_a_time:
-            self._start()
-            answer = self._call(_call(plugin, hook, news))
+        call = _call(plugin, hook, news)
+        self._waiting.put(call)
+        answer = call.answered.result()
         self._complain()
         if "fault" in answer:
             raise PluginError(answer["fault"])
@@ -134,9 +135,8 @@ class HookProcess:
 
     def _call_those_waiting(self) -> None:
         while not self._closing and (call := self._waiting.get()) is not None:
-            with self._one_at_a_time:
-                self._start()
-                self._call(call)
+            self._start()
+            call.answered.set_result(self._call(call))
 
     def _call(self, call: _Call) -> dict[str, Any]:
         """Call a plugin, and switch it off if that goes wrong."""
@@ -189,7 +189,7 @@ class HookProcess:
 
 
 def _call(plugin: str, hook: str, news: Mapping[str, Any]) -> _Call:
-    return _Call(plugin, hook, pickle.dumps((hook, plugin, dict(news))))
+    return _Call(plugin, hook, pickle.dumps((hook, plugin, dict(news))), Future())
 
 
 def _passing_on(process: "subprocess.Popen[str]") -> list[threading.Thread]:

@@ -60,12 +60,11 @@ def _checked(offered: Mapping[str, str], row: Row) -> dict[str, str]:
     """Return `offered` as harmless texts.
 
     Raises:
-        TypeError: it is not a mapping from text to text.
-        ValueError: a heading is taken.
+        PluginError: it is not a mapping from text to text, or a heading is taken.
     """
     harmless = {}
     for heading, text in texts(offered).items():
         if plain(heading, 40) in row.extra:
-            raise ValueError(f"the heading {heading!r} is taken by another plugin")
+            raise PluginError(f"the heading {heading!r} is taken by another plugin")
         harmless[plain(heading, 40)] = plain(text, 120)
     return harmless
