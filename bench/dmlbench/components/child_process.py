@@ -70,6 +70,7 @@ class ChildProcess:
     """
 
     def __init__(self, module: str, output: int = subprocess.DEVNULL) -> None:
+        self._has_started = False
         self._pipe, theirs = Pipe()
         interpreter = get_command_line()[:-3]  # with the flags of this one, without its program
         with theirs:  # closed here, so that this end sees it when the child dies
@@ -92,6 +93,8 @@ class ChildProcess:
     ) -> Any:
         """Return the answer to a pickled message; call `meanwhile` before waiting for it.
 
+        The time that the process needs to start does not count.
+
         Raises:
             EndedError: the process ended, or was ended here because it took longer than `seconds`.
         """
@@ -103,15 +106,14 @@ class ChildProcess:
 
         timer = threading.Timer(seconds, give_up)
         timer.daemon = True
-        timer.start()
         try:
+            if not self._has_started:
+                self._receive()
+                self._has_started = True
+            timer.start()
             self._pipe.send_bytes(message)
             meanwhile()
-            while not self._pipe.poll(_TICK_SECONDS):
-                # A process that it started may hold the other end of the pipe.
-                if self.process.poll() is not None and not self._pipe.poll():
-                    raise EOFError
-            return json.loads(self._pipe.recv_bytes(_LONGEST_ANSWER))
+            return json.loads(self._receive())
         except (EOFError, OSError, ValueError) as error:
             if too_late.is_set():
                 raise EndedError(
@@ -120,6 +122,13 @@ class ChildProcess:
             raise EndedError(self.last_words()) from error
         finally:
             timer.cancel()
+
+    def _receive(self) -> bytes:
+        while not self._pipe.poll(_TICK_SECONDS):
+            # A process that it started may hold the other end of the pipe.
+            if self.process.poll() is not None and not self._pipe.poll():
+                raise EOFError
+        return self._pipe.recv_bytes(_LONGEST_ANSWER)
 
     def last_words(self) -> str:
         """Return how the process ended, worded to follow what it did."""
@@ -155,6 +164,7 @@ def serve(pipe: "Connection[Any, Any]", module: str) -> None:
     idle.set()
     threading.Thread(target=_listen, args=(pipe, messages, idle), daemon=True).start()
     me = os.getpid()
+    pipe.send_bytes(b"started")
     while (message := messages.get()) is not None:
         try:
             reply = json.dumps(answer(pickle.loads(message)))

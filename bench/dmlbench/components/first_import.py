@@ -29,7 +29,7 @@ from dmlbench.storage.cache import cache_folder
 VARIABLE = "DMLBENCH_TRY_IMPORTS"
 """Where it is "no", strangers' modules are imported as dmlbench's own are."""
 _PREPARE_SECONDS = 600.0
-"""Limit for imports of our own, such as of torch from a slow disk."""
+"""Limit for imports that are no stranger's, such as of torch from a slow disk."""
 
 
 class _Module(NamedTuple):

@@ -8,6 +8,7 @@ from dmlbench.components.hook_plugins import call_alone, empty_manager, heard_ho
 from dmlbench.components.importing import import_value
 from dmlbench.contracts.hooks import COLUMNS
 from dmlbench.errors import PluginError, describe_exception
+from dmlbench.schemas import plan, record  # noqa: F401 - no plugin's time, when first it hears of one
 
 LOAD = "load"
 """In place of a hook: import a plugin. What comes with it is the plugin's entry."""
