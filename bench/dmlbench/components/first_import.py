@@ -119,7 +119,7 @@ def _strangers_module(entry: Entry) -> _Module | None:
 
 def _of_file(path: Path) -> _Module | None:
     path = path.resolve()
-    if name_of_file(path) in sys.modules:
+    if not path.is_file() or name_of_file(path) in sys.modules:  # a pipe may never end
         return None
     return _Module(str(path), sha256(path.read_bytes()).hexdigest())
 
