@@ -1,8 +1,21 @@
 """The errors a user meets. The command line prints them as one paragraph, without a traceback."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+
+_TEXT_SECONDS = 1.0
+"""How long an exception may take to say its text."""
+_LONGEST_TEXT = 800
+"""Characters of it that are shown."""
+_COMPONENTS = os.path.join(os.path.dirname(__file__), "components", "")
+_IMPORTING = (
+    "<frozen ",
+    os.path.join(os.path.dirname(os.__file__), "importlib", ""),
+    *(f"{_COMPONENTS}{name}.py" for name in ("importing", "file_import")),
+)
+"""Files whose lines say nothing about what failed to import."""
 
 
 class DmlbenchError(Exception):
@@ -52,7 +65,53 @@ def guarded(what: str) -> Iterator[None]:
     except DmlbenchError:
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{what} failed: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{what} failed: {describe_exception(error)}") from error
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return type, text and place of any exception, as one short text that is safe to show.
+
+    A plugin's exception can have a text of any length, with characters that no terminal or JSON
+    takes, or one whose ``__str__`` raises, returns no text or never ends.
+
+    Example:
+        >>> describe_exception(ValueError("no items"))
+        'ValueError: no items'
+    """
+    from threading import Thread
+
+    name, said = type(error).__name__, ["(its text could not be had in time)"]
+
+    def read() -> None:
+        try:
+            said.append(str.__str__(str(error)))  # a subclass of str may redefine what follows
+        except BaseException as other:
+            said.append(f"(its text can't be had: {type(other).__name__})")
+
+    with suppress(RuntimeError):  # the process may start no more threads
+        reader = Thread(target=read, daemon=True)
+        reader.start()
+        reader.join(_TEXT_SECONDS)
+    text = said[-1]
+    if len(text) > _LONGEST_TEXT:
+        text = f"{text[:_LONGEST_TEXT]}… ({len(text):,} characters)"
+    text = "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+    return f"{name}{': ' if text else ''}{text}{_place(error)}"
+
+
+def _place(error: BaseException) -> str:
+    """Return `` (loss.py:12, in forward)`` for the line that raised `error`."""
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not code.co_filename.startswith(_IMPORTING):
+            file = os.path.basename(code.co_filename)
+            place = f" ({file}:{trace.tb_lineno}, in {code.co_name})"
+        trace = trace.tb_next
+    return place
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

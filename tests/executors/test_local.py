@@ -14,8 +14,7 @@ from support.forking_task import forking_task
 from support.processes import is_running, needs_proc, wait_until, workers
 
 from dmlbench import ConfigError, Event, Executor, Record, WorkerSettings
-from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.hook_plugins import plugin_manager
+from dmlbench.components.hook_plugins import empty_manager
 from dmlbench.contracts.executor import Task
 from dmlbench.executors.inline import Inline
 from dmlbench.executors.local import Local, default_jobs
@@ -33,7 +32,7 @@ def settings_for(folder: Path) -> WorkerSettings:
 
 
 def outcomes(executor: Executor, trials, folder: Path) -> dict[str, Record]:
-    hooks = plugin_manager(Catalogue(()))
+    hooks = empty_manager()
     records = run(Plan(tuple(trials)), settings_for(folder), hooks, executor)
     return {record.id: record for record in records}
 

@@ -209,10 +209,10 @@ def run_plan(
 
     store = Store(settings.records)
     store.check_writable()
-    manager = plugin_manager(Catalogue.discover())
-    for hook in hooks:
-        manager.register(hook)
     with ExitStack() as stack:
+        manager = stack.enter_context(plugin_manager(Catalogue.discover()))
+        for hook in hooks:
+            manager.register(hook)
         if progress:
             from dmlbench.api.progress import run_display
 

@@ -15,6 +15,7 @@ def command(data_dir: Path | None) -> None:
     """Show what this machine has and what is broken; exit with 1 if a plugin is."""
     import torch
 
+    from dmlbench.components.first_import import try_first_imports
     from dmlbench.components.hyperparameters import family_argument
     from dmlbench.components.importing import load_entry
     from dmlbench.compute.versions import versions
@@ -29,6 +30,7 @@ def command(data_dir: Path | None) -> None:
     for index in range(torch.cuda.device_count()):
         click.echo(f"  cuda:{index}, {torch.cuda.get_device_name(index)}")
     catalogue = Catalogue.discover()
+    try_first_imports(catalogue.entries)
     click.echo("\nData")
     broken = []
     for entry in catalogue.entries:

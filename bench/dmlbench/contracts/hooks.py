@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PROJECT = "dmlbench"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+STARTED, COLUMNS = "dmlbench_run_started", "dmlbench_leaderboard_columns"
 
 
 class Specification:

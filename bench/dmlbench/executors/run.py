@@ -1,13 +1,12 @@
 """The main job: run what is not finished yet, and return the records of the plan."""
 
-import warnings
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Collection, Generator, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import pluggy
 
+from dmlbench.components.hook_plugins import notify
 from dmlbench.components.metrics import metric_key
 from dmlbench.contracts.executor import Event, Executor, WorkerSettings
 from dmlbench.errors import DataError, guarded
@@ -71,21 +70,20 @@ def run(
     store = Store(settings.records)
     before = progress(plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics)
     records = {record.id: record for record in before.done}
-    hook = hooks.hook
-    _notify(hook.dmlbench_run_started, plan=plan)
+    notify(hooks, "dmlbench_run_started", plan=plan)
     with closing(_events(executor, before.to_do, settings)) as events:
         for event in events:
             if event.kind == "started":
-                _notify(hook.dmlbench_trial_started, trial=event.trial)
+                notify(hooks, "dmlbench_trial_started", trial=event.trial)
             elif event.epoch is not None:
                 metrics = event.epoch.model_dump(mode="json")
-                _notify(hook.dmlbench_epoch_finished, trial=event.trial, metrics=metrics)
+                notify(hooks, "dmlbench_epoch_finished", trial=event.trial, metrics=metrics)
             else:
                 record = _kept(event, store, settings)
                 records[event.trial.id] = record
-                _notify(hook.dmlbench_trial_finished, trial=event.trial, record=record)
+                notify(hooks, "dmlbench_trial_finished", trial=event.trial, record=record)
     ordered = [records[trial.id] for trial in plan.trials if trial.id in records]
-    _notify(hook.dmlbench_run_finished, records=ordered)
+    notify(hooks, "dmlbench_run_finished", records=ordered)
     return ordered
 
 
@@ -131,11 +129,3 @@ def _kept(event: Event, store: Store, settings: WorkerSettings) -> Record:
     except (OSError, ValueError):
         there = False
     return record if there else store.keep(record)  # no folder is shared with the worker
-
-
-def _notify(hook: Callable[..., Any], **news: Any) -> None:
-    """Call all implementations of a hook; one that raises is reported and steers nothing."""
-    try:
-        hook(**news)
-    except Exception as error:
-        warnings.warn(f"A hook plugin failed: {type(error).__name__}: {error}", stacklevel=2)
