@@ -223,7 +223,7 @@ def run_plan(
     manager = plugin_manager(Catalogue.discover())
     for hook in hooks:
         manager.register(hook)
-    on_others: Callable[[OtherRuns], None] = lambda others: None
+    on_others: Callable[[OtherRuns], None] | None = None
     with ExitStack() as stack:
         if progress:
             from dmlbench.api.progress import run_display

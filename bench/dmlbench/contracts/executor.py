@@ -65,17 +65,17 @@ Task = Callable[[Trial, WorkerSettings, Callable[[Event], None]], Event]
 """What a worker does with a trial: ``task(trial, settings, report)``.
 
 It claims the trial, so that no other run takes it as well, passes ``started`` and each ``epoch`` to
-`report` as they happen, writes the record, and returns the event ``finished``. The claim lasts as
-long as the process and shows signs of life by itself. It is a function that pickles by name. A process runs one trial at a time,
-in its main thread, because random states and torch's settings belong to the process.
+`report` as they happen, writes the record, and returns the event ``finished``. The claim ends with
+the process, if not before. It is a function that pickles by name. A process runs one trial at a
+time, in its main thread, because random states and torch's settings belong to the process.
 """
 
 
 class Executor(ABC):
     """Decides where and when trials run. It never looks into one.
 
-    An instance may run again after its last run has ended. `stop` and `cancel` may be called at any time, from another thread or a
-    signal handler, so they set a flag that `run` looks at.
+    An instance may run again after its last run has ended. `stop` and `cancel` may be called at any
+    time, from another thread or a signal handler, so they set a flag that `run` looks at.
     """
 
     @abstractmethod

@@ -60,7 +60,7 @@ def run(
     settings: WorkerSettings,
     hooks: pluggy.PluginManager,
     executor: Executor,
-    on_others: Callable[[OtherRuns], None] = lambda others: None,
+    on_others: Callable[[OtherRuns], None] | None = None,
 ) -> list[Record]:
     """Run the unfinished trials of `plan` and return the records, in the plan's order.
 
@@ -99,7 +99,8 @@ def run(
         def tell_of_others() -> None:
             if (news := trials.news()) is not None:
                 records.update({record.id: record for record in news.records})
-                on_others(news)
+                if on_others is not None:
+                    on_others(news)
 
         while True:
             tell_of_others()

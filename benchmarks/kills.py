@@ -1,0 +1,389 @@
+"""Kill runs at seeded moments, start them again until they are done, and look for what was lost.
+
+Each grid of 40 trials on ``digits-closed`` is started again and again, with two workers, and killed
+by SIGKILL: the whole group, the driver alone, one worker, or the group while it writes tables.
+After its last start a grid must be what an undisturbed run leaves: each record once and as it was
+first written, the same tables but for times, no other file, no process. Print a table of it.
+
+    python -m benchmarks.kills --kills 200
+
+To be quick, drivers and workers are forks of a process that has imported everything, and run what
+``dmlbench run`` runs. The first grids go by the real command line (``--command-line``).
+"""
+
+import argparse
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
+
+import torch
+
+import dmlbench
+from dmlbench.api.records import Records
+from dmlbench.api.running import run_plan
+from dmlbench.contracts.executor import Task, WorkerSettings
+from dmlbench.contracts.hooks import hookimpl
+from dmlbench.executors import inline, local
+from dmlbench.executors.worker_process import WorkerProcess, work
+from dmlbench.schemas.plan import Plan
+from dmlbench.schemas.record import Record
+from dmlbench.schemas.trial import Trial
+
+DATASET, LOSSES, SEEDS = "digits-closed", "contrastive,triplet,arcface", 10
+SETTINGS = {"protocol.length.epochs": 1, "protocol.length.steps_per_epoch": 2}
+COMMAND = (
+    *("run", "--dataset", DATASET, "--loss", LOSSES, "--baseline", "pca", "--seeds", str(SEEDS)),
+    *("--jobs", "2"),
+    *(word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")),
+)
+TARGETS = ("group", "driver", "worker", "tables")
+TRIALS = 40
+ENDED_SECONDS = 20.0
+COMMAND_LINE_KILLS = 3
+
+
+# Drivers and workers as forks
+
+
+class Fork:
+    """What `WorkerProcess` needs of ``subprocess.Popen``, of a fork."""
+
+    def __init__(self, target: Callable[[], None]) -> None:
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                target()
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code once there is one."""
+        limit = time.monotonic() + (timeout or 1e9)
+        while (code := self.poll()) is None:
+            if time.monotonic() > limit:
+                raise subprocess.TimeoutExpired("fork", timeout or 0.0)
+            time.sleep(0.005)
+        return code
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
+class ForkedWorker(WorkerProcess):
+    """A worker that has nothing to import."""
+
+    ours: ClassVar[list[Connection]] = []
+
+    def __init__(self, task: Task, settings: WorkerSettings) -> None:
+        self.trial: Trial | None = None
+        self.retired = False
+        self.pipe, theirs = multiprocessing.Pipe()
+        self.ours.append(self.pipe)
+
+        def start() -> None:
+            for pipe in self.ours:  # or it would not see the end of the driver
+                pipe.close()
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            work(theirs)
+
+        with theirs:
+            self.process = Fork(start)
+        self._send((task, settings))
+
+
+@dataclass
+class Starts:
+    """Notes the trials that were started."""
+
+    path: Path
+
+    @hookimpl
+    def dmlbench_trial_started(self, trial: Trial) -> None:
+        """Append its id."""
+        with open(self.path, "a") as file:
+            file.write(f"{trial.id}\n")
+
+
+def drive(plan: Plan, folder: Path) -> None:
+    """Do what ``dmlbench run`` does, from the plan on, in a session of its own."""
+    os.setsid()
+    os.chdir(folder)
+    local.WorkerProcess = ForkedWorker
+    settings = WorkerSettings(folder / "runs", device="cpu")
+    hooks = [Starts(folder / "starts")]
+    records = run_plan(plan, settings, local.Local(jobs=2), progress=False, hooks=hooks)
+    (folder / "publishing").touch()
+    dmlbench.publish(folder / "runs", folder / "leaderboards")
+    os._exit(any(record.status == "failed" for record in records))
+
+
+# Kills
+
+
+@dataclass
+class Grid:
+    """One grid, from its first start to its last."""
+
+    folder: Path
+    start: Callable[[Path], Fork | subprocess.Popen[bytes]]
+    chance: random.Random
+    kills: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    finished: dict[Path, tuple[int, int]] = field(default_factory=dict)
+
+    def kill_once(self, target: str, seconds: float) -> None:
+        """Start it, and kill `target` after at most about `seconds`; finished runs are let be."""
+        self._forget()
+        process = self.start(self.folder)
+        if target == "tables":
+            self._wait(process, (self.folder / "publishing").exists)
+            delay = self.chance.random() * 0.5
+        else:
+            have = len(self.finished)
+            self._wait(process, lambda: len(self._now()) > have or have > TRIALS - 5)
+            delay = self.chance.random() * seconds
+        self._wait(process, lambda: False, delay)
+        if process.poll() is None and self._kill(process, target):
+            self.kills[target] += 1
+        process.wait()
+        self._wait_for_end(process.pid)
+        self._look()
+
+    def finish(self) -> None:
+        """Start it until all trials are finished."""
+        self._forget()
+        process = self.start(self.folder)
+        code = process.wait()
+        self._wait_for_end(process.pid)
+        self._look()
+        if code:
+            self.faults.append(f"the last start ended with {code}")
+
+    def _forget(self) -> None:
+        for name in ("publishing", "starts"):
+            (self.folder / name).unlink(missing_ok=True)
+        self._done_before = {path.stem.rpartition("-")[2] for path in self.finished}
+
+    def _kill(self, process: Fork | subprocess.Popen[bytes], target: str) -> bool:
+        try:
+            if target == "driver":
+                os.kill(process.pid, signal.SIGKILL)
+            elif target == "worker":
+                os.kill(self.chance.choice(in_session(process.pid, but=process.pid)), 9)
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, IndexError):  # it was faster
+            return False
+        return True
+
+    def _wait(
+        self,
+        process: Fork | subprocess.Popen[bytes],
+        condition: Callable[[], bool],
+        seconds: float = 600.0,
+    ) -> None:
+        limit = time.monotonic() + seconds
+        while not condition() and process.poll() is None and time.monotonic() < limit:
+            time.sleep(0.003)
+
+    def _wait_for_end(self, session: int) -> None:
+        limit = time.monotonic() + ENDED_SECONDS
+        while (left := in_session(session)) and time.monotonic() < limit:
+            time.sleep(0.02)
+        for pid in left:
+            self.faults.append(f"process {pid} outlived its run by {ENDED_SECONDS:.0f} s")
+            os.kill(pid, signal.SIGKILL)
+
+    def _now(self) -> dict[Path, tuple[int, int]]:
+        found = {}
+        for folder, _, names in os.walk(self.folder / "runs"):  # where claims come and go
+            for path in (Path(folder, name) for name in names if name.endswith(".json")):
+                found[path] = (path.stat().st_ino, path.stat().st_mtime_ns)
+        return found
+
+    def _look(self) -> None:
+        """Compare what is there with what was there before."""
+        starts = self.folder / "starts"
+        started = starts.read_text().split() if starts.exists() else []
+        for trial in sorted(self._done_before & set(started)):
+            self.faults.append(f"{trial} was run again")
+        now = self._now()
+        for path, stamp in self.finished.items():
+            if now.get(path) != stamp:
+                self.faults.append(f"{path.name} was lost or written again")
+        if not now:
+            return
+        records = dmlbench.load_records(self.folder / "runs")
+        self.faults += [f"torn: {error}" for error in records.damaged]
+        done = {record.id for record in records if record.status == "finished"}
+        self.finished = {p: s for p, s in now.items() if p.stem.rpartition("-")[2] in done}
+
+
+def in_session(session: int, but: int | None = None) -> list[int]:
+    """Return the processes of a session that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, its = path.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(its) == session and state != "Z" and int(path.parent.name) != but:
+            found.append(int(path.parent.name))
+    return found
+
+
+# What is there at the end
+
+
+def bare(record: Record) -> str:
+    """Return a record without what differs from run to run."""
+    return record.model_copy(update={"measurements": {}}).to_json()
+
+
+def compare(folder: Path, undisturbed: Path) -> list[str]:
+    """Return how a finished grid differs from an undisturbed one."""
+    faults = []
+    names = [{str(p.relative_to(f)) for p in f.rglob("*")} for f in (folder, undisturbed)]
+    ours, theirs = (found - {"starts", "publishing"} for found in names)
+    faults += [f"left behind: {name}" for name in sorted(ours - theirs)]
+    faults += [f"missing: {name}" for name in sorted(theirs - ours)]
+    both = [dmlbench.load_records(f / "runs") for f in (folder, undisturbed)]
+    if [*map(bare, both[0])] != [*map(bare, both[1])]:
+        faults.append("records differ in more than measurements")
+    with TemporaryDirectory() as scratch:
+        tables = []
+        for name, records in zip(("ours", "theirs", "again"), (*both, both[0]), strict=True):
+            timeless = [
+                record if name == "again" else record.model_copy(update={"measurements": {}})
+                for record in records
+            ]
+            dmlbench.publish(timeless, Path(scratch, name))
+            tables.append(contents(Path(scratch, name)))
+        if tables[0] != tables[1]:
+            faults.append("tables differ in more than times")
+        if tables[2] != contents(folder / "leaderboards"):
+            faults.append("the tables are not those of the records")
+    return faults
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files in a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def by_command(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the grid as a user does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dmlbench", *COMMAND],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def run_here(plan: Plan, folder: Path) -> Records:
+    """Run the plan undisturbed in this process, which then has imported everything."""
+    settings = WorkerSettings(folder / "runs", device="cpu")
+    return run_plan(plan, settings, inline.Inline(), progress=False)
+
+
+def run_grid(
+    number: int, folder: Path, kills: int, start: Callable[[Path], Fork | subprocess.Popen[bytes]]
+) -> Grid:
+    """Kill a grid `kills` times, and let it finish."""
+    grid = Grid(folder, start, random.Random(number))
+    folder.mkdir()
+    for _ in range(3 * kills):
+        if sum(grid.kills.values()) == kills:
+            break
+        is_done = len(grid.finished) == TRIALS
+        target = "tables" if is_done else grid.chance.choice(TARGETS[:3])
+        grid.kill_once(target, seconds=1.5)
+    grid.finish()
+    return grid
+
+
+def main() -> None:
+    """Print what was killed and what was lost."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--per-grid", type=int, default=10)
+    parser.add_argument("--command-line", type=int, default=1, metavar="GRIDS")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    plan = dmlbench.plan(
+        DATASET,
+        losses=LOSSES.split(","),
+        baselines="pca",
+        seeds=SEEDS,
+        settings=SETTINGS,
+        progress=False,
+    )
+    assert len(plan.trials) == TRIALS
+
+    def forked(folder: Path) -> Fork:
+        return Fork(lambda: drive(plan, folder))
+
+    kills: Counter[str] = Counter()
+    faults: list[str] = []
+    began, number = time.monotonic(), 0
+    with TemporaryDirectory() as scratch:
+        undisturbed = Path(scratch, "undisturbed")
+        dmlbench.publish(run_here(plan, undisturbed), undisturbed / "leaderboards")
+        while sum(kills.values()) < options.kills:
+            number += 1
+            most = min(options.per_grid, options.kills - sum(kills.values()))
+            if number <= options.command_line:
+                most = min(most, COMMAND_LINE_KILLS)
+                grid = run_grid(number, Path(scratch, str(number)), most, by_command)
+            else:
+                grid = run_grid(number, Path(scratch, str(number)), most, forked)
+            kills += grid.kills
+            faults += [f"grid {number}: {fault}" for fault in grid.faults]
+            faults += [f"grid {number}: {f}" for f in compare(grid.folder, undisturbed)]
+            print(f"grid {number}: {dict(grid.kills)}, {len(faults)} faults", file=sys.stderr)
+    print(f"{number} grids of 40 trials, {options.command_line} by the command line, ", end="")
+    print(f"{sum(kills.values())} kills, {time.monotonic() - began:.0f} s\n")
+    print("| killed | times |\n|---|---|")
+    for target in TARGETS:
+        print(f"| {target} | {kills[target]} |")
+    print(f"\n{len(faults)} faults")
+    for fault in faults:
+        print(f"- {fault}")
+    raise SystemExit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()
