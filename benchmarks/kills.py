@@ -12,7 +12,6 @@ To be quick, drivers and workers are forks of a process that has imported everyt
 """
 
 import argparse
-import multiprocessing
 import os
 import random
 import signal
@@ -22,21 +21,21 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar
+from types import SimpleNamespace
 
 import torch
 
 import dmlbench
 from dmlbench.api.records import Records
 from dmlbench.api.running import run_plan
-from dmlbench.contracts.executor import Task, WorkerSettings
+from dmlbench.contracts.executor import WorkerSettings
 from dmlbench.contracts.hooks import hookimpl
-from dmlbench.executors import inline, local
-from dmlbench.executors.worker_process import WorkerProcess, work
+from dmlbench.executors import inline, local, worker_process
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Trial
@@ -96,26 +95,25 @@ class Fork:
         os.kill(self.pid, signal.SIGKILL)
 
 
-class ForkedWorker(WorkerProcess):
-    """A worker that has nothing to import."""
+class ForkedWorker(Fork):
+    """Stands for the ``subprocess.Popen`` of a worker, which then has nothing to import."""
 
-    ours: ClassVar[list[Connection]] = []
-
-    def __init__(self, task: Task, settings: WorkerSettings) -> None:
-        self.trial: Trial | None = None
-        self.retired = False
-        self.pipe, theirs = multiprocessing.Pipe()
-        self.ours.append(self.pipe)
+    def __init__(
+        self, command: object, *, pass_fds: list[int], start_new_session: bool = False, **_: object
+    ) -> None:
+        (theirs,) = pass_fds
 
         def start() -> None:
-            for pipe in self.ours:  # or it would not see the end of the driver
-                pipe.close()
+            if start_new_session:
+                os.setsid()
+            os.closerange(3, theirs)  # or it would not see the end of the driver
+            os.closerange(theirs + 1, 1024)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            work(theirs)
+            pipe = Connection(theirs)
+            sys.path[:] = pipe.recv()
+            worker_process.work(pipe)
 
-        with theirs:
-            self.process = Fork(start)
-        self._send((task, settings))
+        super().__init__(start)
 
 
 @dataclass
@@ -135,7 +133,11 @@ def drive(plan: Plan, folder: Path) -> None:
     """Do what ``dmlbench run`` does, from the plan on, in a session of its own."""
     os.setsid()
     os.chdir(folder)
-    local.WorkerProcess = ForkedWorker
+    worker_process.subprocess = SimpleNamespace(
+        Popen=ForkedWorker,
+        DEVNULL=subprocess.DEVNULL,
+        TimeoutExpired=subprocess.TimeoutExpired,
+    )
     settings = WorkerSettings(folder / "runs", device="cpu")
     hooks = [Starts(folder / "starts")]
     records = run_plan(plan, settings, local.Local(jobs=2), progress=False, hooks=hooks)
@@ -157,6 +159,7 @@ class Grid:
     kills: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     finished: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    seen: list[int] = field(default_factory=list)
 
     def kill_once(self, target: str, seconds: float) -> None:
         """Start it, and kill `target` after at most about `seconds`; finished runs are let be."""
@@ -173,7 +176,7 @@ class Grid:
         if process.poll() is None and self._kill(process, target):
             self.kills[target] += 1
         process.wait()
-        self._wait_for_end(process.pid)
+        self._wait_for_end()
         self._look()
 
     def finish(self) -> None:
@@ -181,7 +184,7 @@ class Grid:
         self._forget()
         process = self.start(self.folder)
         code = process.wait()
-        self._wait_for_end(process.pid)
+        self._wait_for_end()
         self._look()
         if code:
             self.faults.append(f"the last start ended with {code}")
@@ -192,16 +195,16 @@ class Grid:
         self._done_before = {path.stem.rpartition("-")[2] for path in self.finished}
 
     def _kill(self, process: Fork | subprocess.Popen[bytes], target: str) -> bool:
-        try:
-            if target == "driver":
-                os.kill(process.pid, signal.SIGKILL)
-            elif target == "worker":
-                os.kill(self.chance.choice(in_session(process.pid, but=process.pid)), 9)
-            else:
-                os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, IndexError):  # it was faster
-            return False
-        return True
+        self.seen = workers_of(process.pid)
+        victims = [process.pid, *self.seen]
+        if target == "driver":
+            victims = [process.pid]
+        elif target == "worker":
+            victims = self.chance.sample(self.seen, min(1, len(self.seen)))
+        for pid in victims:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return bool(victims)
 
     def _wait(
         self,
@@ -213,13 +216,14 @@ class Grid:
         while not condition() and process.poll() is None and time.monotonic() < limit:
             time.sleep(0.003)
 
-    def _wait_for_end(self, session: int) -> None:
+    def _wait_for_end(self) -> None:
         limit = time.monotonic() + ENDED_SECONDS
-        while (left := in_session(session)) and time.monotonic() < limit:
+        while (left := [pid for pid in self.seen if is_there(pid)]) and time.monotonic() < limit:
             time.sleep(0.02)
         for pid in left:
             self.faults.append(f"process {pid} outlived its run by {ENDED_SECONDS:.0f} s")
             os.kill(pid, signal.SIGKILL)
+        self.seen = []
 
     def _now(self) -> dict[Path, tuple[int, int]]:
         found = {}
@@ -246,17 +250,24 @@ class Grid:
         self.finished = {p: s for p, s in now.items() if p.stem.rpartition("-")[2] in done}
 
 
-def in_session(session: int, but: int | None = None) -> list[int]:
-    """Return the processes of a session that have not ended."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, its = path.read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if int(its) == session and state != "Z" and int(path.parent.name) != but:
-            found.append(int(path.parent.name))
-    return found
+def workers_of(driver: int) -> list[int]:
+    """Return the processes that a driver has started and that have not ended."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [pid for pid in pids if _state(pid)[1] == str(driver) and is_there(pid)]
+
+
+def is_there(pid: int) -> bool:
+    """Return whether a process is there and has not ended."""
+    return _state(pid)[0] not in ("", "Z")
+
+
+def _state(pid: int) -> tuple[str, str]:
+    """Return the state and the parent of a process; empty texts if there is none."""
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return "", ""
+    return state, parent
 
 
 # What is there at the end

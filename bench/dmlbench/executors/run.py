@@ -103,18 +103,16 @@ def run(
                     on_others(news)
 
         while True:
-            tell_of_others()
+            trials.were_asked_for = False
             for record in _run_here(trials, claims, settings, hooks.hook, executor):
                 if record is not None:
                     records[record.id] = record
                 tell_of_others()
-            if trials.are_left:  # the executor was stopped
+            tell_of_others()
+            was_stopped = trials.are_left or not trials.were_asked_for
+            if was_stopped or not trials.held:
                 break
-            while trials.held and not trials.are_left:
-                trials.wait()
-                tell_of_others()
-            if not trials.are_left:
-                break
+            trials.wait()
         ordered = [records[trial.id] for trial in plan.trials if trial.id in records]
     _notify(hooks.hook.dmlbench_run_finished, records=ordered)
     return ordered

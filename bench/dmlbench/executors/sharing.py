@@ -39,6 +39,7 @@ class SharedTrials(Iterator[Trial]):
 
     Attributes:
         held: trials under way in other runs, by id.
+        were_asked_for: whether one was drawn, or would have been. A stopped executor draws none.
     """
 
     def __init__(self, trials: Iterable[Trial], claims: Claims, settings: WorkerSettings) -> None:
@@ -48,10 +49,12 @@ class SharedTrials(Iterator[Trial]):
         self._store = Store(settings.records)
         self._next_look = 0.0
         self.held: dict[str, Trial] = {}
+        self.were_asked_for = False
         self._found: list[Record] = []
         self._told = 0
 
     def __next__(self) -> Trial:
+        self.were_asked_for = True
         while self._fresh:
             trial = self._fresh.popleft()
             if self._is_free(trial):
@@ -71,9 +74,8 @@ class SharedTrials(Iterator[Trial]):
         self.held[trial.id] = trial
 
     def wait(self) -> None:
-        """Wait a moment, and see what other runs have done."""
-        time.sleep(max(0.0, self._next_look - time.monotonic()))
-        self._look()
+        """Wait until there may be news of other runs, but not long."""
+        time.sleep(min(_LOOK_SECONDS, max(0.0, self._next_look - time.monotonic())))
 
     def news(self) -> OtherRuns | None:
         """Return what other runs do, if it has changed since the last call."""

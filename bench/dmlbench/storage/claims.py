@@ -121,7 +121,13 @@ class Claims:
 
     def break_claim(self, holder: Holder) -> None:
         """Remove a claim that is stale; one that a successor has taken stays."""
-        Claim(holder.path).give_back()
+        place = holder.path if holder.path.parent == self.folder else holder.path.parent
+        if place.name.startswith((_RUN, ".")):  # names that nobody else takes
+            _remove_tree(place)
+        else:
+            with suppress(OSError):
+                holder.path.unlink()
+            _remove_empty(place)
 
     def lose(self, name: str, run: str) -> None:
         """Break the claim on the trial `name` that a worker of `run` held when it died."""
@@ -146,27 +152,23 @@ class Claims:
         except OSError:
             return []
 
-    def stale(self, now: float | None = None) -> list[Path]:
-        """Return the folders of claims whose processes are gone; for `now`, see `is_stale`."""
+    def stale(self, now: float | None = None) -> list[Holder]:
+        """Return the claims whose processes are gone; for `now`, see `is_stale`."""
         found = []
         for name in self.names():
-            unfinished = Owner.parse(name.removeprefix("."))
             place = self.folder / name
+            unfinished = Owner.parse(name.removeprefix("."))
             holder = Holder(place, unfinished) if unfinished else self.holder(name)
-            if holder is None or self.is_stale(holder, now):
-                found.append(place)
+            if holder is None:
+                found.append(Holder(place, None))
+            elif self.is_stale(holder, now):
+                found.append(holder)
         return found
 
-    def remove_stale(self, now: float | None = None) -> None:
+    def remove_stale(self) -> None:
         """Remove what dead processes left, and the folder if nothing else is in it."""
-        for place in self.stale(now):
-            holder = self.holder(place.name)
-            if place.name.startswith((_RUN, ".")):
-                _remove_tree(place)
-            elif holder is not None:
-                self.break_claim(holder)
-            else:
-                _remove_empty(place)
+        for holder in self.stale():
+            self.break_claim(holder)
         _remove_empty(self.folder)
 
     @contextmanager
