@@ -341,7 +341,7 @@ def run_grid(
             break
         is_done = len(grid.finished) == TRIALS
         target = "tables" if is_done else grid.chance.choice(TARGETS[:3])
-        grid.kill_once(target, seconds=1.5)
+        grid.kill_once(target, seconds=0.5)
     grid.finish()
     return grid
 
@@ -350,7 +350,7 @@ def main() -> None:
     """Print what was killed and what was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--per-grid", type=int, default=10)
+    parser.add_argument("--per-grid", type=int, default=25)
     parser.add_argument("--command-line", type=int, default=1, metavar="GRIDS")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -99,7 +99,6 @@ def _look_after(output: Path, repair: bool) -> bool:
     if not faults:
         click.echo("  nothing is damaged or left over")
     elif not repair:
-        click.echo(
-            "  To remove what is left over, and put the rest aside: dmlbench doctor --repair"
-        )
+        command = shlex.join(("dmlbench", "doctor", "--repair", "--output", str(output)))
+        click.echo(f"  To remove what is left over, and put the rest aside: {command}")
     return bool(faults) and not repair
