@@ -12,6 +12,7 @@ To be quick, drivers and workers are forks of a process that has imported everyt
 """
 
 import argparse
+import gc
 import os
 import random
 import signal
@@ -214,7 +215,7 @@ class Grid:
     ) -> None:
         limit = time.monotonic() + seconds
         while not condition() and process.poll() is None and time.monotonic() < limit:
-            time.sleep(0.003)
+            time.sleep(0.01)
 
     def _wait_for_end(self) -> None:
         limit = time.monotonic() + ENDED_SECONDS
@@ -350,7 +351,8 @@ def main() -> None:
     """Print what was killed and what was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--per-grid", type=int, default=25)
+    parser.add_argument("--per-grid", type=int, default=20)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no grid later")
     parser.add_argument("--command-line", type=int, default=1, metavar="GRIDS")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -373,7 +375,9 @@ def main() -> None:
     with TemporaryDirectory() as scratch:
         undisturbed = Path(scratch, "undisturbed")
         dmlbench.publish(run_here(plan, undisturbed), undisturbed / "leaderboards")
-        while sum(kills.values()) < options.kills:
+        gc.freeze()  # forks copy less of what is there
+        limit = began + 60 * options.minutes
+        while sum(kills.values()) < options.kills and time.monotonic() < limit:
             number += 1
             most = min(options.per_grid, options.kills - sum(kills.values()))
             if number <= options.command_line:

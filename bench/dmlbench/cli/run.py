@@ -186,9 +186,8 @@ def command(
     from dmlbench.leaderboard.formats.terminal import print_tables
     from dmlbench.storage.record_store import Store
 
-    typed = output
-    # Plugins may change the directory.
-    output, data_dir, cache_dir = (p and p.absolute() for p in (output, data_dir, cache_dir))
+    typed, output = output, output.absolute()  # plugins may change the directory
+    data_dir, cache_dir = (p and p.absolute() for p in (data_dir, cache_dir))
     catalogue = Catalogue.discover()
     chosen = choose_executor(catalogue, executor, options, jobs=jobs)
     check_device(device)
