@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,15 +42,14 @@ from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Trial
 
-DATASET, LOSSES, SEEDS = "digits-closed", "contrastive,triplet,arcface", 10
+DATASET, LOSSES = "digits-closed", "contrastive,triplet,arcface"
 SETTINGS = {"protocol.length.epochs": 1, "protocol.length.steps_per_epoch": 2}
 COMMAND = (
-    *("run", "--dataset", DATASET, "--loss", LOSSES, "--baseline", "pca", "--seeds", str(SEEDS)),
-    *("--jobs", "2"),
+    *("run", "--dataset", DATASET, "--loss", LOSSES, "--baseline", "pca", "--jobs", "2"),
     *(word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")),
 )
 TARGETS = ("group", "driver", "worker", "tables")
-TRIALS = 40
+ROWS = 4
 ENDED_SECONDS = 20.0
 COMMAND_LINE_KILLS = 3
 
@@ -150,12 +150,16 @@ def drive(plan: Plan, folder: Path) -> None:
 # Kills
 
 
+Start = Callable[[Path], Fork | subprocess.Popen[bytes]]
+
+
 @dataclass
 class Grid:
     """One grid, from its first start to its last."""
 
     folder: Path
-    start: Callable[[Path], Fork | subprocess.Popen[bytes]]
+    trials: int
+    start: Start
     chance: random.Random
     kills: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
@@ -171,7 +175,7 @@ class Grid:
             delay = self.chance.random() * 0.5
         else:
             have = len(self.finished)
-            self._wait(process, lambda: len(self._now()) > have or have > TRIALS - 5)
+            self._wait(process, lambda: len(self._now()) > have or have > self.trials - 5)
             delay = self.chance.random() * seconds
         self._wait(process, lambda: False, delay)
         if process.poll() is None and self._kill(process, target):
@@ -314,14 +318,27 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def by_command(folder: Path) -> subprocess.Popen[bytes]:
+def by_command(seeds: int, folder: Path) -> subprocess.Popen[bytes]:
     """Start the grid as a user does."""
     return subprocess.Popen(
-        [sys.executable, "-m", "dmlbench", *COMMAND],
+        [sys.executable, "-m", "dmlbench", *COMMAND, "--seeds", str(seeds)],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+    )
+
+
+def make_plan(seeds: int) -> Plan:
+    """Return a plan of four rows, for a process that forks."""
+    torch.set_num_threads(1)
+    return dmlbench.plan(
+        DATASET,
+        losses=LOSSES.split(","),
+        baselines="pca",
+        seeds=seeds,
+        settings=SETTINGS,
+        progress=False,
     )
 
 
@@ -331,16 +348,14 @@ def run_here(plan: Plan, folder: Path) -> Records:
     return run_plan(plan, settings, inline.Inline(), progress=False)
 
 
-def run_grid(
-    number: int, folder: Path, kills: int, start: Callable[[Path], Fork | subprocess.Popen[bytes]]
-) -> Grid:
+def run_grid(number: int, folder: Path, trials: int, kills: int, start: Start) -> Grid:
     """Kill a grid `kills` times, and let it finish."""
-    grid = Grid(folder, start, random.Random(number))
+    grid = Grid(folder, trials, start, random.Random(number))
     folder.mkdir()
     for _ in range(3 * kills):
         if sum(grid.kills.values()) == kills:
             break
-        is_done = len(grid.finished) == TRIALS
+        is_done = len(grid.finished) == trials
         target = "tables" if is_done else grid.chance.choice(TARGETS[:3])
         grid.kill_once(target, seconds=0.5)
     grid.finish()
@@ -354,17 +369,9 @@ def main() -> None:
     parser.add_argument("--per-grid", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no grid later")
     parser.add_argument("--command-line", type=int, default=1, metavar="GRIDS")
+    parser.add_argument("--seeds", type=int, default=10, help="four trials each")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    plan = dmlbench.plan(
-        DATASET,
-        losses=LOSSES.split(","),
-        baselines="pca",
-        seeds=SEEDS,
-        settings=SETTINGS,
-        progress=False,
-    )
-    assert len(plan.trials) == TRIALS
+    plan, trials = make_plan(options.seeds), ROWS * options.seeds
 
     def forked(folder: Path) -> Fork:
         return Fork(lambda: drive(plan, folder))
@@ -382,15 +389,17 @@ def main() -> None:
             most = min(options.per_grid, options.kills - sum(kills.values()))
             if number <= options.command_line:
                 most = min(most, COMMAND_LINE_KILLS)
-                grid = run_grid(number, Path(scratch, str(number)), most, by_command)
+                start: Start = partial(by_command, options.seeds)
             else:
-                grid = run_grid(number, Path(scratch, str(number)), most, forked)
+                start = forked
+            grid = run_grid(number, Path(scratch, str(number)), trials, most, start)
             kills += grid.kills
             faults += [f"grid {number}: {fault}" for fault in grid.faults]
             faults += [f"grid {number}: {f}" for f in compare(grid.folder, undisturbed)]
             print(f"grid {number}: {dict(grid.kills)}, {len(faults)} faults", file=sys.stderr)
-    print(f"{number} grids of 40 trials, {options.command_line} by the command line, ", end="")
-    print(f"{sum(kills.values())} kills, {time.monotonic() - began:.0f} s\n")
+    by = f"{min(number, options.command_line)} of them by the command line"
+    print(f"{number} grids of {trials} trials, {by}: {sum(kills.values())} kills, ", end="")
+    print(f"{time.monotonic() - began:.0f} s\n")
     print("| killed | times |\n|---|---|")
     for target in TARGETS:
         print(f"| {target} | {kills[target]} |")

@@ -1,8 +1,5 @@
 """Runs that work on one folder of records at one time."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import pluggy
@@ -16,7 +13,7 @@ from dmlbench.executors.inline import Inline
 from dmlbench.executors.run import run
 from dmlbench.executors.worker import run_in_worker
 from dmlbench.schemas.record import Record
-from dmlbench.storage.claims import FOLDER, Claims
+from dmlbench.storage.claims import Claims
 from dmlbench.storage.owners import Owner
 from dmlbench.storage.record_store import Store
 
@@ -196,57 +193,3 @@ def test_without_claims_a_run_works_and_says_so(plan, settings, hooks, starts, m
         records = run(plan, settings, hooks, Inline())
     assert [record.status for record in records] == ["finished"] * 3
     assert starts.seeds == [0, 1, 2]
-
-
-RUN = """
-import sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from dmlbench import hookimpl
-from dmlbench.api.running import run_plan
-from dmlbench.contracts.executor import WorkerSettings
-from dmlbench.executors.inline import Inline
-from dmlbench.schemas.plan import Plan
-import pickle
-
-class Starts:
-    @hookimpl
-    def dmlbench_trial_started(self, trial):
-        print("started", trial.id)
-
-plan = pickle.loads(Path(sys.argv[1]).read_bytes())
-print("ready", flush=True)
-sys.stdin.readline()
-settings = WorkerSettings(Path(sys.argv[2]), device="cpu")
-records = run_plan(plan, settings, Inline(), progress=False, hooks=[Starts()])
-for record in records:
-    print("record", record.model_copy(update={"measurements": {}}).to_json().replace("\\n", ""))
-"""
-
-
-@pytest.mark.slow
-def test_three_processes_run_each_trial_once_and_a_single_ones_records(
-    plan_of, zoo, settings, hooks, tmp_path
-):
-    import pickle
-
-    plan = plan_of(losses=(zoo("Pull"), zoo("Raising")), seeds=range(12))
-    (tmp_path / "plan").write_bytes(pickle.dumps(plan))
-    alone = run(plan, replace(settings, records=tmp_path / "alone"), hooks, Inline())
-    command = [sys.executable, "-c", RUN, str(tmp_path / "plan"), str(settings.records)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    runs = [subprocess.Popen(command, cwd=os.getcwd(), **pipes) for _ in range(3)]
-    for process in runs:
-        assert process.stdout.readline() == "ready\n"
-    for process in runs:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    said = [process.communicate()[0].splitlines() for process in runs]
-    started = [line.split()[1] for lines in said for line in lines if line.startswith("started")]
-    assert sorted(started) == sorted(trial.id for trial in plan.trials)
-    expected = [text.replace("\n", "") for text in bare(alone)]
-    for lines in said:
-        assert [line[7:] for line in lines if line.startswith("record")] == expected
-        assert any(line.startswith("started") for line in lines)
-    assert not (settings.records / FOLDER).exists()
