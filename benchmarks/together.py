@@ -39,9 +39,7 @@ def main() -> None:
         faults = [fault for fault in faults if not fault.endswith(" 1 times")]
         faults += [f"a driver ended with {code}" for code in codes if code]
         faults += compare(together, alone)
-    print(
-        f"{options.drivers} drivers with two workers each, {ROWS * options.seeds} trials: ", end=""
-    )
+    print(f"{options.drivers} drivers with two workers each, {len(plan.trials)} trials: ", end="")
     print(f"{sum(starts.values())} starts, {seconds:.0f} s, {len(faults)} faults")
     for fault in faults:
         print(f"- {fault}")
