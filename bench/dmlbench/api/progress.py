@@ -35,6 +35,7 @@ class ProgressDisplay:
         self.live = _is_live(self.console)
         self.progress = _bars(self.console)
         self.tasks: dict[str, TaskID] = {}
+        self.said_others = False
 
     @hookimpl
     def dmlbench_run_started(self) -> None:
@@ -69,7 +70,8 @@ class ProgressDisplay:
             self._count(record.trial, record)
         text = _under_way(others.under_way)
         self.progress.update(self.whole, description=f"all trials{text and f' ({text})'}")
-        if text and not self.live and self._is_time():
+        if text and not self.live and (self._is_time() or not self.said_others):
+            self.said_others = True
             self.console.print(text, highlight=False)
 
     def _count(self, trial: Trial, record: Record) -> None:

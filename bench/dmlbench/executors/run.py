@@ -104,10 +104,11 @@ def run(
 
         while True:
             trials.were_asked_for = False
-            for record in _run_here(trials, claims, settings, hooks.hook, executor):
-                if record is not None:
-                    records[record.id] = record
-                tell_of_others()
+            with closing(_run_here(trials, claims, settings, hooks.hook, executor)) as ended:
+                for record in ended:
+                    if record is not None:
+                        records[record.id] = record
+                    tell_of_others()
             tell_of_others()
             was_stopped = trials.are_left or not trials.were_asked_for
             if was_stopped or not trials.held:
@@ -124,7 +125,7 @@ def _run_here(
     settings: WorkerSettings,
     hook: Any,
     executor: Executor,
-) -> Iterator[Record | None]:
+) -> Generator[Record | None, None, None]:
     """Run what can be drawn of `trials`; yield the record of each that ends, and None meanwhile."""
     store = Store(settings.records)
     with closing(_events(executor, trials, settings)) as events:
