@@ -1,6 +1,7 @@
 """Plan trials and run them."""
 
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from os import environ
@@ -64,7 +65,7 @@ def plan(
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.planning.planner import Planner
 
-    data, cache = data_folder(data_dir), Path(cache_dir) if cache_dir else None
+    data, cache = data_folder(data_dir), Path(cache_dir).absolute() if cache_dir else None
     with decoding_progress(progress) as on_progress:
         planner = Planner(Catalogue.discover(), data, cache, on_progress, allow_partial)
         return planner.unfold(wanted)
@@ -96,8 +97,9 @@ def run(
     """Run what is not finished yet, and return the records of all trials, in the plan's order.
 
     As ``dmlbench run``: the same request, from Python or from the command line, goes on where the
-    last one was stopped. A trial that fails does not stop the others: its record says why. Tables
-    are not written; `dmlbench.publish` writes them.
+    last one was stopped. Several that run at one time with the same `output`, on one machine or on
+    many with a shared folder, share the work. A trial that fails does not stop the others: its
+    record says why. Tables are not written; `dmlbench.publish` writes them.
 
     Args:
         datasets: name or names; "all" is every dataset that is ready on this machine. None: those
@@ -141,6 +143,8 @@ def run(
     from dmlbench.components.metrics import choose_metrics
     from dmlbench.executors.choice import choose_executor
 
+    runs = Path(output).expanduser().absolute() / RUNS  # plugins may change the directory
+    data, cache = data_folder(data_dir), Path(cache_dir).absolute() if cache_dir else None
     catalogue, metrics = Catalogue.discover(), tuple(metrics)
     options = {k: v for k, v in (settings or {}).items() if k.startswith("executor.")}
     settings = {k: v for k, v in (settings or {}).items() if k not in options}
@@ -162,8 +166,8 @@ def run(
         seeds=seeds,
         settings=settings,
         suite=suite,
-        data_dir=data_dir,
-        cache_dir=cache_dir,
+        data_dir=data,
+        cache_dir=cache,
         allow_partial=allow_partial,
         progress=progress,
     )
@@ -171,14 +175,20 @@ def run(
         for remark in planned.remarks:
             print(f"Note: {remark}", file=sys.stderr)
     worker_settings = WorkerSettings(
-        records=Path(output).expanduser() / RUNS,
-        data_dir=data_folder(data_dir),
+        records=runs,
+        data_dir=data,
         device=device,
-        cache_dir=Path(cache_dir) if cache_dir else None,
+        cache_dir=cache,
         keep_embeddings=keep_embeddings,
         metrics=metrics,
     )
-    return run_plan(planned, worker_settings, executor, progress=progress)
+    records = run_plan(planned, worker_settings, executor, progress=progress)
+    if gone := records.vanished():
+        warnings.warn(
+            f"{len(gone)} of {len(records)} records were removed from {runs} during the run.",
+            stacklevel=2,
+        )
+    return records
 
 
 def run_plan(
@@ -205,10 +215,12 @@ def run_plan(
     from dmlbench.components.hook_plugins import plugin_manager
     from dmlbench.executors.run import progress as finished_before
     from dmlbench.executors.run import run as run_trials
+    from dmlbench.executors.sharing import OtherRuns
     from dmlbench.storage.record_store import Store
 
     store = Store(settings.records)
     store.check_writable()
+    on_others: Callable[[OtherRuns], None] | None = None
     with ExitStack() as stack:
         manager = stack.enter_context(plugin_manager(Catalogue.discover()))
         for hook in hooks:
@@ -219,8 +231,11 @@ def run_plan(
             left = finished_before(
                 plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics
             ).to_do
-            manager.register(stack.enter_context(run_display(len(left))))
-        return Records(run_trials(plan, settings, manager, executor), folder=settings.records)
+            display = stack.enter_context(run_display(len(left)))
+            manager.register(display)
+            on_others = display.show_others
+        ran = run_trials(plan, settings, manager, executor, on_others)
+        return Records(ran, folder=settings.records)
 
 
 @contextmanager
@@ -255,7 +270,7 @@ def data_folder(data_dir: str | Path | None) -> Path | None:
     chosen = data_dir or environ.get(DATA_VARIABLE)
     if not chosen:
         return None
-    folder = Path(chosen).expanduser()
+    folder = Path(chosen).expanduser().absolute()
     if not folder.is_dir():
         raise ConfigError(
             f"There is no data folder {folder}. Name the one with your copies of datasets, by "

@@ -16,8 +16,8 @@ _VERBS = {
     "diff": "Show what changed between two sets of records, and which changes are real.",
     "merge": "Import somebody else's records, each after a check.",
     "score": "Score embeddings that were made elsewhere.",
-    "data": "List datasets, prepare one, or look for damage.",
-    "doctor": "Show what this machine has, and what is broken.",
+    "data": "List datasets, prepare one, look for damage, or clean the cache.",
+    "doctor": "Show what this machine has and what is broken, and mend what runs left.",
     "plugin": "Check your own components against the contracts.",
 }
 

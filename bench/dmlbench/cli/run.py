@@ -186,6 +186,8 @@ def command(
     from dmlbench.leaderboard.formats.terminal import print_tables
     from dmlbench.storage.record_store import Store
 
+    typed, output = output, output.absolute()  # plugins may change the directory
+    data_dir, cache_dir = (p and p.absolute() for p in (data_dir, cache_dir))
     catalogue = Catalogue.discover()
     chosen = choose_executor(catalogue, executor, options, jobs=jobs)
     check_device(device)
@@ -208,7 +210,7 @@ def command(
     hooks = [EpochLog()] if log else []
     records = run_plan(planned, settings, chosen, progress=not log, hooks=hooks)
     print_tables(records)
-    published = _publish(store.folder, output / LEADERBOARDS)
+    published = _publish(output, typed)
     _close(records, len(planned.trials), published)
 
 
@@ -285,23 +287,29 @@ def _wrapped(rows: list[str]) -> str:
     )
 
 
-def _publish(runs: Path, output: Path) -> bool:
-    """Write the tables of all records, and return whether that succeeded."""
+def _publish(output: Path, typed: Path) -> bool:
+    """Write the tables of all records in `output`, and return whether that succeeded.
+
+    Messages name the folder as it was `typed`.
+    """
     from dmlbench.api.publishing import publish
     from dmlbench.api.records import load_records
     from dmlbench.errors import DmlbenchError
 
     try:
-        records = load_records(runs)
+        records = load_records(output / RUNS)
         for error in records.damaged:
             click.echo(f"dmlbench: left out: {error}", err=True)
-        paths = publish(records, output).files
+        paths = publish(records, output / LEADERBOARDS).files
     except DmlbenchError as error:
-        words = ("dmlbench", "publish", "--runs", str(runs), "--output", str(output))
-        again = f"The records are kept. To make their leaderboards: {shlex.join(words)}"
-        click.echo(f"dmlbench: {error}\n{again}", err=True)
+        folders = ("--runs", str(typed / RUNS), "--output", str(typed / LEADERBOARDS))
+        again = shlex.join(("dmlbench", "publish", *folders))
+        click.echo(
+            f"dmlbench: {error}\nThe records are kept. To make their leaderboards: {again}",
+            err=True,
+        )
         return False
-    tables = [path for path in paths if path.suffix == ".md"]
+    tables = [typed / path.relative_to(output) for path in paths if path.suffix == ".md"]
     click.echo("Leaderboards: " + ", ".join(map(str, tables)))
     return True
 
@@ -315,5 +323,12 @@ def _close(records: "Records", planned: int, published: bool) -> None:
     not_run = planned - len(records)
     if not_run:
         click.echo(f"{not_run} trials did not run. The same command runs them.", err=True)
-    if failed or not_run or not published:
+    gone = records.vanished()
+    if gone:
+        click.echo(
+            f"{len(gone)} of {len(records)} records were removed from {records.folder} during the "
+            "run, and the tables lack them. The same command runs their trials again.",
+            err=True,
+        )
+    if failed or not_run or gone or not published:
         raise SystemExit(1)

@@ -23,7 +23,8 @@ class Event:
     """Something that happened to a trial: ``started``, an ``epoch`` each, then ``finished``.
 
     A trial that ends without a record, because its worker died or it was cancelled, is ``lost``
-    instead of ``finished``. The harness writes a failed record for it.
+    instead of ``finished``. The harness writes a failed record for it. ``finished`` alone, without
+    a record, says that another run is at the trial, or was faster: the harness waits for that.
     """
 
     kind: Literal["started", "epoch", "finished", "lost"]
@@ -42,7 +43,7 @@ class WorkerSettings:
     """What a worker needs to know; small enough to be sent to each."""
 
     records: Path
-    """Folder that records are written to."""
+    """Folder that records are written to. This and the other folders are made absolute."""
     data_dir: Path | None = None
     device: str = "auto"
     """The one device of all workers, however many GPUs there are."""
@@ -51,22 +52,30 @@ class WorkerSettings:
     """Whether the test embeddings are written beside each record."""
     metrics: tuple[str, ...] = ()
     """Names of metrics to compute besides those of every trial of retrieval."""
+    run: str = ""
+    """Name of the run, whose workers claim their trials; empty if trials are not claimed."""
+
+    def __post_init__(self) -> None:
+        for name in ("records", "data_dir", "cache_dir"):  # a plugin may change the directory
+            if (folder := getattr(self, name)) is not None:
+                object.__setattr__(self, name, folder.absolute())
 
 
 Task = Callable[[Trial, WorkerSettings, Callable[[Event], None]], Event]
 """What a worker does with a trial: ``task(trial, settings, report)``.
 
-It passes ``started`` and each ``epoch`` to `report` as they happen, writes the record, and returns
-the event ``finished``. It is a function that pickles by name. A process runs one trial at a time,
-in its main thread, because random states and torch's settings belong to the process.
+It claims the trial, so that no other run takes it as well, passes ``started`` and each ``epoch`` to
+`report` as they happen, writes the record, and returns the event ``finished``. The claim ends with
+the process, if not before. It is a function that pickles by name. A process runs one trial at a
+time, in its main thread, because random states and torch's settings belong to the process.
 """
 
 
 class Executor(ABC):
     """Decides where and when trials run. It never looks into one.
 
-    An instance runs once. `stop` and `cancel` may be called at any time, from another thread or a
-    signal handler, so they set a flag that `run` looks at.
+    An instance may run again after its last run has ended. `stop` and `cancel` may be called at any
+    time, from another thread or a signal handler, so they set a flag that `run` looks at.
     """
 
     @abstractmethod
@@ -78,7 +87,9 @@ class Executor(ABC):
 
         Args:
             task: see `Task`; call it in a process of the worker's.
-            trials: what to run, in this order.
+            trials: what to run, in this order. It may be exhausted for a while, when all that are
+                left are under way in other runs: asking it again whenever a slot is free finds out
+                early that one was given up. A run may end without that.
             settings: passed to `task`.
         """
 

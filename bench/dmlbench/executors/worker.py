@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dmlbench.contracts.executor import Event, WorkerSettings
 from dmlbench.errors import DataError
-from dmlbench.schemas.record import Epoch
+from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Trial
 
 if TYPE_CHECKING:
@@ -15,13 +15,40 @@ if TYPE_CHECKING:
 
 
 def run_in_worker(trial: Trial, settings: WorkerSettings, report: Callable[[Event], None]) -> Event:
-    """Run `trial`, write its record, and return the event ``finished``; see `Task`."""
-    from dmlbench.compute import device
+    """Claim and run `trial`, write its record, and return the event ``finished``; see `Task`."""
+    from dmlbench.storage.claims import Claims
     from dmlbench.storage.record_store import Store
+
+    store = Store(settings.records)
+    if not settings.run:
+        return _run(trial, settings, report, store)
+    from dmlbench.executors.sharing import settled_elsewhere
+
+    claims = Claims(settings.records)
+    try:
+        claim = claims.take(trial.id, settings.run)
+    except OSError as error:
+        reason = f"The trial can't be claimed in {claims.folder}: {error.strerror or error}."
+        record = Record(id=trial.id, trial=trial, status="failed", reason=reason)
+        return Event("finished", trial, record=store.keep(record))
+    if claim is None:
+        return Event("finished", trial)
+    with claim:
+        if settled_elsewhere(trial, store, claims, settings) is not None:
+            return Event("finished", trial)
+        event = _run(trial, settings, report, store)
+        if event.record is not None and event.record.status == "failed":
+            claims.tell_failure(trial.id, settings.run)
+        return event
+
+
+def _run(
+    trial: Trial, settings: WorkerSettings, report: Callable[[Event], None], store: "Store"
+) -> Event:
+    from dmlbench.compute import device
     from dmlbench.trials.run_trial import run_trial
 
     workplace = workplace_for(settings)
-    store = Store(settings.records)
 
     def on_epoch(epoch: Epoch) -> None:
         report(Event("epoch", trial, epoch=epoch))

@@ -24,6 +24,7 @@ from dmlbench.schemas.base import as_recorded
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Trial
 from dmlbench.storage.atomic import slug, write_atomically
+from dmlbench.storage.leftovers import remove_leftovers
 
 MOST_BYTES = 1 << 24
 """Largest record that is read: 16 MiB. One with 60,000 queries has about half a MiB."""
@@ -38,6 +39,8 @@ class Store:
     def check_writable(self, option: str = "--output") -> None:
         """Create the folder, which the user chose with `option`, if need be.
 
+        Remove unfinished files that killed processes have left in it.
+
         Raises:
             ConfigError: nothing can be written there.
         """
@@ -45,6 +48,7 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
+            remove_leftovers(self.folder)
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             reason = getattr(error, "strerror", error)
             raise ConfigError(
