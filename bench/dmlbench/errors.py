@@ -3,6 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from threading import Thread
+
+_TEXT_SECONDS = 2.0
+"""How long an error may take to say what it is: its class may come from a plugin."""
+_MOST_TEXT = 2_000
+"""Characters of a reason that are kept."""
 
 
 class DmlbenchError(Exception):
@@ -41,6 +47,13 @@ class TrialError(DmlbenchError):
     """A trial went wrong while it ran: a NaN loss, an exception in a plugin, a full disk."""
 
 
+class TrialEnded(BaseException):
+    """Ends the trial under way from outside, by way of ``report``: the trial leaves no record.
+
+    A trial survives everything else that is raised in it, and its record says what that was.
+    """
+
+
 @contextmanager
 def guarded(what: str) -> Iterator[None]:
     """Turn anything that a plugin raises inside into a `PluginError` that says `what` failed.
@@ -52,7 +65,51 @@ def guarded(what: str) -> Iterator[None]:
     except DmlbenchError:
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{what} failed: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{what} failed: {described(error)}") from error
+
+
+def described(error: BaseException) -> str:
+    """Return the type and the text of any error; see `text_of`.
+
+    Example:
+        >>> described(KeyError("margin"))
+        "KeyError: 'margin'"
+    """
+    name = type.__dict__["__name__"].__get__(type(error))  # its metaclass may be anybody's
+    return f"{shortened(name, 200)}: {text_of(error)}"
+
+
+def text_of(error: BaseException) -> str:
+    """Return what `error` says, cut to a readable length, even if its ``__str__`` misbehaves."""
+    found = ["its text could not be shown: str() took too long"]
+
+    def ask() -> None:
+        try:
+            found[0] = shortened(str(error))
+        except BaseException as another:  # a plugin may raise anything here, too
+            name = type.__dict__["__name__"].__get__(type(another))
+            found[0] = f"its text could not be shown: str() raised {shortened(name, 200)}"
+
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_TEXT_SECONDS)
+    return found[0]
+
+
+def shortened(text: str, most: int = _MOST_TEXT) -> str:
+    """Return `text`, or if it has more than `most` characters, its beginning and its end.
+
+    Example:
+        >>> shortened("0123456789" * 10, 40)
+        '0123456789012345 … (79 left out) … 56789'
+    """
+    if len(text) <= most:
+        return text
+    note = f" … ({len(text) - most:,} left out) … "
+    kept = max(most - len(note), 0)
+    head = -(-kept * 3 // 4)
+    note = f" … ({len(text) - kept:,} left out) … "
+    return text[:head] + note + text[len(text) - (kept - head) :]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

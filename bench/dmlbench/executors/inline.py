@@ -6,11 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from dmlbench.contracts.executor import Event, Executor, Task, WorkerSettings
+from dmlbench.errors import TrialEnded
 from dmlbench.schemas.trial import Trial
-
-
-class _EndedError(BaseException):
-    """Ends a trial from inside; a trial survives every `Exception`."""
 
 
 class Inline(Executor):
@@ -34,10 +31,10 @@ class Inline(Executor):
 
             def report(event: Event, reported: list[Event] = reported) -> None:
                 if event.trial.id in self._cancelled or time.monotonic() > self._deadline:
-                    raise _EndedError
+                    raise TrialEnded
                 reported.append(event)
 
-            with suppress(_EndedError):
+            with suppress(TrialEnded):
                 finished = task(trial, settings, report)
             yield from (event for event in reported if event.kind == "epoch")
             if finished:

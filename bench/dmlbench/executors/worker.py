@@ -1,7 +1,10 @@
 """What every worker does with a trial, whichever executor it belongs to."""
 
+import os
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
+from importlib import import_module
+from pkgutil import walk_packages
 from typing import TYPE_CHECKING
 
 from dmlbench.contracts.executor import Event, WorkerSettings
@@ -20,8 +23,10 @@ def run_in_worker(trial: Trial, settings: WorkerSettings, report: Callable[[Even
     from dmlbench.storage.record_store import Store
     from dmlbench.trials.run_trial import run_trial
 
+    _import_the_harness()
     workplace = workplace_for(settings)
     store = Store(settings.records)
+    process = os.getpid()
 
     def on_epoch(epoch: Epoch) -> None:
         report(Event("epoch", trial, epoch=epoch))
@@ -29,9 +34,23 @@ def run_in_worker(trial: Trial, settings: WorkerSettings, report: Callable[[Even
     report(Event("started", trial))
     keep = partial(store.write_embeddings, trial) if settings.keep_embeddings else None
     metrics = (*settings.metrics, *_metrics_there(trial, store, workplace))
-    record = run_trial(trial, workplace, on_epoch, keep, metrics)
+    try:
+        record = run_trial(trial, workplace, on_epoch, keep, metrics)
+    finally:
+        if os.getpid() != process:  # a plugin forked, and this is the child
+            os._exit(1)
     broken = record.status == "failed" and not device.still_works(workplace.device)
+    broken = broken or bool(record.left_changed)
     return Event("finished", trial, record=store.keep(record), worker_broken=broken)
+
+
+@cache
+def _import_the_harness() -> None:
+    """Import all modules that a trial may use: only what is there can be seen to be replaced."""
+    for name in ("compute", "contracts", "components", "data", "retrieval", "training", "trials"):
+        package = import_module(f"dmlbench.{name}")
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
+            import_module(module.name)
 
 
 def _metrics_there(trial: Trial, store: "Store", workplace: "Workplace") -> list[str]:
