@@ -13,7 +13,7 @@ import torch
 _PROCESS = Path("/proc/self")
 
 MUCH = 256 << 20
-"""Bytes that a trial may keep, beyond its data: modules that it imports first take up to 150 MiB."""
+"""Bytes that a trial may keep beside its data: modules that it imports first take up to 150 MiB."""
 
 
 def installed_memory() -> int:
