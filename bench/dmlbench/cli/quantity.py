@@ -10,7 +10,7 @@ SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 MEBIBYTES = {"MiB": 1.0, "GiB": 1024.0, "MB": 1e6 / 2**20, "GB": 1e9 / 2**20}
 
 
-class Quantity(click.ParamType):  # type: ignore[type-arg] - click 8.1 takes none
+class Quantity(click.ParamType):  # type: ignore[type-arg]  # click 8.1 takes none
     """A positive number with one of some units.
 
     Args:
