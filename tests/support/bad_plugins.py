@@ -1,7 +1,7 @@
 """A zoo of plugins that misbehave, each in one way, and what must be said of it.
 
-`REASONS` has a pattern for the reason of each that fails, `LEFT` what each leaves changed. What is in
-neither harms nobody.
+`REASONS` has a pattern for the reason of each that fails, `LEFT` what each leaves changed. What is
+in neither harms nobody.
 """
 
 import atexit
@@ -29,6 +29,7 @@ from dmlbench import Backbone, Loss, Pairs, Sampler, Selection, as_pair_mask, ma
 
 REASONS: dict[str, str] = {}
 LEFT: dict[str, tuple[str, ...]] = {}
+NO_LOSS = " returned no scalar with a gradient: "
 HERE = r"\(bad_plugins\.py:\d+, in "
 
 
@@ -109,43 +110,43 @@ class RaisesStopIteration(Bad):
         raise StopIteration(3)
 
 
-class Unspeakable(Exception):
+class UnspeakableError(Exception):
     def __str__(self):
         raise OwnBase
 
     __repr__ = __str__
 
 
-@says(rf"Unspeakable: its text could not be shown: str\(\) raised OwnBase {HERE}misbehave\)$")
+@says(rf"UnspeakableError: its text could not be shown: str\(\) raised OwnBase {HERE}misbehave\)$")
 class TextRaises(Bad):
     def misbehave(self, value, pairs):
-        raise Unspeakable
+        raise UnspeakableError
 
 
-class Numeric(Exception):
+class NumericError(Exception):
     def __str__(self):
-        return 7
+        return 7  # noqa: PLE0307 - which is no text
 
 
-@says(rf"Numeric: its text could not be shown: str\(\) raised TypeError {HERE}misbehave\)$")
+@says(rf"NumericError: its text could not be shown: str\(\) raised TypeError {HERE}misbehave\)$")
 class TextIsNoText(Bad):
     def misbehave(self, value, pairs):
-        raise Numeric
+        raise NumericError
 
 
-class Slow(Exception):
+class SlowError(Exception):
     def __str__(self):
         time.sleep(600)
         return "at last"
 
 
 @says(
-    rf"Slow: its text could not be shown: str\(\) took too long {HERE}misbehave\)$",
+    rf"SlowError: its text could not be shown: str\(\) took too long {HERE}misbehave\)$",
     "running threads",
 )
 class TextSleeps(Bad):
     def misbehave(self, value, pairs):
-        raise Slow
+        raise SlowError
 
 
 @says(rf"ValueError: x{{100,1600}} … \([0-9,]+ left out\) … x{{100,600}} {HERE}misbehave\)$")
@@ -181,49 +182,49 @@ class AsksForTooMuchMemory(Bad):
 # Those that return what is no loss
 
 
-@says("nan")
+@says("The loss became nan at epoch 1, step 2")
 class IsNotANumber(Bad):
     def misbehave(self, value, pairs):
         return value * torch.nan
 
 
-@says("inf")
+@says("The loss became inf at epoch 1, step 2")
 class IsInfinite(Bad):
     def misbehave(self, value, pairs):
         return value * torch.inf
 
 
-@says("shape")
+@says(NO_LOSS)
 class HasAShape(Bad):
     def misbehave(self, value, pairs):
         return value.expand(3)
 
 
-@says("float")
+@says(NO_LOSS)
 class IsAnInteger(Bad):
     def misbehave(self, value, pairs):
         return value.long()
 
 
-@says("complex")
+@says("RuntimeError: grad can be implicitly created only for real scalar")
 class IsComplex(Bad):
     def misbehave(self, value, pairs):
         return value * 1j
 
 
-@says("str")
+@says(NO_LOSS)
 class IsText(Bad):
     def misbehave(self, value, pairs):
         return "0.5"
 
 
-@says("float")
+@says(NO_LOSS)
 class IsAFloat(Bad):
     def misbehave(self, value, pairs):
         return 0.5
 
 
-@says("grad")
+@says(NO_LOSS)
 class HasNoGradient(Bad):
     def misbehave(self, value, pairs):
         return value.detach()
@@ -263,25 +264,25 @@ class UsesAPool(Bad):
                 assert list(pool.map(abs, [-1, -2])) == [1, 2]
 
 
-@says("", "torch.get_default_dtype()")
+@says("RuntimeError: expected scalar type Half", "torch.get_default_dtype()")
 class SetsTheDtype(Bad):
     def misbehave(self, value, pairs):
         torch.set_default_dtype(torch.float16)
 
 
-@says("meta", "torch.get_default_device()")
+@says("", "torch.get_default_device()")
 class SetsTheDevice(Bad):
     def misbehave(self, value, pairs):
         torch.set_default_device("meta")
 
 
-@says("grad", "torch.is_grad_enabled()")
+@says(NO_LOSS, "torch.is_grad_enabled()")
 class TurnsGradientsOff(Bad):
     def misbehave(self, value, pairs):
         torch.set_grad_enabled(False)
 
 
-@says("", "torch.autocast")
+@says("TypeError: Got unsupported ScalarType BFloat16", "torch.autocast")
 class TurnsAutocastOn(Bad):
     def misbehave(self, value, pairs):
         torch.set_autocast_enabled("cpu", True)
@@ -422,15 +423,16 @@ class PatchesSeeds(Bad):
         del network.Recipe
 
 
-@says("", "dmlbench.storage.record_store.Store.path", "dmlbench.data.items.Items.__bool__")
+@says(
+    "", "dmlbench.storage.record_store.Store.path", "dmlbench.storage.record_store.Store.__hash__"
+)
 class PatchesAClass(Bad):
     def misbehave(self, value, pairs):
-        from dmlbench.data.items import Items
         from dmlbench.storage.record_store import Store
 
         path = Store.path
         Store.path = lambda store, trial: path(store, trial).with_suffix(".lost")
-        Items.__init_subclass__ = Items.__bool__ = lambda self: False
+        Store.__hash__ = lambda store: 3
 
 
 @says("", "dmlbench.training.loop.len")

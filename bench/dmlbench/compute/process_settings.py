@@ -138,9 +138,16 @@ def _write_default_device(device: torch.device) -> None:
     torch.set_default_device(None if device.type == "cpu" else device)  # None ends a mode of torch
 
 
-def _module_hooks() -> dict[str, int]:
+def _module_hooks() -> dict[str, dict[int, Any]]:
     hooks = vars(torch.nn.modules.module).items()
-    return {k: len(v) for k, v in hooks if k.startswith("_global_") and isinstance(v, dict)}
+    return {k: {**v} for k, v in hooks if k.startswith("_global_") and isinstance(v, dict)}
+
+
+def _write_module_hooks(hooks: dict[str, dict[int, Any]]) -> None:
+    for name, before in hooks.items():
+        now = getattr(torch.nn.modules.module, name)
+        now.clear()
+        now.update(before)
 
 
 def _autocast() -> list[Any]:
@@ -208,7 +215,7 @@ SETTINGS = (
     _attribute(_backends.opt_einsum, "enabled", "torch.backends.opt_einsum"),
     _attribute(_backends.opt_einsum, "strategy", "torch.backends.opt_einsum"),
     Setting("kernels of attention", _attention, _write_attention),
-    Setting("global hooks of torch.nn.Module", _module_hooks),
+    Setting("global hooks of torch.nn.Module", _module_hooks, _write_module_hooks),
     Setting(
         "torch.set_flush_denormal()", _keeps_denormals, lambda v: torch.set_flush_denormal(not v)
     ),

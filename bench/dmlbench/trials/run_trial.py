@@ -242,6 +242,8 @@ def _versions(trial: Trial) -> dict[str, str]:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error.__cause__, StopIteration):  # as Python lets it out of a generator
+        error = error.__cause__
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     code = frame.f_code
     where = f"{os.path.basename(code.co_filename)}:{line}, in {code.co_name}"
