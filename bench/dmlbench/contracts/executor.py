@@ -34,8 +34,8 @@ class Event:
     reason: str = ""
     """Why the trial was lost."""
     worker_broken: bool = False
-    """With ``finished``: the process must run no other trial, so replace it. Its device works no more,
-    or the trial left it changed, see `Record.left_changed`."""
+    """With ``finished``: the process must run no other trial, so replace it. Its device works no
+    more, or the trial left it changed, see `Record.left_changed`."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ Task = Callable[[Trial, WorkerSettings, Callable[[Event], None]], Event]
 """What a worker does with a trial: ``task(trial, settings, report)``.
 
 It passes ``started`` and each ``epoch`` to `report` as they happen, writes the record, and returns
-the event ``finished``. `report` may raise `TrialEnded` to end the trial, which passes through; all that
-plugins raise is kept in the record. It is a function that pickles by name. A process runs one trial at a time,
+the event ``finished``. `report` may raise `TrialEnded` to end the trial, which passes through; what
+plugins raise is told in the record. It is a function that pickles by name. A process runs one trial at a time,
 in its main thread, because random states and torch's settings belong to the process.
 """
 
