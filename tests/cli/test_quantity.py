@@ -26,5 +26,5 @@ def test_a_number_has_the_usual_unit_unless_it_names_another(quantity, text, exp
 
 @pytest.mark.parametrize("text", ["", "0", "-3", "nan", "inf", "3 weeks", "1e3", "9" * 400, "m"])
 def test_anything_else_is_refused_with_the_units(text):
-    with pytest.raises(click.BadParameter, match="is no time. Give a number above 0 in s, or with"):
+    with pytest.raises(click.BadParameter, match="is no time"):
         TIME.convert(text, None, None)
