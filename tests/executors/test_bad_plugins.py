@@ -163,7 +163,7 @@ def test_a_worker_is_replaced_after_a_trial_that_changed_or_ended_it(plan_of, zo
 @pytest.mark.slow  # each worker imports torch, and a limit must be longer than an honest trial
 @pytest.mark.timeout(1800)
 def test_a_trial_over_a_limit_fails_and_the_run_goes_on(plan_of, zoo, tmp_path, capfd):
-    executor = Local(jobs=4, trial_timeout=60, trial_memory=3000)
+    executor = Local(jobs=4, trial_timeout=120, trial_memory=3000)
     run_with_honest_trials(ENDLESS, executor, plan_of, zoo, tmp_path)
     assert "resource_tracker" not in capfd.readouterr().err
 

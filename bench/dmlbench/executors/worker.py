@@ -46,11 +46,20 @@ def run_in_worker(trial: Trial, settings: WorkerSettings, report: Callable[[Even
 
 @cache
 def _import_the_harness() -> None:
-    """Import all modules that a trial may use: only what is there can be seen to be replaced."""
+    """Import all modules that a trial may use: only what is there can be seen to be replaced.
+
+    It is no time of the first trial's.
+    """
+    import torch
+
     for name in ("compute", "contracts", "components", "data", "retrieval", "training", "trials"):
         package = import_module(f"dmlbench.{name}")
         for module in walk_packages(package.__path__, f"{package.__name__}."):
             import_module(module.name)
+    torch.use_deterministic_algorithms(  # as it is; the first call imports much of torch
+        torch.are_deterministic_algorithms_enabled(),
+        warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
 
 
 def _metrics_there(trial: Trial, store: "Store", workplace: "Workplace") -> list[str]:
