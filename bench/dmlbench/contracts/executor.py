@@ -59,8 +59,8 @@ Task = Callable[[Trial, WorkerSettings, Callable[[Event], None]], Event]
 
 It passes ``started`` and each ``epoch`` to `report` as they happen, writes the record, and returns
 the event ``finished``. `report` may raise `TrialEnded` to end the trial, which passes through; what
-plugins raise is told in the record. It is a function that pickles by name. A process runs one trial at a time,
-in its main thread, because random states and torch's settings belong to the process.
+plugins raise is told in the record. It is a function that pickles by name. A process runs one trial
+at a time, in its main thread, because random states and torch's settings belong to the process.
 """
 
 
