@@ -1,5 +1,6 @@
 """How exceptions of strangers are worded, whatever their own code does."""
 
+import re
 import threading
 
 import pytest
@@ -63,7 +64,8 @@ def test_a_text_that_never_comes_is_not_waited_for(monkeypatch):
 
 def test_a_text_of_any_length_is_cut():
     described = describe_exception(ValueError("x" * 5_000_000))
-    assert described == f"ValueError: {'x' * 800}… (5,000,000 characters)"
+    assert len(described) < 2_100
+    assert re.fullmatch(r"ValueError: x+ … \(4,99[\d,]+ left out\) … x+", described)
 
 
 def test_the_place_is_the_plugins_line_not_pythons():

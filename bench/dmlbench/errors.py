@@ -4,11 +4,13 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from threading import Thread
 
-_TEXT_SECONDS = 1.0
-"""How long an exception may take to say its text."""
-_LONGEST_TEXT = 800
-"""Characters of it that are shown."""
+_TEXT_SECONDS = 2.0
+"""How long an error may take to say what it is: its class may come from a plugin."""
+_MOST_TEXT = 2_000
+"""Characters of a reason that are kept."""
+
 _COMPONENTS = os.path.join(os.path.dirname(__file__), "components", "")
 _IMPORTING = (
     "<frozen ",
@@ -54,6 +56,13 @@ class TrialError(DmlbenchError):
     """A trial went wrong while it ran: a NaN loss, an exception in a plugin, a full disk."""
 
 
+class TrialEnded(BaseException):
+    """Ends the trial under way from outside, by way of ``report``: the trial leaves no record.
+
+    A trial survives everything else that is raised in it, and its record says what that was.
+    """
+
+
 @contextmanager
 def guarded(what: str) -> Iterator[None]:
     """Turn anything that a plugin raises inside into a `PluginError` that says `what` failed.
@@ -71,34 +80,54 @@ def guarded(what: str) -> Iterator[None]:
 def describe_exception(error: BaseException) -> str:
     """Return type, text and place of any exception, as one short text that is safe to show.
 
-    A plugin's exception can have a text of any length, with characters that no terminal or JSON
-    takes, or one whose ``__str__`` raises, returns no text or never ends.
-
     Example:
         >>> describe_exception(ValueError("no items"))
         'ValueError: no items'
     """
-    from threading import Thread
+    name = type.__dict__["__name__"].__get__(type(error))  # its metaclass may be anybody's
+    text = text_of(error)
+    return f"{shortened(name, 200)}{': ' if text else ''}{text}{_place(error)}"
 
-    name, said = type(error).__name__, ["(its text could not be had in time)"]
 
-    def read() -> None:
+def text_of(error: BaseException) -> str:
+    """Return what any exception says, cut to a readable length.
+
+    A plugin's exception can have a text of any length, with characters that no terminal or JSON
+    takes, or one whose ``__str__`` raises, returns no text or never ends.
+    """
+    said = ["(its text could not be had in time)"]
+
+    def ask() -> None:
         try:
             said.append(str.__str__(str(error)))  # a subclass of str may redefine what follows
-        except BaseException as other:
-            said.append(f"(its text can't be had: {type(other).__name__})")
+        except BaseException as another:
+            name = type.__dict__["__name__"].__get__(type(another))
+            said.append(f"(its text can't be had: {shortened(name, 200)})")
 
     with suppress(RuntimeError):  # the process may start no more threads
-        reader = Thread(target=read, daemon=True)
-        reader.start()
-        reader.join(_TEXT_SECONDS)
-    text = said[-1]
-    if len(text) > _LONGEST_TEXT:
-        text = f"{text[:_LONGEST_TEXT]}… ({len(text):,} characters)"
-    text = "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+        asking = Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(_TEXT_SECONDS)
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}"
+        for c in shortened(said[-1])
     )
-    return f"{name}{': ' if text else ''}{text}{_place(error)}"
+
+
+def shortened(text: str, most: int = _MOST_TEXT) -> str:
+    """Return `text`, or if it has more than `most` characters, its beginning and its end.
+
+    Example:
+        >>> shortened("0123456789" * 10, 40)
+        '0123456789012345 … (79 left out) … 56789'
+    """
+    if len(text) <= most:
+        return text
+    note = f" … ({len(text) - most:,} left out) … "
+    kept = max(most - len(note), 0)
+    head = -(-kept * 3 // 4)
+    note = f" … ({len(text) - kept:,} left out) … "
+    return text[:head] + note + text[len(text) - (kept - head) :]
 
 
 def _place(error: BaseException) -> str:

@@ -89,6 +89,9 @@ def run(
     device: str = DEVICE,
     executor: str | Executor | None = None,
     jobs: int | None = None,
+    isolate: bool = False,
+    trial_timeout: float | None = None,
+    trial_memory: float | None = None,
     allow_partial: bool = False,
     keep_embeddings: bool = False,
     metrics: Iterable[str] = (),
@@ -126,6 +129,10 @@ def run(
             Options of one that is named are in `settings`: ``{"executor.jobs": 4}``.
         jobs: worker processes; 0 runs the trials in this process. None: one a CPU core, or one on
             a GPU.
+        isolate: give every trial a process of its own, which takes some seconds each.
+        trial_timeout: seconds after which a trial fails, and the run goes on. None: never.
+        trial_memory: MiB of memory over which a trial fails: what its worker and the processes that
+            plugins start in it have resident. None: no limit.
         allow_partial: take datasets that are here in part; tables say so.
         keep_embeddings: write the test embeddings beside each record, as `score` reads them.
         metrics: further metrics by name: keys, aliases such as "mrr", or those of plugins.
@@ -150,8 +157,16 @@ def run(
     settings = {k: v for k, v in (settings or {}).items() if k not in options}
     if not isinstance(executor, Executor):
         named = {key.removeprefix("executor."): value for key, value in options.items()}
-        executor = choose_executor(catalogue, executor, named, jobs=jobs)
-    elif options or jobs is not None:
+        executor = choose_executor(
+            catalogue,
+            executor,
+            named,
+            jobs=jobs,
+            isolate=isolate,
+            trial_timeout=trial_timeout,
+            trial_memory=trial_memory,
+        )
+    elif options or isolate or (jobs, trial_timeout, trial_memory) != (None, None, None):
         raise ConfigError("An executor that is made already has its options: leave out the others.")
     check_device(device)
     choose_metrics(metrics, catalogue)

@@ -12,9 +12,12 @@ from dmlbench.cli.options import (
     cache_dir_option,
     data_dir_option,
     device_option,
+    isolate_option,
     jobs_option,
     metrics_option,
     output_option,
+    trial_memory_option,
+    trial_timeout_option,
 )
 
 if TYPE_CHECKING:
@@ -137,6 +140,9 @@ class _Run(click.Command):
     help="Where trials run: local (if not given), inline, or one from a plugin.",
 )
 @jobs_option
+@isolate_option
+@trial_timeout_option
+@trial_memory_option
 @click.option(
     "--allow-partial",
     is_flag=True,
@@ -159,6 +165,9 @@ def command(
     output: Path,
     executor: str | None,
     jobs: int | None,
+    isolate: bool,
+    trial_timeout: float | None,
+    trial_memory: float | None,
     allow_partial: bool,
     device: str,
     keep_embeddings: bool,
@@ -189,7 +198,15 @@ def command(
     typed, output = output, output.absolute()  # plugins may change the directory
     data_dir, cache_dir = (p and p.absolute() for p in (data_dir, cache_dir))
     catalogue = Catalogue.discover()
-    chosen = choose_executor(catalogue, executor, options, jobs=jobs)
+    chosen = choose_executor(
+        catalogue,
+        executor,
+        options,
+        jobs=jobs,
+        isolate=isolate,
+        trial_timeout=trial_timeout,
+        trial_memory=trial_memory,
+    )
     check_device(device)
     choose_metrics(metrics, catalogue)
     planned = plan(**request, data_dir=data_dir, cache_dir=cache_dir, allow_partial=allow_partial)
@@ -320,6 +337,9 @@ def _close(records: "Records", planned: int, published: bool) -> None:
         click.echo(f"Failed: {reason}", err=True)
     if failed:
         click.echo(f"{len(failed)} of {len(records)} trials failed.", err=True)
+    changed = [record for record in records if record.left_changed]
+    for note in dict.fromkeys(f"{r.trial.label}: {', '.join(r.left_changed)}" for r in changed):
+        click.echo(f"Left its process changed, which then ran no other trial: {note}", err=True)
     not_run = planned - len(records)
     if not_run:
         click.echo(f"{not_run} trials did not run. The same command runs them.", err=True)

@@ -35,7 +35,8 @@ class Event:
     reason: str = ""
     """Why the trial was lost."""
     worker_broken: bool = False
-    """With ``finished``: the worker's process can't run another trial, so replace it."""
+    """With ``finished``: the process must run no other trial, so replace it. Its device works no
+    more, or the trial left it changed, see `Record.left_changed`."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,10 @@ Task = Callable[[Trial, WorkerSettings, Callable[[Event], None]], Event]
 
 It claims the trial, so that no other run takes it as well, passes ``started`` and each ``epoch`` to
 `report` as they happen, writes the record, and returns the event ``finished``. The claim ends with
-the process, if not before. It is a function that pickles by name. A process runs one trial at a
-time, in its main thread, because random states and torch's settings belong to the process.
+the process, if not before. `report` may raise `TrialEnded` to end the trial, which passes through;
+what plugins raise is told in the record. It is a function that pickles by name. A process runs one
+trial at a time, in its main thread, because random states and torch's settings belong to the
+process.
 """
 
 

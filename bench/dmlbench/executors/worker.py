@@ -1,7 +1,10 @@
 """What every worker does with a trial, whichever executor it belongs to."""
 
+import os
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
+from importlib import import_module
+from pkgutil import walk_packages
 from typing import TYPE_CHECKING
 
 from dmlbench.contracts.executor import Event, WorkerSettings
@@ -48,7 +51,9 @@ def _run(
     from dmlbench.compute import device
     from dmlbench.trials.run_trial import run_trial
 
+    _import_the_harness()
     workplace = workplace_for(settings)
+    process = os.getpid()
 
     def on_epoch(epoch: Epoch) -> None:
         report(Event("epoch", trial, epoch=epoch))
@@ -56,9 +61,32 @@ def _run(
     report(Event("started", trial))
     keep = partial(store.write_embeddings, trial) if settings.keep_embeddings else None
     metrics = (*settings.metrics, *_metrics_there(trial, store, workplace))
-    record = run_trial(trial, workplace, on_epoch, keep, metrics)
+    try:
+        record = run_trial(trial, workplace, on_epoch, keep, metrics)
+    finally:
+        if os.getpid() != process:  # a plugin forked, and this is the child
+            os._exit(1)
     broken = record.status == "failed" and not device.still_works(workplace.device)
+    broken = broken or bool(record.left_changed)
     return Event("finished", trial, record=store.keep(record), worker_broken=broken)
+
+
+@cache
+def _import_the_harness() -> None:
+    """Import all modules that a trial may use: only what is there can be seen to be replaced.
+
+    It is no time of the first trial's.
+    """
+    import torch
+
+    for name in ("compute", "contracts", "components", "data", "retrieval", "training", "trials"):
+        package = import_module(f"dmlbench.{name}")
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
+            import_module(module.name)
+    torch.use_deterministic_algorithms(  # as it is; the first call imports much of torch
+        torch.are_deterministic_algorithms_enabled(),
+        warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
 
 
 def _metrics_there(trial: Trial, store: "Store", workplace: "Workplace") -> list[str]:

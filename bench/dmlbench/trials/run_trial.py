@@ -4,8 +4,7 @@ import json
 import os
 import platform
 import time
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -16,14 +15,15 @@ from dmlbench.components.metrics import choose_metrics
 from dmlbench.components.workplace import Workplace
 from dmlbench.compute.determinism import repeatable
 from dmlbench.compute.device import describe
-from dmlbench.compute.memory import peaks
+from dmlbench.compute.left_changed import change_noted
+from dmlbench.compute.memory import held_memory, keeps_much, peaks
 from dmlbench.compute.phases import phase, seconds_by_phase
 from dmlbench.compute.versions import versions
 from dmlbench.contracts.components import Dataset
 from dmlbench.data.batches.device_inputs import drop_resident_photos, photos_stay_on_cpu
 from dmlbench.data.items import Data, Items, load_data
 from dmlbench.data.photos.decoding import PhotoFormat
-from dmlbench.errors import DataError, DmlbenchError
+from dmlbench.errors import DataError, DmlbenchError, TrialEnded, describe_exception, text_of
 from dmlbench.schemas.protocol import Protocol
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Part, Trial, canonical_json
@@ -34,6 +34,7 @@ from dmlbench.training.network import train_network
 from dmlbench.training.unrepeatable_layers import refuse_unrepeatable_layers
 from dmlbench.trials.course import OnEpoch
 from dmlbench.trials.cross_validation import score_by_cross_validation
+from dmlbench.trials.interrupts import ctrl_c_noted
 from dmlbench.trials.scoring import KeepEmbeddings, score_retrieval
 
 
@@ -53,19 +54,42 @@ def run_trial(
         keep: called with the test embeddings; not in cross-validation, whose folds have a network
             each.
         metrics: names of further retrieval metrics; cross-validation has only its own.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed.
+        TrialEnded: `on_epoch` raised it.
     """
     started, computed = time.perf_counter(), time.process_time()
     device = workplace.device
-    with repeatable(device), peaks(device) as most, seconds_by_phase() as seconds:
+    with (
+        ctrl_c_noted() as pressed,
+        repeatable(device),
+        peaks(device) as most,
+        seconds_by_phase() as seconds,
+        change_noted() as changed,
+    ):
         settings = describe(device, trial.protocol.precision)
+        held = [held_memory()]
+
+        def on_loaded() -> None:
+            held.append(held_memory())
+
         try:
-            figures = _measure_where_there_is_room(trial, workplace, on_epoch, keep, metrics)
+            figures = _measure_where_there_is_room(
+                trial, workplace, on_loaded, on_epoch, keep, metrics
+            )
             outcome = {"status": "finished", **figures}
+        except TrialEnded:
+            raise
         except DmlbenchError as error:
-            outcome = {"status": "failed", "reason": _storable(str(error))}
-        # A plugin may raise anything, even SystemExit; only this trial fails.
-        except (Exception, SystemExit) as error:
+            outcome = {"status": "failed", "reason": _storable(text_of(error))}
+        # A plugin may raise anything, even KeyboardInterrupt; only this trial fails.
+        except BaseException as error:
             outcome = {"status": "failed", "reason": _storable(_reason(error))}
+        if pressed:  # a plugin may have taken it for an error of its own
+            raise KeyboardInterrupt
+    if keeps_much(held[-1]):
+        changed.append("memory")
     if outcome["status"] == "failed":
         drop_resident_photos()
     return Record(
@@ -81,6 +105,7 @@ def run_trial(
             "system": platform.system(),
             "cores": os.cpu_count(),
             **most,
+            **({"left_changed": changed} if changed else {}),
         },
         **outcome,
     )
@@ -127,6 +152,7 @@ def features_once(
 def _measure_where_there_is_room(
     trial: Trial,
     workplace: Workplace,
+    on_loaded: Callable[[], None],
     on_epoch: OnEpoch,
     keep: KeepEmbeddings | None,
     metrics: Sequence[str],
@@ -144,17 +170,18 @@ def _measure_where_there_is_room(
             on_epoch(epoch)
 
     try:
-        return _measure(trial, workplace, tell_once, keep, metrics)
+        return _measure(trial, workplace, on_loaded, tell_once, keep, metrics)
     except torch.OutOfMemoryError:
         if any(told) or not drop_resident_photos():
             raise
     with photos_stay_on_cpu():
-        return _measure(trial, workplace, tell_once, keep, metrics)
+        return _measure(trial, workplace, on_loaded, tell_once, keep, metrics)
 
 
 def _measure(
     trial: Trial,
     workplace: Workplace,
+    on_loaded: Callable[[], None],
     on_epoch: OnEpoch,
     keep: KeepEmbeddings | None,
     metrics: Sequence[str],
@@ -173,6 +200,7 @@ def _measure(
         backbone = trial.parts["backbone"].located().model_dump_json()
         with phase("load"):
             data = features_once(workplace, asked, backbone, trial.protocol)
+    on_loaded()
     learn_items = partial(learn, trial, workplace)
     if dataset.evaluation == "cross-validation":
         outcome = score_by_cross_validation(trial, data, learn_items, on_epoch, workplace.device)
@@ -212,15 +240,19 @@ def _versions(trial: Trial) -> dict[str, str]:
     return libraries | {part.distribution: part.version for part in parts}
 
 
-def _reason(error: Exception | SystemExit) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{os.path.basename(frame.filename)}:{frame.lineno}, in {frame.name}"
-    return f"{type(error).__name__}: {error} ({where})"
+def _reason(error: BaseException) -> str:
+    if isinstance(error.__cause__, StopIteration):  # as Python lets it out of a generator
+        error = error.__cause__
+    return describe_exception(error)
 
 
 def _storable(text: str) -> str:
-    """Return `text` without lone surrogates, which no JSON reader accepts."""
-    return text.encode(errors="replace").decode()
+    """Return `text` as any JSON reader and any terminal takes it.
+
+    Lone surrogates are none of Unicode; control characters could colour or clear a screen.
+    """
+    shown = (one if one >= " " or one == "\n" else ascii(one)[1:-1] for one in text)
+    return "".join(shown).replace("\x7f", "\\x7f").encode(errors="replace").decode()
 
 
 def learn(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
