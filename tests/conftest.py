@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from dmlbench.schemas.trial import Trial
 
 # How long drawing an example takes says something of the machine, nothing of the code.
-settings.register_profile("any-machine", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("any-machine")
 
 ZOO = Path(__file__).parent / "support" / "zoo.py"

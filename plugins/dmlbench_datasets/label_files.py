@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from numbers import Real
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from dmlbench import DataError
@@ -70,10 +70,10 @@ def inside(path: str, where: str) -> str:
     Raises:
         DataError: it is absolute or goes up; `where` says where it was found.
     """
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or "\0" in path or not pure.parts:
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or ".." in parts or "\0" in path or not parts:
         raise DataError(f"{where}: {path!r} is no path within the set's folder.")
-    return str(pure)
+    return "/".join(parts)
 
 
 def read_matlab(path: Path, variable: str) -> Any:

@@ -1,5 +1,6 @@
 """Image sets as their authors distribute them: found in a folder, read, checked to be whole."""
 
+import os
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
@@ -151,7 +152,8 @@ class OfficialSet(Dataset):
 
     def _check(self, folder: Path, listing: Listing) -> set[int]:
         """Return the places of the images that are there; all of them, unless `partial`."""
-        there = {n for n, path in enumerate(listing.paths) if (folder / path).is_file()}
+        files = [os.path.join(folder, path) for path in listing.paths]
+        there = {place for place, file in enumerate(files) if os.path.isfile(file)}
         classes = {
             split: Counter(listing.labels[place] for place in places if place in there)
             for split, places in self._places(listing).items()
@@ -167,7 +169,7 @@ class OfficialSet(Dataset):
         found = {split: (sizes.total(), len(sizes)) for split, sizes in classes.items()}
         if len(there) < len(listing.paths) or found != {**self.whole}:
             raise DataError(self._not_whole(folder, listing, there, found))
-        if self.sizes_vary and is_resized_copy([str(folder / path) for path in listing.paths]):
+        if self.sizes_vary and is_resized_copy(files):
             raise DataError(
                 f"{self.title} in {folder} is a resized copy: its images are all of one size, the "
                 "official ones are not. Use the official archive; or, where that will do, "
@@ -202,7 +204,7 @@ class OfficialSet(Dataset):
 
         features = {"image": Image(), "label": ClassLabel(names=list(listing.class_names))}
         columns: dict[str, list[object]] = {
-            "image": [str(folder / listing.paths[place]) for place in places],
+            "image": [os.path.join(folder, listing.paths[place]) for place in places],
             "label": [listing.labels[place] for place in places],
         }
         if listing.groups is not None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,15 +21,14 @@ def item_names(tables: "Mapping[str, datasets.Dataset]") -> dict[str, np.ndarray
     paths = {split: _paths(table) for split, table in tables.items()}
     folders = {os.path.dirname(path) for found in paths.values() for path in found}
     shared = os.path.commonpath(folders) if folders and all(map(os.path.isabs, folders)) else ""
+    start = len(os.path.join(shared, ""))
     return {
-        split: np.array(_below(shared, paths[split]) or [f"{split}/{n}" for n in range(len(table))])
+        split: np.array(
+            [path[start:].replace(os.sep, "/") for path in paths[split]]
+            or [f"{split}/{n}" for n in range(len(table))]
+        )
         for split, table in tables.items()
     }
-
-
-def _below(folder: str, paths: list[str]) -> list[str]:
-    """Return the paths relative to `folder`, with ``/`` on every system."""
-    return [Path(os.path.relpath(path, folder) if folder else path).as_posix() for path in paths]
 
 
 def _paths(table: "datasets.Dataset") -> list[str]:
@@ -45,4 +43,5 @@ def _paths(table: "datasets.Dataset") -> list[str]:
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         images = rows[start : start + _ROWS_AT_ONCE]["image"]
         found += pc.struct_field(images, "path").to_pylist()  # without the bytes beside it
-    return found if all(found) and len(set(found)) == len(found) else []
+    names = [os.path.normpath(path) for path in found if path]
+    return names if len(set(names)) == len(table) else []

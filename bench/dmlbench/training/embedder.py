@@ -12,7 +12,7 @@ from dmlbench.compute.device import constant
 from dmlbench.compute.precision import Precision, forward_in
 from dmlbench.contracts.components import Backbone, ImageFormat
 from dmlbench.data.batches.device_inputs import to_device_inputs
-from dmlbench.data.batches.prefetch import prefetch
+from dmlbench.data.batches.own_streams import prefetch_to
 from dmlbench.data.items import Items
 from dmlbench.errors import ConfigError, PluginError
 
@@ -184,7 +184,7 @@ def embed(model: Embedder, items: Items, device: torch.device) -> Tensor:
     parts, size = [], _evaluation_batch(items, device)
     inputs = to_device_inputs(items.inputs, device)
     index = np.array_split(np.arange(len(items)), range(size, len(items), size))
-    for batch in prefetch(inputs.plain, index, inputs.threads, 2 * inputs.threads):
+    for batch in prefetch_to(device, inputs.plain, index, inputs.threads, 2 * inputs.threads):
         parts.append(model(batch))
     return torch.cat(parts)
 

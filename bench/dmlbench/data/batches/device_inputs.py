@@ -35,11 +35,13 @@ class DeviceInputs(ABC):
     """Inputs that can be read in batches on a device.
 
     Attributes:
+        device: where batches go.
         sizes: heights and widths of the pictures ``[N, 2]``; None for vectors.
         seen: height and width of what the network sees.
         threads: how many threads should prefetch batches; 0 where that gains nothing.
     """
 
+    device: torch.device
     sizes: np.ndarray | None = None
     seen: tuple[int, int]
     threads: int = 0
@@ -94,7 +96,7 @@ class _Arrays(DeviceInputs):
     """Vectors, or images of one size, on the device."""
 
     def __init__(self, inputs: np.ndarray, device: torch.device) -> None:
-        self.inputs = torch.from_numpy(inputs).to(device)
+        self.inputs, self.device = torch.from_numpy(inputs).to(device), device
         self.at_once = device.type == "cuda"
         if inputs.ndim == 4:
             self.seen = (inputs.shape[2], inputs.shape[3])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dmlbench.data.batches.augmentation import augment, crop_boxes
 from dmlbench.data.batches.device_inputs import DeviceInputs
-from dmlbench.data.batches.prefetch import prefetch
+from dmlbench.data.batches.own_streams import prefetch_to
 from dmlbench.data.batches.random_numbers import RandomNumbers, repeats
 from dmlbench.data.photos.resampling import Interpolation
 from dmlbench.schemas.protocol import Augmentation
@@ -48,7 +48,13 @@ class Feed:
         steps = zip(batches, repeats(batches), strict=True)
         key = (*self.key, epoch)
         ahead = _AHEAD * self.threads
-        yield from prefetch(lambda step: self._make_batch(key, *step), steps, self.threads, ahead)
+        yield from prefetch_to(
+            self.inputs.device,
+            lambda step: self._make_batch(key, *step),
+            steps,
+            self.threads,
+            ahead,
+        )
 
     def _make_batch(self, key: tuple[int, ...], items: np.ndarray, before: np.ndarray) -> Tensor:
         index = np.tile(items, self.views)

@@ -29,7 +29,7 @@ class EncodedPhotos:
 
     identity: bytes
     name: str
-    where: "Path | tuple[datasets.Dataset, int]"
+    where: "str | tuple[datasets.Dataset, int]"
 
     def read(self) -> bytes:
         """Return the encoded image.
@@ -37,12 +37,12 @@ class EncodedPhotos:
         Raises:
             DataError: the file can't be read.
         """
-        if not isinstance(self.where, Path):
+        if not isinstance(self.where, str):
             table, row = self.where
             content: bytes = table[row]["image"][0].as_py()["bytes"]
             return content
         try:
-            return self.where.read_bytes()
+            return Path(self.where).read_bytes()
         except OSError as error:
             raise DataError(f"{self.name} can't be read: {error.strerror or error}.") from error
 
@@ -87,6 +87,4 @@ def _source(
         raise DataError(f"{name} can't be read: {error.strerror or error}.") from error
     facts = (file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
     identity = "\0".join(map(str, (os.path.abspath(path), *facts)))
-    return EncodedPhotos(
-        sha256(identity.encode(errors="surrogateescape")).digest(), name, Path(path)
-    )
+    return EncodedPhotos(sha256(identity.encode(errors="surrogateescape")).digest(), name, path)
