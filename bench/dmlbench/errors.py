@@ -41,6 +41,14 @@ class TrialError(DmlbenchError):
     """A trial went wrong while it ran: a NaN loss, an exception in a plugin, a full disk."""
 
 
+class UnusableCheckpointError(DmlbenchError):
+    """A checkpoint was read, but what it holds does not fit the trial."""
+
+
+class TrialStoppedError(BaseException):
+    """Ends a trial that was asked to stop. It is no `Exception`, as a trial survives all of these."""
+
+
 @contextmanager
 def guarded(what: str) -> Iterator[None]:
     """Turn anything that a plugin raises inside into a `PluginError` that says `what` failed.
