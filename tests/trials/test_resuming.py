@@ -1,0 +1,193 @@
+"""A trial that is stopped or killed and goes on leaves the record of one that ran through."""
+
+import random
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dmlbench.components.catalogue import Catalogue
+from dmlbench.components.workplace import Workplace
+from dmlbench.errors import TrialStoppedError
+from dmlbench.schemas.record import Epoch, Record
+from dmlbench.schemas.trial import Trial
+from dmlbench.training import session as sessions
+from dmlbench.training.session import Session
+from dmlbench.trials.run_trial import run_trial
+
+FROZEN = """frozen = true
+sampler ="""
+
+# Each with what is changed of the tiny protocol: 2 epochs of 3 steps on 4 classes, no validation.
+KINDS = {
+    "pairs": {"losses": ("multi-similarity",)},
+    "triplets, drawn": {"losses": ("triplet",), "miners": ("random",)},
+    "drawn by distance": {"losses": ("margin",)},
+    "proxies": {"losses": ("proxy-anchor",)},
+    "memory": {"losses": ("xbm/contrastive",), "settings": {"loss.warmup_steps": "1"}},
+    "clusters": {"losses": ("magnet",)},
+    "sum with centres": {"losses": ("cross-entropy+0.01*center",)},
+    "sum of mined": {"losses": ("triplet+0.5*contrastive",), "miners": ("semi-hard+hdc",)},
+    "two views": {"losses": ("vicreg",)},
+    "batches by embeddings": {
+        "losses": ("contrastive",),
+        "samplers": ("core-set",),
+        "settings": {"sampler.pool": "20", "sampler.m": "2"},
+    },
+    "momentum": {
+        "losses": ("contrastive",),
+        "settings": {
+            "protocol.optimiser.name": "sgd",
+            "protocol.optimiser.head_only_epochs": "1",
+            "protocol.optimiser.clip_norm": "0.1",
+        },
+    },
+    "float16": {"losses": ("arcface",), "settings": {"protocol.precision": "float16"}},
+    "best epoch": {
+        "losses": ("proxy-nca",),
+        "settings": {"protocol.validation.min_classes": "4", "protocol.optimiser.lr": "0.03"},
+    },
+    "trained anew": {
+        "losses": ("proxy-anchor",),
+        "settings": {
+            "protocol.validation.min_classes": "4",
+            "protocol.validation.then": "retrain-all",
+        },
+    },
+    "folds": {
+        "datasets": ("iris",),
+        "protocol": "vectors",
+        "losses": ("contrastive",),
+        "settings": {"protocol.length.epochs": "1", "protocol.length.steps_per_epoch": "2"},
+    },
+}
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL: nothing that the trial could do about it is done."""
+
+
+@pytest.fixture(autouse=True)
+def as_often_as_asked(monkeypatch):
+    monkeypatch.setattr(sessions, "_WRITES_PER_TIME", 0)
+
+
+@cache
+def workplace() -> Workplace:
+    return Workplace(Catalogue.discover(), None, torch.device("cpu"))
+
+
+def without_measurements(record: Record) -> str:
+    return record.model_copy(update={"measurements": {}}).to_json()
+
+
+def throw_random_states_off() -> None:
+    for draw in (torch.rand, np.random.rand, random.randbytes):
+        draw(random.randrange(1, 9))
+
+
+def in_processes(
+    trial: Trial, path: Path, stops: Callable[[int], Callable[[], bool]], **options: float
+) -> tuple[Record, list[list[Epoch]]]:
+    """Run a trial, each time with a new session, until it is over.
+
+    Args:
+        trial: what to run.
+        path: of the checkpoint.
+        stops: from the number of a session to whether it is to stop, asked at each pause.
+        options: of sessions.
+
+    Returns:
+        The record, and the epochs that each session told of.
+    """
+    said: list[str] = []
+    told: list[list[Epoch]] = []
+    for number in range(1000):
+        throw_random_states_off()
+        session = Session(path, stop=stops(number), say=said.append, **options)
+        told.append([])
+        try:
+            record = run_trial(trial, workplace(), told[-1].append, session=session)
+        except (TrialStoppedError, KilledError):
+            continue
+        assert said == []
+        return record, told
+    raise AssertionError("it never ends")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopped_at_every_pause_it_leaves_the_record_of_one_that_ran_through(
+    trial_of, kind, tmp_path
+):
+    trial = trial_of(**KINDS[kind])
+    pauses = 0
+
+    def count() -> bool:
+        nonlocal pauses
+        pauses += 1
+        return False
+
+    whole = run_trial(trial, workplace(), session=Session(stop=count))
+    assert whole.status == "finished", whole.reason
+    record, told = in_processes(trial, tmp_path / "one.checkpoint", lambda number: lambda: True)
+    assert without_measurements(record) == without_measurements(whole)
+    assert record.measurements["resumed"] == pauses >= 8
+    assert whole.measurements["resumed"] == 0
+    if kind != "folds":  # it tells of means over folds, at the end
+        assert told[-1] == [*record.epochs, *record.retraining]
+
+
+@pytest.mark.parametrize("kind", ["memory", "float16", "best epoch", "trained anew"])
+def test_killed_it_goes_on_from_its_last_checkpoint(trial_of, kind, tmp_path):
+    trial = trial_of(**KINDS[kind])
+    whole = run_trial(trial, workplace())
+    chance = random.Random(0)
+
+    def killed(number: int) -> Callable[[], bool]:
+        left = iter(range(chance.randint(1, 3)))
+
+        def kill() -> bool:
+            if next(left, None) is None:
+                raise KilledError
+            return False
+
+        return kill
+
+    record, told = in_processes(trial, tmp_path / "one.checkpoint", killed, every=0)
+    assert len(told) > 2
+    assert record.measurements["resumed"] == len(told) - 1
+    assert without_measurements(record) == without_measurements(whole)
+
+
+def test_a_head_on_frozen_features_goes_on(trial_of, tiny_protocol, tmp_path):
+    tiny_protocol.write_text(tiny_protocol.read_text().replace("sampler =", FROZEN))
+    trial = trial_of(losses=("proxy-anchor",), backbone="small-conv")
+    whole = run_trial(trial, workplace())
+    assert whole.status == "finished", whole.reason
+    record, _ = in_processes(trial, tmp_path / "one.checkpoint", lambda number: lambda: True)
+    assert without_measurements(record) == without_measurements(whole)
+
+
+def test_what_no_training_takes_is_run_again(trial_of, tmp_path):
+    trial = trial_of(baselines=("pca",))
+    path = tmp_path / "one.checkpoint"
+    record = run_trial(trial, workplace(), session=Session(path, every=0, stop=lambda: True))
+    assert record.status == "finished"
+    assert not path.exists()
+
+
+def test_seconds_of_all_its_processes_add_up(trial_of, tmp_path, monkeypatch):
+    trial = trial_of(losses=("contrastive",))
+    path = tmp_path / "one.checkpoint"
+    record, told = in_processes(trial, path, lambda number: lambda: True)
+    times = record.measurements
+    last = run_trial(trial, workplace(), session=Session(path)).measurements
+    assert times["resumed"] == last["resumed"] == len(told) - 1
+    phases = [times[f"{name}_seconds"] for name in ("load", "train", "validate", "test")]
+    assert all(phases)
+    assert sum(phases) <= times["seconds"] + 0.002  # as each is rounded
+    whole = run_trial(trial, workplace()).measurements
+    assert times["cpu_seconds"] > whole["cpu_seconds"]  # each process builds the network anew
