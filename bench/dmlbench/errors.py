@@ -46,7 +46,7 @@ class UnusableCheckpointError(DmlbenchError):
 
 
 class TrialStoppedError(BaseException):
-    """Ends a trial that was asked to stop. It is no `Exception`, as a trial survives all of these."""
+    """Ends a trial that was asked to stop. A trial survives every `Exception`, so it is none."""
 
 
 @contextmanager

@@ -8,11 +8,12 @@ An executor is registered by an entry point of its package, as every component::
 Its options are the keyword arguments of ``__init__``; ``--set executor.partition=gpu`` sets one.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Trial
@@ -23,10 +24,11 @@ class Event:
     """Something that happened to a trial: ``started``, an ``epoch`` each, then ``finished``.
 
     A trial that ends without a record, because its worker died or it was cancelled, is ``lost``
-    instead of ``finished``. The harness writes a failed record for it.
+    instead of ``finished``. The harness writes a failed record for it. One that was asked to stop
+    ends as ``stopped``: it has no record, and goes on from its checkpoint when it is run again.
     """
 
-    kind: Literal["started", "epoch", "finished", "lost"]
+    kind: Literal["started", "epoch", "finished", "lost", "stopped"]
     trial: Trial
     epoch: Epoch | None = None
     record: Record | None = None
@@ -35,6 +37,11 @@ class Event:
     """Why the trial was lost."""
     worker_broken: bool = False
     """With ``finished``: the worker's process can't run another trial, so replace it."""
+
+    @property
+    def is_last(self) -> bool:
+        """Return whether no other event of the trial follows."""
+        return self.kind not in ("started", "epoch")
 
 
 @dataclass(frozen=True)
@@ -51,15 +58,40 @@ class WorkerSettings:
     """Whether the test embeddings are written beside each record."""
     metrics: tuple[str, ...] = ()
     """Names of metrics to compute besides those of every trial of retrieval."""
+    checkpoint_seconds: float = math.inf
+    """From one checkpoint of a trial to the next, besides the one that is written at a stop."""
 
 
-Task = Callable[[Trial, WorkerSettings, Callable[[Event], None]], Event]
-"""What a worker does with a trial: ``task(trial, settings, report)``.
+def never() -> bool:
+    """Return that nobody asks a trial to stop."""
+    return False
 
-It passes ``started`` and each ``epoch`` to `report` as they happen, writes the record, and returns
-the event ``finished``. It is a function that pickles by name. A process runs one trial at a time,
-in its main thread, because random states and torch's settings belong to the process.
-"""
+
+class Task(Protocol):
+    """What a worker does with a trial: ``task(trial, settings, report)``.
+
+    It passes ``started`` and each ``epoch`` to `report` as they happen, writes the record, and
+    returns the event ``finished``. It is a function that pickles by name. A process runs one trial
+    at a time, in its main thread, because random states and torch's settings belong to the process.
+    """
+
+    def __call__(
+        self,
+        trial: Trial,
+        settings: WorkerSettings,
+        report: Callable[[Event], None],
+        stop: Callable[[], bool] = never,
+    ) -> Event:
+        """Run `trial`.
+
+        Args:
+            trial: what to run.
+            settings: of the worker.
+            report: called with what happens.
+            stop: asked after each step of training. Once it returns true, the trial is saved and
+                the task returns the event ``stopped``. A worker that is told to go away by a signal
+                (pre-emption) passes ``flag.is_set`` of a `threading.Event` that its handler sets.
+        """
 
 
 class Executor(ABC):
@@ -86,8 +118,9 @@ class Executor(ABC):
     def stop(self, grace: float) -> None:
         """Make `run` draw no more trials, and end it within about `grace` seconds.
 
-        Trials that finish in time are reported as usual. The others are ended without an event:
-        the next run starts them again.
+        Trials under way are asked to stop (see `Task`); what they report in time is yielded as
+        usual. The others are ended without an event: the next run goes on from their last
+        checkpoint.
         """
 
     @abstractmethod

@@ -57,7 +57,8 @@ def run(
 ) -> list[Record]:
     """Run the unfinished trials of `plan` and return the records, in the plan's order.
 
-    Trials that the executor did not finish, because it was stopped, have no record.
+    Trials that the executor did not finish, because it was stopped, have no record; those that
+    were under way go on from their checkpoints when they are run again.
 
     Args:
         plan: what to run.
@@ -80,7 +81,7 @@ def run(
             elif event.epoch is not None:
                 metrics = event.epoch.model_dump(mode="json")
                 _notify(hook.dmlbench_epoch_finished, trial=event.trial, metrics=metrics)
-            else:
+            elif event.kind != "stopped":
                 record = _kept(event, store, settings)
                 records[event.trial.id] = record
                 _notify(hook.dmlbench_trial_finished, trial=event.trial, record=record)

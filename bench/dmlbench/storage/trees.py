@@ -1,6 +1,6 @@
 """Nested values as JSON and named tensors, and back: what can be stored without pickle.
 
-A tree is None, a bool, number, text, tensor or NumPy array, or a list, tuple or dictionary of trees.
+A tree is None, a bool, number, text, tensor or array, or a list, tuple or dictionary of trees.
 """
 
 from collections.abc import Mapping
@@ -37,23 +37,29 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
     Raises:
         KeyError, TypeError, ValueError: they are not of one tree.
     """
-    if isinstance(packed, list):
-        return [unpack(each, tensors) for each in packed]
-    if not isinstance(packed, dict):
-        return packed
-    ((kind, held),) = (item for item in packed.items() if item[0] != "stride")
-    if kind == "tuple":
-        return tuple(unpack(each, tensors) for each in held)
-    if kind == "dict":
-        return {unpack(key, tensors): unpack(each, tensors) for key, each in held}
-    if kind == "array":
-        return tensors[held].numpy()
-    if kind != "tensor":
-        raise ValueError(f"there is no kind {kind!r}")
-    if "stride" not in packed:
-        return tensors[held]
-    flat = tensors[held]
-    return torch.empty_strided(flat.shape, packed["stride"], dtype=flat.dtype).copy_(flat)
+    tree = packed
+    match packed:
+        case list():
+            tree = [unpack(each, tensors) for each in packed]
+        case {"tuple": [*trees]}:
+            tree = tuple(unpack(each, tensors) for each in trees)
+        case {"dict": [*pairs]}:
+            tree = {unpack(key, tensors): unpack(each, tensors) for key, each in pairs}
+        case {"array": str(name)}:
+            tree = tensors[name].numpy()
+        case {"tensor": str(name), **layout}:
+            tree = _laid_out(tensors[name], layout)
+        case dict():
+            raise ValueError(f"there is no kind {[*packed]}")
+    return tree
+
+
+def _laid_out(tensor: Tensor, layout: Mapping[str, Any]) -> Tensor:
+    """Return `tensor` with the strides that it had."""
+    if "stride" not in layout:
+        return tensor
+    strided = torch.empty_strided(tensor.shape, layout["stride"], dtype=tensor.dtype)
+    return strided.copy_(tensor)
 
 
 class _Packing:
@@ -61,35 +67,27 @@ class _Packing:
         self.tensors: dict[str, Tensor] = {}
 
     def pack(self, tree: Any, place: tuple[str, ...]) -> Any:
+        packed = tree
         match tree:
-            case None | bool() | str():
-                return tree
-            case np.generic():
-                return {"array": self._name(torch.from_numpy(np.array(tree)), place)}
-            case int() | float():
-                return tree
+            case np.ndarray() | np.generic() if tree.dtype.kind in "biufc":
+                packed = {"array": self._name(torch.from_numpy(np.array(tree)), place)}
+            case None | bool() | int() | float() | str():
+                pass
             case Tensor():
-                kept = tree.detach()
-                name = self._name(kept, place)
-                if kept.is_contiguous() or not _is_dense(kept):
-                    return {"tensor": name}
-                return {"tensor": name, "stride": list(kept.stride())}
-            case np.ndarray() if tree.dtype.kind in "biufc":
-                return {"array": self._name(torch.from_numpy(tree.copy()), place)}
-            case list():
-                return self._pack_all(tree, place)
-            case tuple():
-                return {"tuple": self._pack_all(tree, place)}
+                packed = {"tensor": self._name(tree.detach(), place), **_layout(tree)}
+            case list() | tuple():
+                packed = [self.pack(each, (*place, str(n))) for n, each in enumerate(tree)]
+                packed = {"tuple": packed} if isinstance(tree, tuple) else packed
             case Mapping():
-                pairs = [
-                    [self.pack(key, place), self.pack(each, (*place, str(key)))]
-                    for key, each in tree.items()
-                ]
-                return {"dict": pairs}
-        raise NotATreeError(f"{'.'.join(place) or 'it'} is a {type(tree).__name__}")
-
-    def _pack_all(self, trees: list[Any] | tuple[Any, ...], place: tuple[str, ...]) -> list[Any]:
-        return [self.pack(each, (*place, str(number))) for number, each in enumerate(trees)]
+                packed = {
+                    "dict": [
+                        [self.pack(key, place), self.pack(each, (*place, str(key)))]
+                        for key, each in tree.items()
+                    ]
+                }
+            case _:
+                raise NotATreeError(f"{'.'.join(place) or 'it'} is a {type(tree).__name__}")
+        return packed
 
     def _name(self, tensor: Tensor, place: tuple[str, ...]) -> str:
         """Keep a copy of `tensor`, which shares no memory with another; return its name."""
@@ -98,8 +96,11 @@ class _Packing:
         return name
 
 
-def _is_dense(tensor: Tensor) -> bool:
-    """Return whether each element has a place of its own in memory, without gaps between."""
-    return tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes() and all(
-        tensor.stride()
-    )
+def _layout(tensor: Tensor) -> dict[str, Any]:
+    """Return the strides of a tensor with another order in memory, such as channels last.
+
+    An order with gaps, or with elements that share a place, is not kept.
+    """
+    size = tensor.numel() * tensor.element_size()
+    dense = size == tensor.untyped_storage().nbytes() and all(tensor.stride())
+    return {"stride": list(tensor.stride())} if dense and not tensor.is_contiguous() else {}

@@ -7,10 +7,11 @@ which is after each step and each epoch, all parts are written to the checkpoint
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from dmlbench.contracts.executor import never
 from dmlbench.errors import DataError, TrialStoppedError, UnusableCheckpointError
 from dmlbench.storage.checkpoints import read_checkpoint, write_checkpoint
 from dmlbench.storage.trees import NotATreeError
@@ -20,11 +21,6 @@ FORMAT = 1
 
 _WRITES_PER_TIME = 100
 """Between two checkpoints lies at least this many times what writing one takes: 1 % at most."""
-
-
-def never() -> bool:
-    """Return that nobody asked to stop."""
-    return False
 
 
 class Session:
@@ -96,7 +92,7 @@ class Session:
         self._say(f"{reason} The trial starts anew.")
 
     def take(self, name: str) -> Any | None:
-        """Return the part `name` that an earlier process left; None if there is none, or no more."""
+        """Return the part `name` that an earlier process left, the first time; else None."""
         return self._left.pop(name, None)
 
     @contextmanager
@@ -107,6 +103,15 @@ class Session:
             yield
         finally:
             self._parts.pop(name, None)
+
+    def stop_if_asked(self) -> None:
+        """End the trial where there is nothing to save, if it was asked to stop.
+
+        Raises:
+            TrialStoppedError: it was. A checkpoint of an earlier process stands.
+        """
+        if self._stop():
+            raise TrialStoppedError
 
     def pause(self) -> None:
         """Write a checkpoint if one is due.
@@ -136,7 +141,8 @@ class Session:
     def remove(self) -> None:
         """Remove the checkpoint: the trial is over."""
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # it is left over then, and never read again
+                self.path.unlink()
 
 
 UNSAVED = Session()

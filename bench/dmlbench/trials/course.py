@@ -90,20 +90,18 @@ class Course:
             saved |= {"best": (self.best.epoch, self.best.map_at_r, weights)}
         return saved
 
-    @classmethod
-    def load(cls, saved: Mapping[str, Any], state: State | None = None) -> "Course":
-        """Return the course that `saved` is of.
+    def load(self, saved: Mapping[str, Any], state: State | None = None) -> None:
+        """Become the course that another one saved.
 
         Args:
-            saved: what `saved` returned, maybe in another process.
+            saved: what its `saved` returned.
             state: any of the training; None if no network is asked for any more.
         """
-        best = None
+        self.epochs[:] = (Epoch.model_validate(entry) for entry in saved["epochs"])
         if "best" in saved:
             epoch, map_at_r, weights = saved["best"]
             restore = state.restore if state else None
-            best = Best(epoch, map_at_r, restore(weights) if restore and weights else None)
-        return cls([Epoch.model_validate(entry) for entry in saved["epochs"]], best)
+            self.best = Best(epoch, map_at_r, restore(weights) if restore and weights else None)
 
     @property
     def beats_epoch_0(self) -> bool:
@@ -124,11 +122,12 @@ def follow(
     measured again.
     """
     course, left = Course(), session.take("course")
-    with session.part("course", lambda: course.saved()):
+    with session.part("course", course.saved):
         for state in each_in_phase("train", states):
             if left:
                 with loading():
-                    course, left = Course.load(left, state), None
+                    course.load(left, state)
+                left = None
                 for entry in course.epochs:
                     on_epoch(entry)
             if course.epochs and state.epoch <= course.epochs[-1].epoch:

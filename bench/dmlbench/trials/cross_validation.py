@@ -63,7 +63,8 @@ def score_by_cross_validation(
     correct = np.zeros(len(items), dtype=np.uint8)
     for fold, (_, test) in zip(over, folds, strict=True):
         correct[test] = fold.right
-    epochs = [_mean_epoch(same) for same in zip(*(fold.course.epochs for fold in over), strict=True)]
+    curves = [fold.course.epochs for fold in over]
+    epochs = [_mean_epoch(same) for same in zip(*curves, strict=True)]
     for epoch in epochs:
         on_epoch(epoch)
     metrics = {"knn_accuracy": float(correct.mean())}
@@ -93,8 +94,9 @@ class _Fold:
 
     @classmethod
     def load(cls, saved: tuple[Any, ...]) -> "_Fold":
-        course, right, collapsed = saved
-        return cls(Course.load(course), right, collapsed)
+        course, (left, right, collapsed) = Course(), saved
+        course.load(left)
+        return cls(course, right, collapsed)
 
 
 def _mean_epoch(epochs: tuple[Epoch, ...]) -> Epoch:

@@ -219,6 +219,7 @@ def _measure(
         backbone = trial.parts["backbone"].located().model_dump_json()
         with phase("load"):
             data = features_once(workplace, asked, backbone, trial.protocol)
+    session.stop_if_asked()
     learn_items = partial(learn, trial, workplace, session=session)
     if dataset.evaluation == "cross-validation":
         outcome = score_by_cross_validation(

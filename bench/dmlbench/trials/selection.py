@@ -98,8 +98,9 @@ def learn_and_select(
         keeps_best=not retrains,
     )
     if (left := session.take("selection")) is not None:  # it was stopped in the retraining
+        course = Course()
         with loading():
-            course = Course.load(left)
+            course.load(left)
         for entry in course.epochs:
             on_epoch(entry)
     else:
