@@ -97,7 +97,8 @@ def in_processes(
     Args:
         trial: what to run.
         path: of the checkpoint.
-        stops: from the number of a session to whether it is to stop, asked at each pause.
+        stops: from the number of a session to whether it is to stop, asked before training and
+            at each pause.
         options: of sessions.
 
     Returns:
@@ -118,12 +119,18 @@ def in_processes(
     raise AssertionError("it never ends")
 
 
+def at_the_first_pause(number: int) -> Callable[[], bool]:
+    """Return a stop that comes once training is under way."""
+    asked = iter([False])
+    return lambda: next(asked, True)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_stopped_at_every_pause_it_leaves_the_record_of_one_that_ran_through(
     trial_of, kind, tmp_path
 ):
     trial = trial_of(**KINDS[kind])
-    pauses = 0
+    pauses = -1  # it is asked before training, too
 
     def count() -> bool:
         nonlocal pauses
@@ -132,7 +139,7 @@ def test_stopped_at_every_pause_it_leaves_the_record_of_one_that_ran_through(
 
     whole = run_trial(trial, workplace(), session=Session(stop=count))
     assert whole.status == "finished", whole.reason
-    record, told = in_processes(trial, tmp_path / "one.checkpoint", lambda number: lambda: True)
+    record, told = in_processes(trial, tmp_path / "one.checkpoint", at_the_first_pause)
     assert without_measurements(record) == without_measurements(whole)
     assert record.measurements["resumed"] == pauses >= 8
     assert whole.measurements["resumed"] == 0
@@ -147,7 +154,7 @@ def test_killed_it_goes_on_from_its_last_checkpoint(trial_of, kind, tmp_path):
     chance = random.Random(0)
 
     def killed(number: int) -> Callable[[], bool]:
-        left = iter(range(chance.randint(1, 3)))
+        left = iter(range(1 + chance.randint(1, 3)))
 
         def kill() -> bool:
             if next(left, None) is None:
@@ -167,22 +174,31 @@ def test_a_head_on_frozen_features_goes_on(trial_of, tiny_protocol, tmp_path):
     trial = trial_of(losses=("proxy-anchor",), backbone="small-conv")
     whole = run_trial(trial, workplace())
     assert whole.status == "finished", whole.reason
-    record, _ = in_processes(trial, tmp_path / "one.checkpoint", lambda number: lambda: True)
+    record, _ = in_processes(trial, tmp_path / "one.checkpoint", at_the_first_pause)
     assert without_measurements(record) == without_measurements(whole)
 
 
 def test_what_no_training_takes_is_run_again(trial_of, tmp_path):
     trial = trial_of(baselines=("pca",))
     path = tmp_path / "one.checkpoint"
-    record = run_trial(trial, workplace(), session=Session(path, every=0, stop=lambda: True))
+    session = Session(path, every=0, stop=at_the_first_pause(0))
+    record = run_trial(trial, workplace(), session=session)
     assert record.status == "finished"
     assert not path.exists()
+
+
+def test_asked_before_training_it_stops_and_leaves_the_checkpoint_that_is_there(trial_of, tmp_path):
+    trial, path = trial_of(losses=("contrastive",)), tmp_path / "one.checkpoint"
+    for stop in (at_the_first_pause(0), lambda: True):
+        with pytest.raises(TrialStoppedError):
+            run_trial(trial, workplace(), session=Session(path, stop=stop))
+    assert run_trial(trial, workplace(), session=Session(path)).measurements["resumed"] == 1
 
 
 def test_seconds_of_all_its_processes_add_up(trial_of, tmp_path, monkeypatch):
     trial = trial_of(losses=("contrastive",))
     path = tmp_path / "one.checkpoint"
-    record, told = in_processes(trial, path, lambda number: lambda: True)
+    record, told = in_processes(trial, path, at_the_first_pause)
     times = record.measurements
     last = run_trial(trial, workplace(), session=Session(path)).measurements
     assert times["resumed"] == last["resumed"] == len(told) - 1

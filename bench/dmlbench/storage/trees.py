@@ -54,7 +54,7 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
     return tree
 
 
-def _laid_out(tensor: Tensor, layout: Mapping[str, Any]) -> Tensor:
+def _laid_out(tensor: Tensor, layout: Mapping[Any, Any]) -> Tensor:
     """Return `tensor` with the strides that it had."""
     if "stride" not in layout:
         return tensor
