@@ -2,9 +2,9 @@
 
 Torch's own names serve all kinds: a loss and a network, which are modules, have ``state_dict`` and
 ``load_state_dict``, and add what is no parameter or buffer by ``get_extra_state`` and
-``set_extra_state``. A miner or sampler that remembers anything defines the first two. A state holds
-tensors, NumPy arrays, numbers, texts, None, and lists, tuples and dictionaries of these. Its
-tensors come back on the CPU.
+``set_extra_state``. A miner that remembers anything defines the first two. A state holds tensors,
+NumPy arrays, numbers, texts, None, and lists, tuples and dictionaries of these. Its tensors come
+back on the CPU. A sampler remembers nothing.
 """
 
 from collections import OrderedDict

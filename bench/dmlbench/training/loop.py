@@ -70,10 +70,10 @@ def train(
     feed = _feed(recipe, items, device)
     labels = torch.from_numpy(with_consecutive_labels(items.labels)[0]).to(device)
     now = EpochUnderWay()
-    with session.part("training", partial(saved_training, training, recipe.sampler, now, device)):
+    with session.part("training", partial(saved_training, training, now, device)):
         if left := session.take("training"):
             with loading():
-                load_training(left, training, recipe.sampler, now, device)
+                load_training(left, training, now, device)
         for epoch in range(max(1, now.number), length.epochs + 1):
             if epoch != now.number:
                 now.start(epoch, _start_epoch(model, recipe, items, labels, epoch))

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from dmlbench.compute.determinism import random_states, set_random_states
-from dmlbench.contracts.components import Sampler
 from dmlbench.contracts.saved_state import load_saved_state, saved_state
 from dmlbench.training.step import Training
 
@@ -29,15 +28,13 @@ class EpochUnderWay:
         self.number, self.batches, self.losses = number, batches, []
 
 
-def saved_training(
-    training: Training, sampler: Sampler, now: EpochUnderWay, device: torch.device
-) -> dict[str, Any]:
+def saved_training(training: Training, now: EpochUnderWay, device: torch.device) -> dict[str, Any]:
     """Return all that the steps to come depend on, as a tree.
 
-    Images are augmented by random numbers of their epoch and item alone, and learning rates follow
-    from the number of the step: neither has a state.
+    Images are augmented by random numbers of their epoch and item alone, learning rates follow from
+    the number of the step, and a sampler keeps nothing for the next epoch: none has a state.
     """
-    components = _components(training, sampler)
+    components = _components(training)
     return {
         "epoch": now.number,
         "batches": now.batches,
@@ -53,12 +50,11 @@ def saved_training(
 def load_training(
     saved: Mapping[str, Any],
     training: Training,
-    sampler: Sampler,
     now: EpochUnderWay,
     device: torch.device,
 ) -> None:
     """Put a training that has not begun where `saved` was."""
-    for name, component in _components(training, sampler).items():
+    for name, component in _components(training).items():
         load_saved_state(component, saved["components"][name])
     training.optimiser.load_state_dict(saved["optimiser"])
     training.scaler.load_state_dict(saved["scaler"])
@@ -68,12 +64,11 @@ def load_training(
     set_random_states(saved["random"], device)
 
 
-def _components(training: Training, sampler: Sampler) -> dict[str, Any]:
+def _components(training: Training) -> dict[str, Any]:
     """Return whatever may remember something, by a name that is the same in every process."""
     miners = [summand.miner for summand in training.objective.summands if summand.miner]
     return {
         "network": training.model,
         "objective": training.objective,
         **{f"miner {number}": miner for number, miner in enumerate(miners)},
-        "sampler": sampler,
     }
