@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from dmlbench.errors import DataError
 from dmlbench.storage.atomic import write_atomically
-from dmlbench.storage.trees import pack, unpack
+from dmlbench.storage.trees import as_bytes, pack, unpack
 
 _HEADER = "dmlbench checkpoint"
 
@@ -65,5 +64,5 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], Any] | None:
 def _checksum(text: str, tensors: Mapping[str, Tensor]) -> int:
     total = zlib.crc32(text.encode())
     for name in sorted(tensors):
-        total = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, total)
+        total = zlib.crc32(as_bytes(tensors[name]), total)
     return total

@@ -3,6 +3,7 @@
 A tree is None, a bool, number, text, tensor or array, or a list, tuple or dictionary of trees.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,6 +53,23 @@ def unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
         case dict():
             raise ValueError(f"there is no kind {[*packed]}")
     return tree
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Return whether two trees are equal to the bit, NaN equal to NaN."""
+    (packed, tensors), (packed_too, tensors_too) = pack(one), pack(other)
+    if json.dumps(packed) != json.dumps(packed_too):
+        return False
+    pairs = [(tensor, tensors_too[name]) for name, tensor in tensors.items()]
+    return all(
+        (a.dtype, a.shape) == (b.dtype, b.shape) and as_bytes(a) == as_bytes(b) for a, b in pairs
+    )
+
+
+def as_bytes(tensor: Tensor) -> memoryview:
+    """Return the bytes of a tensor on the CPU, without a copy if it is contiguous."""
+    data: memoryview = tensor.reshape(-1).view(torch.uint8).numpy().data
+    return data
 
 
 def _laid_out(tensor: Tensor, layout: Mapping[Any, Any]) -> Tensor:

@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import torch
-
 from dmlbench.contracts.saved_state import load_saved_state, saved_state
 from dmlbench.errors import PluginError
 from dmlbench.storage.trees import NotATreeError, pack, unpack
@@ -35,12 +33,3 @@ def reload(old: Any, new: Any, mend: str) -> None:
         raise PluginError(
             f"A new instance can't load its state after some steps: {error} {mend}"
         ) from error
-
-
-def is_same(one: Any, other: Any) -> bool:
-    """Return whether two trees are equal to the bit; NaN equals NaN."""
-    (packed, tensors), (packed_too, tensors_too) = pack(one), pack(other)
-    return json.dumps(packed) == json.dumps(packed_too) and all(
-        torch.equal(tensor.view(-1).view(torch.uint8), tensors_too[name].view(-1).view(torch.uint8))
-        for name, tensor in tensors.items()
-    )

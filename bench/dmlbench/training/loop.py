@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from dmlbench.schemas.protocol import Protocol
 from dmlbench.training.embedder import Embedder, embed
 from dmlbench.training.objective import Objective
 from dmlbench.training.optimisers import rate_at, set_rates, trainable
-from dmlbench.training.resumption import EpochUnderWay, load_training, saved_training
+from dmlbench.training.resumption import UnderWay
 from dmlbench.training.sampling import asks_for, batches_of_epoch
 from dmlbench.training.session import UNSAVED, Session, loading
 from dmlbench.training.step import Training, begin, take_step
@@ -69,13 +68,13 @@ def train(
     backbone_weights = trainable(model.backbone) if choices.head_only_epochs else []
     feed = _feed(recipe, items, device)
     labels = torch.from_numpy(with_consecutive_labels(items.labels)[0]).to(device)
-    now = EpochUnderWay()
-    with session.part("training", partial(saved_training, training, now, device)):
+    now = UnderWay(training, recipe.sampler, device)
+    with session.part("training", now.saved):
         if left := session.take("training"):
             with loading():
-                load_training(left, training, now, device)
-        for epoch in range(max(1, now.number), length.epochs + 1):
-            if epoch != now.number:
+                now.load(left)
+        for epoch in range(max(1, now.epoch), length.epochs + 1):
+            if epoch != now.epoch:
                 now.start(epoch, _start_epoch(model, recipe, items, labels, epoch))
             model.train()
             recipe.objective.train()

@@ -15,6 +15,7 @@ from dmlbench.contracts.executor import never
 from dmlbench.errors import DataError, TrialStoppedError, UnusableCheckpointError
 from dmlbench.storage.checkpoints import read_checkpoint, write_checkpoint
 from dmlbench.storage.trees import NotATreeError
+from dmlbench.training.hidden_state import HiddenStateError
 
 FORMAT = 1
 """Increased when parts change: older checkpoints are then left unused."""
@@ -127,11 +128,11 @@ class Session:
 
     def _write(self, path: Path) -> None:
         began = time.monotonic()
-        parts = {name: save() for name, save in self._parts.items()}
         try:
+            parts = {name: save() for name, save in self._parts.items()}
             write_checkpoint(path, self._key, {"resumed": self.resumed, "parts": parts})
-        except NotATreeError as error:
-            self._say(f"This trial can't be saved in mid-training: {error}.")
+        except (NotATreeError, HiddenStateError) as error:
+            self._say(f"No checkpoint of this trial can be kept: {error}.")
             self.path = None
         except OSError as error:
             self._say(f"{path} can't be written: {error.strerror or error}. The trial goes on.")

@@ -15,8 +15,9 @@ from dmlbench.contracts.components import Backbone, ImageFormat
 from dmlbench.contracts.pretraining import Contamination, Pretraining
 from dmlbench.contracts.saved_state import saved_state
 from dmlbench.errors import ConfigError, PluginError
+from dmlbench.storage.trees import is_same
 from dmlbench.testing.findings import NotApplicableError, ShortcomingError, case
-from dmlbench.testing.stored_state import is_same, reload
+from dmlbench.testing.stored_state import reload
 from dmlbench.testing.subject import Subject
 from dmlbench.testing.tensors import (
     describe,
@@ -235,7 +236,7 @@ def it_goes_on_from_a_checkpoint_to_the_bit(subject: Subject) -> None:
     for each in (network, other):
         torch.manual_seed(4)
         with torch.no_grad():
-            features = [each.train()(inputs.clone()), each.eval()(inputs.clone())]
+            features = [each.train(mode)(inputs.clone()) for mode in (False, True, False)]
         found.append((features, saved_state(each)))
     if not is_same(*found):
         raise PluginError(

@@ -15,6 +15,7 @@ from dmlbench.contracts.components import Loss
 from dmlbench.contracts.pairs import Pairs, Selection
 from dmlbench.contracts.saved_state import saved_state
 from dmlbench.errors import PluginError
+from dmlbench.storage.trees import is_same
 from dmlbench.testing.batches import ORDINARY, Batch, shared_tensors
 from dmlbench.testing.findings import NotApplicableError, ShortcomingError, case
 from dmlbench.testing.loss_steps import (
@@ -26,7 +27,7 @@ from dmlbench.testing.loss_steps import (
     value_of,
 )
 from dmlbench.testing.stand_ins import all_pairs
-from dmlbench.testing.stored_state import is_same, reload
+from dmlbench.testing.stored_state import reload
 from dmlbench.testing.subject import Subject
 from dmlbench.testing.tensors import (
     largest,

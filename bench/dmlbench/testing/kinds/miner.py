@@ -15,9 +15,10 @@ from dmlbench.contracts.components import Miner
 from dmlbench.contracts.pairs import PairMask, Pairs, Selection, Triplets
 from dmlbench.contracts.saved_state import saved_state
 from dmlbench.errors import ConfigError, PluginError
+from dmlbench.storage.trees import is_same
 from dmlbench.testing.batches import ODD, ORDINARY, Batch, shared_tensors
 from dmlbench.testing.findings import case
-from dmlbench.testing.stored_state import is_same, reload
+from dmlbench.testing.stored_state import reload
 from dmlbench.testing.subject import Subject
 from dmlbench.testing.tensors import describe, largest, require_a_device_everywhere
 
