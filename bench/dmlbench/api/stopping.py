@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,14 +26,17 @@ class Stopping:
     def __init__(self, executor: Executor) -> None:
         self.signal: int | None = None
         self._executor = executor
-        self._timer = threading.Timer(GRACE_SECONDS + _LAST_SECONDS, _thread.interrupt_main)
-        self._timer.daemon = True
+        self._timer: threading.Timer | None = None
 
     def ask(self, number: int) -> None:
         """Stop the run in good order, as if the signal `number` had come."""
         if self.signal is None:
             self.signal = number
             self._executor.stop(GRACE_SECONDS)
+            again = signal.SIGTERM if number == signal.SIGPIPE else number  # one that is handled
+            seconds = GRACE_SECONDS + _LAST_SECONDS
+            self._timer = threading.Timer(seconds, _thread.interrupt_main, [again])
+            self._timer.daemon = True
             self._timer.start()
 
     def handle(self, number: int, frame: FrameType | None) -> None:
@@ -49,7 +53,8 @@ class Stopping:
 
     def is_over(self) -> None:
         """Leave the run alone from now on."""
-        self._timer.cancel()
+        if self._timer:
+            self._timer.cancel()
 
 
 @contextmanager
