@@ -49,6 +49,7 @@ KINDS = {
     "float16": {"losses": ("arcface",), "settings": {"protocol.precision": "float16"}},
     "best epoch": {
         "losses": ("proxy-nca",),
+        "seeds": (1,),
         "settings": {"protocol.validation.min_classes": "4", "protocol.optimiser.lr": "0.03"},
     },
     "trained anew": {
@@ -143,6 +144,9 @@ def test_stopped_at_every_pause_it_leaves_the_record_of_one_that_ran_through(
     record, told = in_processes(trial, tmp_path / "one.checkpoint", at_the_first_pause)
     assert without_measurements(record) == without_measurements(whole)
     assert record.measurements["resumed"] == pauses >= 8
+    if kind == "best epoch":
+        assert record.selected_epoch == 1  # so the weights of an earlier process were tested
+        assert record.metrics != record.last_epoch_metrics
     assert whole.measurements["resumed"] == 0
     if kind != "folds":  # it tells of means over folds, at the end
         assert told[-1] == [*record.epochs, *record.retraining]
