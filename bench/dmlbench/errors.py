@@ -56,11 +56,19 @@ class TrialError(DmlbenchError):
     """A trial went wrong while it ran: a NaN loss, an exception in a plugin, a full disk."""
 
 
+class UnusableCheckpointError(DmlbenchError):
+    """A checkpoint was read, but what it holds does not fit the trial."""
+
+
 class TrialEnded(BaseException):
     """Ends the trial under way from outside, by way of ``report``: the trial leaves no record.
 
     A trial survives everything else that is raised in it, and its record says what that was.
     """
+
+
+class TrialStoppedError(TrialEnded):
+    """Ends a trial that was asked to stop, and goes on when it is run again."""
 
 
 @contextmanager

@@ -9,7 +9,12 @@ from collections.abc import Callable
 from dmlbench import Event, Trial, WorkerSettings
 
 
-def forking_task(trial: Trial, settings: WorkerSettings, report: Callable[[Event], None]) -> Event:
+def forking_task(
+    trial: Trial,
+    settings: WorkerSettings,
+    report: Callable[[Event], None],
+    stop: Callable[[], bool],
+) -> Event:
     """Leave a child that holds everything open for a while, and die."""
     if os.fork() == 0:
         os.close(1)

@@ -1,5 +1,6 @@
 """Plan trials and run them."""
 
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,9 +9,10 @@ from os import environ
 from pathlib import Path
 from typing import Any
 
-from dmlbench.api.defaults import DATA_VARIABLE, DEVICE, OUTPUT, RUNS
+from dmlbench.api.defaults import CHECKPOINT_MINUTES, DATA_VARIABLE, DEVICE, OUTPUT, RUNS
 from dmlbench.api.records import Records
 from dmlbench.api.request import Names, Seeds, make_suite
+from dmlbench.api.stopping import stopping
 from dmlbench.contracts.executor import Executor, WorkerSettings
 from dmlbench.errors import ConfigError
 from dmlbench.schemas.plan import Plan
@@ -95,6 +97,7 @@ def run(
     allow_partial: bool = False,
     keep_embeddings: bool = False,
     metrics: Iterable[str] = (),
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
     progress: bool = True,
 ) -> Records:
     """Run what is not finished yet, and return the records of all trials, in the plan's order.
@@ -102,7 +105,9 @@ def run(
     As ``dmlbench run``: the same request, from Python or from the command line, goes on where the
     last one was stopped. Several that run at one time with the same `output`, on one machine or on
     many with a shared folder, share the work. A trial that fails does not stop the others: its
-    record says why. Tables are not written; `dmlbench.publish` writes them.
+    record says why. Tables are not written; `dmlbench.publish` writes them. Ctrl-C (in a notebook:
+    interrupt) saves the trials under way before it raises KeyboardInterrupt; a second one does not
+    wait for that.
 
     Args:
         datasets: name or names; "all" is every dataset that is ready on this machine. None: those
@@ -136,6 +141,7 @@ def run(
         allow_partial: take datasets that are here in part; tables say so.
         keep_embeddings: write the test embeddings beside each record, as `score` reads them.
         metrics: further metrics by name: keys, aliases such as "mrr", or those of plugins.
+        checkpoint_minutes: how often trials under way are saved, to go on from there after a stop.
         progress: whether to show progress, and what is odd about the data (see `Plan.remarks`), on
             standard error or in the notebook.
 
@@ -196,8 +202,13 @@ def run(
         cache_dir=cache,
         keep_embeddings=keep_embeddings,
         metrics=metrics,
+        checkpoint_seconds=60 * checkpoint_minutes,
     )
-    records = run_plan(planned, worker_settings, executor, progress=progress)
+    by_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with stopping(executor, [signal.SIGINT] if by_default else []) as stop:
+        records = run_plan(planned, worker_settings, executor, progress=progress)
+    if stop.signal:
+        raise KeyboardInterrupt
     if gone := records.vanished():
         warnings.warn(
             f"{len(gone)} of {len(records)} records were removed from {runs} during the run.",

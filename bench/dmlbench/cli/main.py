@@ -1,10 +1,12 @@
 """The command ``dmlbench``: finds the verb, turns errors into a paragraph and an exit code."""
 
+import signal
 import sys
 from importlib import import_module
 
 import click
 
+from dmlbench.compute.signals import handled, raise_signalled
 from dmlbench.errors import DmlbenchError
 
 _VERBS = {
@@ -79,7 +81,17 @@ def _printable(text: str) -> str:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 all well, 1 a trial or a check failed, 2 a wrong request."""
+    """Run the command line and exit.
+
+    With 0 if all went well, 1 if a trial or a check failed, 2 for a wrong request; with 130, 143 or
+    129 if Ctrl-C, SIGTERM or SIGHUP ended it.
+    """
+    with handled(raise_signalled):
+        sys.exit(_run())
+
+
+def _run() -> int:
+    """Run the command line, and return its exit code."""
     try:
         code = group.main(standalone_mode=False)
     except DmlbenchError as error:
@@ -90,12 +102,13 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = 2
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         click.echo("dmlbench: stopped. Run the same command again to continue.", err=True)
-        code = 130
+        by = error.__cause__ if isinstance(error, click.Abort) else error
+        code = 128 + getattr(by, "number", signal.SIGINT)
     except OSError as error:  # such as a full disk that our output goes to
         if "--traceback" in sys.argv:
             raise
         click.echo(f"dmlbench: {error}", err=True)
         code = 1
-    sys.exit(code or 0)
+    return code or 0

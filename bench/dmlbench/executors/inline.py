@@ -15,7 +15,8 @@ class Inline(Executor):
     """One trial after the other in this process, without workers.
 
     After one that left the process changed, the others run in a worker process. A trial's epochs
-    are reported when it is over. `stop` and `cancel` take effect at the end of an epoch.
+    are reported when it is over. `stop` takes effect at the end of a step, `cancel` at the end of
+    an epoch.
     """
 
     def __init__(self) -> None:
@@ -37,7 +38,7 @@ class Inline(Executor):
                 reported.append(event)
 
             with suppress(TrialEnded):
-                finished = task(trial, settings, report)
+                finished = task(trial, settings, report, self._is_stopping)
             yield from (event for event in reported if event.kind == "epoch")
             if finished:
                 yield finished
@@ -48,9 +49,12 @@ class Inline(Executor):
                 yield Event("lost", trial, reason="cancelled")
 
     def stop(self, grace: float) -> None:
-        """Let the trial under way go on for `grace` seconds, and start no other."""
+        """Ask the trial under way to stop, end it after `grace` seconds, and start no other."""
         self._deadline = time.monotonic() + grace
         self._worker.stop(grace)
+
+    def _is_stopping(self) -> bool:
+        return self._deadline < math.inf
 
     def cancel(self, trial: Trial) -> None:
         """End `trial` when its epoch ends."""

@@ -63,6 +63,9 @@ class Local(Executor):
         try:
             while time.monotonic() < self._deadline:
                 workers = _without_dead(workers)
+                if self._deadline < math.inf:
+                    for worker in _busy(workers):
+                        worker.ask_to_stop()
                 while len(_busy(workers)) < slots and self._deadline == math.inf:
                     trial = next(trials, None)
                     if trial is None:
@@ -113,7 +116,7 @@ class Local(Executor):
                 )
 
     def stop(self, grace: float) -> None:
-        """Start no other trial; end those that still run after `grace` seconds."""
+        """Start no other trial; ask those under way to stop, and end them after `grace` seconds."""
         self._deadline = time.monotonic() + grace
 
     def cancel(self, trial: Trial) -> None:

@@ -66,7 +66,8 @@ def run(
 
     Runs on one folder of records share the work: a trial that another one is at is left to it, and
     its record is read when it is there. Trials that the executor did not finish, because it was
-    stopped, have no record.
+    stopped, have no record; those that were under way go on from their checkpoints when they are
+    run again.
 
     Args:
         plan: what to run.
@@ -138,7 +139,7 @@ def _run_here(
                 notify(hooks, "dmlbench_epoch_finished", trial=event.trial, metrics=metrics)
             elif event.kind == "finished" and event.record is None:
                 trials.hold(event.trial)
-            else:
+            elif event.kind != "stopped":
                 record = _kept(event, store, settings)
                 if event.kind == "lost" and settings.run:
                     if record.status == "failed":

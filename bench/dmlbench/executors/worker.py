@@ -1,14 +1,15 @@
 """What every worker does with a trial, whichever executor it belongs to."""
 
 import os
+import sys
 from collections.abc import Callable
 from functools import cache, lru_cache, partial
 from importlib import import_module
 from pkgutil import walk_packages
 from typing import TYPE_CHECKING
 
-from dmlbench.contracts.executor import Event, WorkerSettings
-from dmlbench.errors import DataError
+from dmlbench.contracts.executor import Event, WorkerSettings, never
+from dmlbench.errors import DataError, TrialStoppedError
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Trial
 
@@ -17,14 +18,23 @@ if TYPE_CHECKING:
     from dmlbench.storage.record_store import Store
 
 
-def run_in_worker(trial: Trial, settings: WorkerSettings, report: Callable[[Event], None]) -> Event:
-    """Claim and run `trial`, write its record, and return the event ``finished``; see `Task`."""
+def run_in_worker(
+    trial: Trial,
+    settings: WorkerSettings,
+    report: Callable[[Event], None],
+    stop: Callable[[], bool] = never,
+) -> Event:
+    """Claim and run `trial`, write its record, and return the event ``finished``; see `Task`.
+
+    The checkpoint goes when the record is there, and when the trial failed: what failed starts
+    anew.
+    """
     from dmlbench.storage.claims import Claims
     from dmlbench.storage.record_store import Store
 
     store = Store(settings.records)
     if not settings.run:
-        return _run(trial, settings, report, store)
+        return _run(trial, settings, report, stop, store)
     from dmlbench.executors.sharing import settled_elsewhere
 
     claims = Claims(settings.records)
@@ -39,16 +49,21 @@ def run_in_worker(trial: Trial, settings: WorkerSettings, report: Callable[[Even
     with claim:
         if settled_elsewhere(trial, store, claims, settings) is not None:
             return Event("finished", trial)
-        event = _run(trial, settings, report, store)
+        event = _run(trial, settings, report, stop, store)
         if event.record is not None and event.record.status == "failed":
             claims.tell_failure(trial.id, settings.run)
         return event
 
 
 def _run(
-    trial: Trial, settings: WorkerSettings, report: Callable[[Event], None], store: "Store"
+    trial: Trial,
+    settings: WorkerSettings,
+    report: Callable[[Event], None],
+    stop: Callable[[], bool],
+    store: "Store",
 ) -> Event:
     from dmlbench.compute import device
+    from dmlbench.training.session import Session
     from dmlbench.trials.run_trial import run_trial
 
     _import_the_harness()
@@ -58,17 +73,27 @@ def _run(
     def on_epoch(epoch: Epoch) -> None:
         report(Event("epoch", trial, epoch=epoch))
 
+    def say(sentence: str) -> None:
+        print(f"dmlbench: {trial}: {sentence}", file=sys.stderr, flush=True)
+
+    session = Session(
+        store.checkpoint_path(trial), every=settings.checkpoint_seconds, stop=stop, say=say
+    )
     report(Event("started", trial))
     keep = partial(store.write_embeddings, trial) if settings.keep_embeddings else None
     metrics = (*settings.metrics, *_metrics_there(trial, store, workplace))
     try:
-        record = run_trial(trial, workplace, on_epoch, keep, metrics)
+        record = run_trial(trial, workplace, on_epoch, keep, metrics, session)
+    except TrialStoppedError:
+        return Event("stopped", trial)
     finally:
         if os.getpid() != process:  # a plugin forked, and this is the child
             os._exit(1)
     broken = record.status == "failed" and not device.still_works(workplace.device)
-    broken = broken or bool(record.left_changed)
-    return Event("finished", trial, record=store.keep(record), worker_broken=broken)
+    kept = store.keep(record)
+    if kept.status == record.status:  # else the disk is full, and the checkpoint is needed
+        session.remove()
+    return Event("finished", trial, record=kept, worker_broken=broken or bool(record.left_changed))
 
 
 @cache

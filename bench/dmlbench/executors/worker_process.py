@@ -21,6 +21,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.spawn import get_command_line
 from queue import SimpleQueue
+from types import FrameType
 from typing import Any
 
 import psutil
@@ -37,6 +38,7 @@ _THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 _START = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
 from multiprocessing.connection import Connection
 pipe = Connection(int(sys.argv[1]))
 sys.path[:] = pipe.recv()
@@ -60,6 +62,7 @@ class WorkerProcess:
         self.began = 0.0
         self.retired = False
         self.family: list[psutil.Process] = []
+        self._asked_to_stop = False
         self.pipe, theirs = multiprocessing.Pipe()
         interpreter = get_command_line()[:-3]  # with the flags of this one, without its program
         with theirs:  # closed here, so that this end sees it when the worker dies
@@ -78,6 +81,12 @@ class WorkerProcess:
         self.trial = trial
         self.began = time.monotonic()
         self._send(trial)
+
+    def ask_to_stop(self) -> None:
+        """Ask its trial to stop, once. It is given no other one."""
+        if not self._asked_to_stop:
+            self._asked_to_stop = True
+            self._send(None)
 
     def _send(self, message: object) -> None:
         with suppress(OSError):  # if it has died, `next_event` finds the pipe closed
@@ -98,7 +107,7 @@ class WorkerProcess:
             return self.lose(self._last_words())
         if event.kind == "started":
             self.began = time.monotonic()  # what the process imports first is not the trial's time
-        if event.kind in ("finished", "lost"):
+        if event.is_last:
             self.trial = None
             self.retired = event.worker_broken
         return event
@@ -160,9 +169,16 @@ def work(pipe: "Connection[Any, Any]") -> None:
     os.register_at_fork(after_in_child=pipe.close)  # what a plugin forks speaks for no trial
     task, settings = pipe.recv()
     trials: SimpleQueue[Trial | None] = SimpleQueue()
-    idle = threading.Event()
+    idle, stop = threading.Event(), threading.Event()
     idle.set()
-    threading.Thread(target=_listen, args=(pipe, trials, idle), daemon=True).start()
+    threading.Thread(target=_listen, args=(pipe, trials, idle, stop), daemon=True).start()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if idle.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)  # batch systems send it to all processes of a job
 
     def report(event: Event) -> None:
         try:
@@ -171,7 +187,7 @@ def work(pipe: "Connection[Any, Any]") -> None:
             os._exit(_CONNECTION_LOST)
 
     while (trial := trials.get()) is not None:
-        event = task(trial, settings, report)
+        event = task(trial, settings, report, stop.is_set)
         idle.set()
         report(event)
         if event.worker_broken:
@@ -180,12 +196,18 @@ def work(pipe: "Connection[Any, Any]") -> None:
 
 
 def _listen(
-    pipe: "Connection[Any, Any]", trials: "SimpleQueue[Trial | None]", idle: threading.Event
+    pipe: "Connection[Any, Any]",
+    trials: "SimpleQueue[Trial | None]",
+    idle: threading.Event,
+    stop: threading.Event,
 ) -> None:
-    """Queue the trials that come; end the process when the parent is gone."""
+    """Queue the trials that come, of which None asks to stop; end when the parent is gone."""
     with suppress(EOFError, OSError):
         while True:
             trial = pipe.recv()
+            if trial is None:
+                stop.set()
+                continue
             idle.clear()
             trials.put(trial)
     if not idle.is_set():

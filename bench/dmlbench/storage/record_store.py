@@ -87,6 +87,10 @@ class Store:
             return False
         return found is not None and found.status == "finished"
 
+    def checkpoint_path(self, trial: Trial) -> Path:
+        """Return where the checkpoint of `trial` belongs while it is under way."""
+        return self.path(trial).with_suffix(".checkpoint")
+
     def embeddings_path(self, trial: Trial) -> Path:
         """Return where the test embeddings of `trial` belong: beside its record."""
         return self.path(trial).with_suffix(".safetensors")

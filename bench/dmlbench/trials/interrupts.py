@@ -6,29 +6,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from dmlbench.compute.signals import ENDING
+
 
 @contextmanager
-def ctrl_c_noted() -> Iterator[list[int]]:
-    """Yield a list that is empty until Ctrl-C raises KeyboardInterrupt inside.
+def interrupts_noted() -> Iterator[list[KeyboardInterrupt]]:
+    """Yield a list that is empty until Ctrl-C, or another ending signal, raises its error inside.
 
     Signals reach the main thread only, and are handled as before.
     """
-    pressed: list[int] = []
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler) or threading.current_thread() is not threading.main_thread():
-        yield pressed
+    interrupts: list[KeyboardInterrupt] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts
         return
-    act = handler
+    handlers = {number: signal.getsignal(number) for number in ENDING}
 
     def note(number: int, frame: FrameType | None) -> None:
+        handler = handlers[signal.Signals(number)]
+        assert callable(handler)
         try:
-            act(number, frame)
-        except KeyboardInterrupt:
-            pressed.append(number)
+            handler(number, frame)
+        except KeyboardInterrupt as error:
+            interrupts.append(error)
             raise
 
-    signal.signal(signal.SIGINT, note)
+    handled = [number for number, handler in handlers.items() if callable(handler)]
+    for number in handled:
+        signal.signal(number, note)
     try:
-        yield pressed
+        yield interrupts
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number in handled:
+            signal.signal(number, handlers[number])

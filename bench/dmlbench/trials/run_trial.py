@@ -4,7 +4,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
 from typing import Any
 
@@ -17,13 +18,20 @@ from dmlbench.compute.determinism import repeatable
 from dmlbench.compute.device import describe
 from dmlbench.compute.left_changed import change_noted
 from dmlbench.compute.memory import held_memory, keeps_much, peaks
-from dmlbench.compute.phases import phase, seconds_by_phase
+from dmlbench.compute.phases import PhaseClock, phase, seconds_by_phase
 from dmlbench.compute.versions import versions
 from dmlbench.contracts.components import Dataset
 from dmlbench.data.batches.device_inputs import drop_resident_photos, photos_stay_on_cpu
 from dmlbench.data.items import Data, Items, load_data
 from dmlbench.data.photos.decoding import PhotoFormat
-from dmlbench.errors import DataError, DmlbenchError, TrialEnded, describe_exception, text_of
+from dmlbench.errors import (
+    DataError,
+    DmlbenchError,
+    TrialEnded,
+    UnusableCheckpointError,
+    describe_exception,
+    text_of,
+)
 from dmlbench.schemas.protocol import Protocol
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Part, Trial, canonical_json
@@ -31,10 +39,11 @@ from dmlbench.training.baselines import fit_baseline
 from dmlbench.training.frozen_features import Extractor
 from dmlbench.training.learner_state import State
 from dmlbench.training.network import train_network
+from dmlbench.training.session import UNSAVED, Session
 from dmlbench.training.unrepeatable_layers import refuse_unrepeatable_layers
 from dmlbench.trials.course import OnEpoch
 from dmlbench.trials.cross_validation import score_by_cross_validation
-from dmlbench.trials.interrupts import ctrl_c_noted
+from dmlbench.trials.interrupts import interrupts_noted
 from dmlbench.trials.scoring import KeepEmbeddings, score_retrieval
 
 
@@ -44,8 +53,12 @@ def run_trial(
     on_epoch: OnEpoch = lambda epoch: None,
     keep: KeepEmbeddings | None = None,
     metrics: Sequence[str] = (),
+    session: Session | None = None,
 ) -> Record:
     """Run `trial` and return its record: finished, or failed with the reason.
+
+    Of a trial that goes on from a checkpoint, the record is that of one that ran through, but for
+    `measurements`: seconds are those of all its processes, memory is that of the last one.
 
     Args:
         trial: what to run.
@@ -54,30 +67,36 @@ def run_trial(
         keep: called with the test embeddings; not in cross-validation, whose folds have a network
             each.
         metrics: names of further retrieval metrics; cross-validation has only its own.
+        session: keeps checkpoints, and goes on from one.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed.
+        KeyboardInterrupt: Ctrl-C was pressed, or another signal ends the program.
+        TrialStoppedError: the session was asked to stop. There is a checkpoint if training had
+            begun.
         TrialEnded: `on_epoch` raised it.
     """
-    started, computed = time.perf_counter(), time.process_time()
-    device = workplace.device
+    session = session or Session()
+    device, used = workplace.device, versions(_versions(trial))
     with (
-        ctrl_c_noted() as pressed,
+        interrupts_noted() as interrupts,
         repeatable(device),
         peaks(device) as most,
-        seconds_by_phase() as seconds,
+        seconds_by_phase() as clock,
         change_noted() as changed,
     ):
         settings = describe(device, trial.protocol.precision)
+        session.open({"trial": trial.id, "settings": settings, "versions": used})
+        time_spent = _TimeSpent(clock, session.take("time spent") or {})
         held = [held_memory()]
 
         def on_loaded() -> None:
             held.append(held_memory())
 
         try:
-            figures = _measure_where_there_is_room(
-                trial, workplace, on_loaded, on_epoch, keep, metrics
-            )
+            with session.part("time spent", time_spent.read):
+                figures = _measure_where_there_is_room(
+                    trial, workplace, on_loaded, on_epoch, keep, metrics, session
+                )
             outcome = {"status": "finished", **figures}
         except TrialEnded:
             raise
@@ -86,8 +105,8 @@ def run_trial(
         # A plugin may raise anything, even KeyboardInterrupt; only this trial fails.
         except BaseException as error:
             outcome = {"status": "failed", "reason": _storable(_reason(error))}
-        if pressed:  # a plugin may have taken it for an error of its own
-            raise KeyboardInterrupt
+        if interrupts:  # a plugin may have taken it for an error of its own
+            raise interrupts[0]
     if keeps_much(held[-1]):
         changed.append("memory")
     if outcome["status"] == "failed":
@@ -96,11 +115,10 @@ def run_trial(
         id=trial.id,
         trial=trial,
         settings=settings,
-        versions=versions(_versions(trial)),
+        versions=used,
         measurements={
-            "seconds": round(time.perf_counter() - started, 3),
-            "cpu_seconds": round(time.process_time() - computed, 3),
-            **{f"{name}_seconds": round(value, 3) for name, value in seconds.items()},
+            **{name: round(value, 3) for name, value in time_spent.read().items()},
+            "resumed": session.resumed,
             "machine": platform.machine(),
             "system": platform.system(),
             "cores": os.cpu_count(),
@@ -109,6 +127,28 @@ def run_trial(
         },
         **outcome,
     )
+
+
+class _TimeSpent:
+    """The seconds of a trial so far: in all, of the processor, and by phase.
+
+    Args:
+        clock: of the phases.
+        before: the seconds in earlier processes.
+    """
+
+    def __init__(self, clock: PhaseClock, before: Mapping[str, float]) -> None:
+        self._clock, self._before = clock, before
+        self._started, self._computed = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        here = {
+            "seconds": time.perf_counter() - self._started,
+            "cpu_seconds": time.process_time() - self._computed,
+            **{f"{name}_seconds": value for name, value in self._clock.read().items()},
+        }
+        names = dict.fromkeys([*here, *self._before])
+        return {name: self._before.get(name, 0.0) + here.get(name, 0.0) for name in names}
 
 
 @lru_cache(maxsize=2)
@@ -156,11 +196,14 @@ def _measure_where_there_is_room(
     on_epoch: OnEpoch,
     keep: KeepEmbeddings | None,
     metrics: Sequence[str],
+    session: Session,
 ) -> dict[str, Any]:
     """Measure a trial; once more with photos on the CPU if a GPU is too full for both.
 
     Photos are copied to the GPU before the network's activations exist. If these don't fit in the
     first epoch, the photos leave. The crops, and so the figures, are the same to the bit.
+
+    A checkpoint that does not fit, such as one of a loss whose buffers grow, is left unused.
     """
     told: set[int] = set()
 
@@ -169,13 +212,18 @@ def _measure_where_there_is_room(
             told.add(epoch.epoch)
             on_epoch(epoch)
 
+    again: AbstractContextManager[None] = nullcontext()
     try:
-        return _measure(trial, workplace, on_loaded, tell_once, keep, metrics)
+        return _measure(trial, workplace, on_loaded, tell_once, keep, metrics, session)
+    except UnusableCheckpointError as error:
+        session.start_anew(str(error))
     except torch.OutOfMemoryError:
-        if any(told) or not drop_resident_photos():
+        if session.epochs_over or not drop_resident_photos():
             raise
-    with photos_stay_on_cpu():
-        return _measure(trial, workplace, on_loaded, tell_once, keep, metrics)
+        again = photos_stay_on_cpu()
+        session.rewind()
+    with again:
+        return _measure(trial, workplace, on_loaded, tell_once, keep, metrics, session)
 
 
 def _measure(
@@ -185,6 +233,7 @@ def _measure(
     on_epoch: OnEpoch,
     keep: KeepEmbeddings | None,
     metrics: Sequence[str],
+    session: Session,
 ) -> dict[str, Any]:
     located = trial.dataset.located()
     asked = (located.reference, canonical_json(located.settings))
@@ -201,9 +250,12 @@ def _measure(
         with phase("load"):
             data = features_once(workplace, asked, backbone, trial.protocol)
     on_loaded()
-    learn_items = partial(learn, trial, workplace)
+    session.stop_if_asked()
+    learn_items = partial(learn, trial, workplace, session=session)
     if dataset.evaluation == "cross-validation":
-        outcome = score_by_cross_validation(trial, data, learn_items, on_epoch, workplace.device)
+        outcome = score_by_cross_validation(
+            trial, data, learn_items, on_epoch, workplace.device, session
+        )
     else:
         chosen = choose_metrics(metrics, workplace.catalogue)
         outcome = score_retrieval(
@@ -215,6 +267,7 @@ def _measure(
             keep=keep,
             device=workplace.device,
             metrics=chosen.metrics,
+            session=session,
         )
         outcome["metric_facts"] = chosen.facts
     if data.initial_weights:
@@ -255,7 +308,9 @@ def _storable(text: str) -> str:
     return "".join(shown).replace("\x7f", "\\x7f").encode(errors="replace").decode()
 
 
-def learn(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
+def learn(
+    trial: Trial, workplace: Workplace, items: Items, session: Session = UNSAVED
+) -> Iterator[State]:
     """Train on `items`; yield the state before training and after each epoch.
 
     A baseline yields one state.
@@ -263,4 +318,4 @@ def learn(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
     if "baseline" in trial.parts:
         yield fit_baseline(trial, workplace, items)
     else:
-        yield from train_network(trial, workplace, items)
+        yield from train_network(trial, workplace, items, session)
