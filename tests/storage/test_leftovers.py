@@ -37,6 +37,7 @@ def put(folder: Path, name: str, seconds_ago: float = 0.0) -> Path:
         ("notes.tmp", 9, False),
         (".notes", 9, False),
     ],
+    ids=["alive", "dead", "elsewhere", "elsewhere for hours", "old", "old for hours", "no", "none"],
 )
 def test_what_a_dead_process_left_is_removed(tmp_path, name, hours, goes):
     path = put(tmp_path / "digits" / "small", name, 3600 * hours)

@@ -1,39 +1,51 @@
 """Ctrl-C, and plugins that raise what it raises."""
 
 import signal
+from contextlib import suppress
 
 import pytest
 
 from dmlbench import TrialEnded, WorkerSettings
+from dmlbench.compute.signals import SignalledError, raise_signalled
 from dmlbench.executors.inline import Inline
 from dmlbench.executors.worker import run_in_worker
-from dmlbench.trials.interrupts import ctrl_c_noted
+from dmlbench.trials.interrupts import interrupts_noted
 
 
 def test_ctrl_c_is_noted_and_handled_as_before():
     before = signal.getsignal(signal.SIGINT)
-    with ctrl_c_noted() as pressed:
+    with interrupts_noted() as interrupts:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        assert pressed
+        assert interrupts
     assert signal.getsignal(signal.SIGINT) == before
 
 
+def test_a_second_signal_keeps_its_name():
+    before = signal.signal(signal.SIGTERM, raise_signalled)
+    try:
+        with interrupts_noted() as interrupts, suppress(SignalledError):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [error.number for error in interrupts] == [signal.SIGTERM]
+
+
 def test_a_plugin_that_raises_it_presses_nothing():
-    with ctrl_c_noted() as pressed, pytest.raises(KeyboardInterrupt):
+    with interrupts_noted() as interrupts, pytest.raises(KeyboardInterrupt):
         raise KeyboardInterrupt
-    assert not pressed
+    assert not interrupts
 
 
 def test_what_handles_signals_without_raising_goes_on():
     heard = []
     before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
     try:
-        with ctrl_c_noted() as pressed:
+        with interrupts_noted() as interrupts:
             signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert (heard, pressed) == ([signal.SIGINT], [])
+    assert (heard, interrupts) == ([signal.SIGINT], [])
 
 
 @pytest.mark.parametrize("loss", ["Interrupted", "SwallowingAnInterrupt"])
