@@ -92,9 +92,8 @@ def describe_exception(error: BaseException) -> str:
         >>> describe_exception(ValueError("no items"))
         'ValueError: no items'
     """
-    name = type.__dict__["__name__"].__get__(type(error))  # its metaclass may be anybody's
-    text = text_of(error)
-    return f"{shortened(name, 200)}{': ' if text else ''}{text}{_place(error)}"
+    name, text = _name_of(error), text_of(error)
+    return f"{name}{': ' if text else ''}{text}{_place(error)}"
 
 
 def text_of(error: BaseException) -> str:
@@ -109,17 +108,13 @@ def text_of(error: BaseException) -> str:
         try:
             said.append(str.__str__(str(error)))  # a subclass of str may redefine what follows
         except BaseException as another:
-            name = type.__dict__["__name__"].__get__(type(another))
-            said.append(f"(its text can't be had: {shortened(name, 200)})")
+            said.append(f"(its text can't be had: {_name_of(another)})")
 
     with suppress(RuntimeError):  # the process may start no more threads
         asking = Thread(target=ask, daemon=True)
         asking.start()
         asking.join(_TEXT_SECONDS)
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}"
-        for c in shortened(said[-1])
-    )
+    return _printable(shortened(said[-1]))
 
 
 def shortened(text: str, most: int = _MOST_TEXT) -> str:
@@ -136,6 +131,18 @@ def shortened(text: str, most: int = _MOST_TEXT) -> str:
     head = -(-kept * 3 // 4)
     note = f" … ({len(text) - kept:,} left out) … "
     return text[:head] + note + text[len(text) - (kept - head) :]
+
+
+def _name_of(error: BaseException) -> str:
+    name = type.__dict__["__name__"].__get__(type(error))  # its metaclass may be anybody's
+    return _printable(shortened(name, 200))
+
+
+def _printable(text: str) -> str:
+    """Return `text` without what colours or clears a terminal, or is no text for JSON readers."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
 
 
 def _place(error: BaseException) -> str:

@@ -11,6 +11,15 @@ from dmlbench.api.stopping import GRACE_SECONDS, stopping
 from dmlbench.compute.signals import ENDING, SignalledError
 
 
+@pytest.fixture(autouse=True)
+def _signals_are_not_ignored():
+    """Have signals that end the program, though the tests may run in the background."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in ENDING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 class Noting:
     """An executor that notes how it is stopped."""
 

@@ -60,7 +60,8 @@ def test_a_plugin_that_changes_the_directory_sends_no_record_elsewhere(
     dmlbench, losses, tiny, tmp_path
 ):
     result = dmlbench(*request_of(f"{losses}:Wandering", tiny, "--seeds", 2))
-    assert os.getcwd() != str(tmp_path)
+    assert os.getcwd() == str(tmp_path)  # it is put back
+    assert "Left its process changed" in result.err
     assert result.code == 0
     assert "Leaderboards: out/leaderboards/" in result.out  # as seen from where the user is
     assert len(bare(tmp_path / "out" / "runs")) == 2

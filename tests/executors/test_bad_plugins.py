@@ -13,8 +13,7 @@ from support.bad_plugins import LEFT, REASONS, Bad
 from support.processes import is_running, needs_proc, wait_until, workers
 
 from dmlbench import Record, WorkerSettings
-from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.hook_plugins import plugin_manager
+from dmlbench.components.hook_plugins import empty_manager
 from dmlbench.executors.inline import Inline
 from dmlbench.executors.local import Local
 from dmlbench.executors.run import run
@@ -110,7 +109,7 @@ def test_so_is_what_other_components_do(kind, name, plan_of, zoo, tmp_path):
 
 
 def outcomes(executor, trials, folder: Path) -> list[Record]:
-    hooks = plugin_manager(Catalogue(()))
+    hooks = empty_manager()
     settings = WorkerSettings(folder / "runs", device="cpu")
     return run(Plan(tuple(trials)), settings, hooks, executor)
 

@@ -6,8 +6,7 @@ import pluggy
 import pytest
 
 from dmlbench import Event, Executor, WorkerSettings, hookimpl
-from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.hook_plugins import plugin_manager
+from dmlbench.components.hook_plugins import empty_manager
 from dmlbench.executors import sharing
 from dmlbench.executors.inline import Inline
 from dmlbench.executors.run import run
@@ -41,7 +40,7 @@ def starts() -> Starts:
 
 @pytest.fixture
 def hooks(starts) -> pluggy.PluginManager:
-    manager = plugin_manager(Catalogue(()))
+    manager = empty_manager()
     manager.register(starts)
     return manager
 

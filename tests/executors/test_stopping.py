@@ -8,8 +8,7 @@ import pytest
 from support.processes import needs_proc, wait_until, workers
 
 from dmlbench import WorkerSettings
-from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.hook_plugins import plugin_manager
+from dmlbench.components.hook_plugins import empty_manager
 from dmlbench.executors.inline import Inline
 from dmlbench.executors.local import Local
 from dmlbench.executors.run import run
@@ -37,7 +36,7 @@ def without_measurements(record: Record) -> str:
 
 
 def run_through(trial, settings: WorkerSettings, folder) -> Record:
-    hooks = plugin_manager(Catalogue(()))
+    hooks = empty_manager()
     (record,) = run(Plan((trial,)), replace(settings, records=folder), hooks, Inline())
     return record
 
@@ -76,7 +75,7 @@ def test_a_worker_that_ends_at_a_trial_leaves_a_checkpoint_for_the_next(
     last_told = max(event.epoch.epoch for event in events if event.epoch)
     assert last_told < EPOCHS
 
-    (record,) = run(Plan((trial,)), settings, plugin_manager(Catalogue(())), Local(jobs=1))
+    (record,) = run(Plan((trial,)), settings, empty_manager(), Local(jobs=1))
     assert record.measurements["resumed"] == 1
     assert without_measurements(record) == without_measurements(whole)
     assert [each.suffix for each in path.parent.iterdir()] == [".json"]
@@ -106,13 +105,13 @@ def test_a_trial_in_this_process_stops_at_a_step_and_goes_on(trial, settings, tm
 def test_a_trial_that_is_stopped_is_no_failure(trial, settings):
     executor = Inline()
     executor._is_stopping = lambda: True  # type: ignore[method-assign]
-    records = run(Plan((trial,)), settings, plugin_manager(Catalogue(())), executor)
+    records = run(Plan((trial,)), settings, empty_manager(), executor)
     assert records == []
     assert not list(settings.records.rglob("*.json"))
 
 
 def test_what_failed_starts_anew(trial_of, zoo, settings):
     trial = trial_of(losses=(zoo("Raising"),))
-    (record,) = run(Plan((trial,)), settings, plugin_manager(Catalogue(())), Inline())
+    (record,) = run(Plan((trial,)), settings, empty_manager(), Inline())
     assert record.status == "failed"
     assert not Store(settings.records).checkpoint_path(trial).exists()

@@ -23,7 +23,12 @@ def forking_task(
     os._exit(5)
 
 
-def stubborn_task(trial: Trial, settings: WorkerSettings, report: Callable[[Event], None]) -> Event:
+def stubborn_task(
+    trial: Trial,
+    settings: WorkerSettings,
+    report: Callable[[Event], None],
+    stop: Callable[[], bool],
+) -> Event:
     """Start a child in a session of its own, report its id as a reason, and ignore all signals."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -11,7 +11,7 @@ import torch
 
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
-from dmlbench.errors import TrialStoppedError
+from dmlbench.errors import TrialEnded, TrialStoppedError
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Trial
 from dmlbench.storage.checkpoints import read_checkpoint, write_checkpoint
@@ -68,7 +68,7 @@ KINDS = {
 }
 
 
-class KilledError(BaseException):
+class KilledError(TrialEnded):
     """Stands for SIGKILL: nothing that the trial could do about it is done."""
 
 

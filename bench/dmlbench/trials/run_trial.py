@@ -101,10 +101,10 @@ def run_trial(
         except TrialEnded:
             raise
         except DmlbenchError as error:
-            outcome = {"status": "failed", "reason": _storable(text_of(error))}
+            outcome = {"status": "failed", "reason": text_of(error)}
         # A plugin may raise anything, even KeyboardInterrupt; only this trial fails.
         except BaseException as error:
-            outcome = {"status": "failed", "reason": _storable(_reason(error))}
+            outcome = {"status": "failed", "reason": _reason(error)}
         if interrupts:  # a plugin may have taken it for an error of its own
             raise interrupts[0]
     if keeps_much(held[-1]):
@@ -297,15 +297,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error.__cause__, StopIteration):  # as Python lets it out of a generator
         error = error.__cause__
     return describe_exception(error)
-
-
-def _storable(text: str) -> str:
-    """Return `text` as any JSON reader and any terminal takes it.
-
-    Lone surrogates are none of Unicode; control characters could colour or clear a screen.
-    """
-    shown = (one if one >= " " or one == "\n" else ascii(one)[1:-1] for one in text)
-    return "".join(shown).replace("\x7f", "\\x7f").encode(errors="replace").decode()
 
 
 def learn(
