@@ -2,13 +2,14 @@
 
 import sys
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import pytest
 
 from dmlbench.components import hook_plugins
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.entry_points import Entry
-from dmlbench.components.hook_plugins import heard_hooks, plugin_manager
+from dmlbench.components.hook_plugins import heard_hooks, notify, plugin_manager
 from dmlbench.contracts.hooks import Specification, hookimpl
 
 LISTENER = """
@@ -86,6 +87,22 @@ def test_a_listener_may_take_fewer_arguments():
         manager.register(counter)
         manager.hook.dmlbench_epoch_finished(trial=None, metrics={})
     assert counter.epochs == 1
+
+
+def test_a_listener_may_be_a_dataclass():
+    @dataclass
+    class Listener:  # with no hash, as it can be compared
+        heard: list[str]
+
+        @hookimpl
+        def dmlbench_run_started(self, plan):
+            self.heard.append(plan)
+
+    listener = Listener([])
+    with plugin_manager(Catalogue(())) as manager:
+        manager.register(listener)
+        notify(manager, "dmlbench_run_started", plan="it")
+    assert listener.heard == ["it"]
 
 
 def test_components_are_no_hooks():

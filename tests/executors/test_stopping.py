@@ -69,7 +69,7 @@ def test_a_worker_that_ends_at_a_trial_leaves_a_checkpoint_for_the_next(
         os.kill(worker, signal.SIGTERM if "TERM" in how else signal.SIGKILL)
 
     events = events_until(1, executor, trial, settings, act)
-    assert events[-1].kind == ("lost" if "KILL" in how else "stopped")
+    assert events[-1].kind == ("stopped" if how == "stop" else "lost")
     assert not list(settings.records.rglob("*.json"))
     assert path.exists()
     last_told = max(event.epoch.epoch for event in events if event.epoch)

@@ -515,7 +515,7 @@ class KillsItself(Bad):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-@says("The worker process was killed by signal 15 ")
+@says("The worker process was asked to end by SIGTERM")
 class KillsItsGroup(Bad):
     def misbehave(self, value, pairs):
         os.kill(0, signal.SIGTERM)

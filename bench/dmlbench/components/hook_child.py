@@ -34,7 +34,7 @@ def answer(message: tuple[str, str, Any]) -> dict[str, Any]:
             return {"fault": str(error)}
         return {"hooks": heard_hooks(plugin)}
     try:
-        value = call_alone(_manager, _manager.get_plugin(name), hook, content)
+        value = call_alone(_manager.get_plugin(name), hook, content)
         return {"value": texts(value or {}) if hook == COLUMNS else None}
     except PluginError as error:
         return {"fault": str(error)}

@@ -77,7 +77,7 @@ def notify(manager: pluggy.PluginManager, hook: str, **news: Any) -> None:
     for implementation in reversed(implementations):  # the order in which pluggy calls them
         plugin = implementation.plugin
         try:
-            call_alone(manager, plugin, hook, news)
+            call_alone(plugin, hook, news)
         except Exception as error:
             name = plugin_name(manager, plugin)
             manager.unregister(plugin)
@@ -88,12 +88,11 @@ def notify(manager: pluggy.PluginManager, hook: str, **news: Any) -> None:
             )
 
 
-def call_alone(
-    manager: pluggy.PluginManager, plugin: object, hook: str, news: Mapping[str, Any]
-) -> Any:
+def call_alone(plugin: object, hook: str, news: Mapping[str, Any]) -> Any:
     """Call a hook as `plugin` alone implements it, and return what that returns."""
-    others = [other for other in manager.get_plugins() if other is not plugin]
-    results = manager.subset_hook_caller(hook, others)(**news)
+    manager = empty_manager()
+    manager.register(plugin)
+    results = getattr(manager.hook, hook)(**news)
     return results[0] if results else None  # pluggy leaves None out
 
 

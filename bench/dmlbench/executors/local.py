@@ -93,7 +93,11 @@ class Local(Executor):
                 yield worker.lose("cancelled")
                 continue
             if worker.pipe in ready or worker.has_died():
-                yield worker.next_event()
+                event = worker.next_event()
+                if event.kind == "stopped" and self._deadline == math.inf:
+                    reason = "The worker process was asked to end by SIGTERM during the trial."
+                    event = Event("lost", event.trial, reason=reason)
+                yield event
                 worker.retired = worker.retired or (self.isolate and worker.trial is None)
             if worker.trial is not None and time.monotonic() - worker.began > limit:
                 yield worker.lose(

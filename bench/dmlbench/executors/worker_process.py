@@ -109,7 +109,7 @@ class WorkerProcess:
             self.began = time.monotonic()  # what the process imports first is not the trial's time
         if event.is_last:
             self.trial = None
-            self.retired = event.worker_broken
+            self.retired = event.worker_broken or event.kind == "stopped"
         return event
 
     def lose(self, reason: str) -> Event:

@@ -27,7 +27,7 @@ def column_sources(columns: Columns) -> dict[str, ColumnSource]:
         return {getattr(columns, "__name__", type(columns).__name__): columns}
     implementations = getattr(columns.hook, COLUMNS).get_hookimpls()
     plugins = [implementation.plugin for implementation in implementations]
-    return {plugin_name(columns, plugin): _of_plugin(columns, plugin) for plugin in plugins}
+    return {plugin_name(columns, plugin): _of_plugin(plugin) for plugin in plugins}
 
 
 def add_columns(
@@ -49,9 +49,9 @@ def add_columns(
     return rows, list(notes)
 
 
-def _of_plugin(manager: pluggy.PluginManager, plugin: object) -> ColumnSource:
+def _of_plugin(plugin: object) -> ColumnSource:
     def columns(records: Sequence[Record]) -> Mapping[str, str]:
-        return call_alone(manager, plugin, COLUMNS, {"records": records}) or {}
+        return call_alone(plugin, COLUMNS, {"records": records}) or {}
 
     return columns
 
