@@ -1,6 +1,8 @@
 """What a GPU has to do, where there is one: trials repeat, and say what they say on a CPU."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,12 @@ from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.photos.encoded import sources
 from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.data.photos.store import photo_store
+from dmlbench.errors import TrialStoppedError
 from dmlbench.retrieval import RetrievalResult, evaluate
 from dmlbench.schemas.protocol import Augmentation
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Trial
+from dmlbench.training.session import Session
 from dmlbench.trials.run_trial import run_trial
 
 pytestmark = pytest.mark.skipif(
@@ -47,6 +51,24 @@ def test_a_trial_run_twice_leaves_the_same_record(
     assert without_measurements(records[0]) == without_measurements(records[1])
     assert records[0].settings["device"] == torch.cuda.get_device_name()
     assert still_works(GPU)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_trial_that_is_stopped_at_every_pause_leaves_the_same_record(
+    trial_of: Callable[..., Trial], tmp_path: Path, precision: str
+):
+    settings = {"protocol.precision": precision}
+    trial = trial_of(losses=("margin",), miners=("distance-weighted",), settings=settings)
+    workplace = Workplace(Catalogue.discover(), None, GPU)
+    whole, record, path = run_trial(trial, workplace), None, tmp_path / "one.checkpoint"
+    while record is None:
+        torch.rand(3, device=GPU)
+        asked = iter([False])  # before training; then at each pause
+        session = Session(path, stop=partial(next, asked, True))
+        with suppress(TrialStoppedError):
+            record = run_trial(trial, workplace, session=session)
+    assert record.measurements["resumed"] >= 8
+    assert without_measurements(record) == without_measurements(whole)
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16", "float16"])

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from dmlbench.errors import DataError as DataError
     from dmlbench.errors import DmlbenchError as DmlbenchError
     from dmlbench.errors import PluginError as PluginError
+    from dmlbench.errors import TrialEnded as TrialEnded
     from dmlbench.errors import TrialError as TrialError
     from dmlbench.errors import nearest as nearest
     from dmlbench.leaderboard.tables import Table as Table
@@ -103,6 +104,7 @@ _PUBLIC = {
         "DataError",
         "DmlbenchError",
         "PluginError",
+        "TrialEnded",
         "TrialError",
         "nearest",
     ),

@@ -15,6 +15,8 @@ import numpy as np
 from dmlbench import DataError
 
 UINT8 = 8
+MOST_BYTES = 1 << 28
+"""Of an unpacked file; the largest of MNIST has 47 million."""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -24,8 +26,13 @@ def read_bytes(path: Path) -> bytes:
         DataError: the file can't be read, or its gzip stream is damaged or cut short.
     """
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        if path.suffix != ".gz":
+            return path.read_bytes()
+        with gzip.open(path) as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise EOFError(f"it unpacks to more than {MOST_BYTES:,} bytes")
+        return content
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"Can't read {path}: {error}. Delete it and fetch the official file again."
@@ -36,7 +43,8 @@ def parse_idx(content: bytes, source: str) -> np.ndarray:
     """Return the uint8 array in an IDX file's `content`; `source` names it in errors.
 
     Raises:
-        DataError: not IDX, not uint8, or more or fewer bytes than the header says.
+        DataError: not IDX, not uint8, more or fewer bytes than the header says, or more
+            dimensions than an array can have.
     """
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UINT8 or content[3] == 0:
         raise DataError(
@@ -53,7 +61,10 @@ def parse_idx(content: bytes, source: str) -> np.ndarray:
             f"{source} holds {len(content) - start:,} bytes of data; its header "
             f"({' x '.join(map(str, shape))}) asks for {math.prod(shape):,}."
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    try:
+        return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    except ValueError as error:  # NumPy has a limit for them
+        raise DataError(f"{source} has {dimensions} dimensions: {error}.") from error
 
 
 def to_idx(pixels: bytes, *shape: int) -> bytes:

@@ -1,12 +1,28 @@
 """Label files of image sets: text lines and MATLAB arrays. Anything unexpected is an error."""
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dmlbench import DataError
+
+_READ_MATLAB = """
+import json, sys
+from scipy.io import loadmat
+path, variable = sys.argv[1:]
+array = loadmat(path, squeeze_me=True, variable_names=[variable])[variable]
+columns = {name: array[name] for name in array.dtype.names or ()} or {"": array}
+plain = lambda value: value.item() if getattr(value, "size", 0) == 1 else str(value)
+values = {name: column.reshape(-1).tolist() for name, column in columns.items()}
+json.dump(values, sys.stdout, default=plain)
+"""
 
 
 def read_rows(
@@ -77,21 +93,36 @@ def inside(path: str, where: str) -> str:
 
 
 def read_matlab(path: Path, variable: str) -> Any:
-    """Return an array from a ``.mat`` file, axes of length 1 removed; no code in it is run.
+    """Return an array of objects ``[N]`` from a ``.mat`` file; no code in it is run.
+
+    SciPy's reader can crash on a damaged file, so a child process reads it, and hands it on as
+    JSON.
 
     Raises:
         DataError: the file can't be read, or has no such variable.
     """
-    from scipy.io import loadmat
-
-    try:
-        return loadmat(path, squeeze_me=True, variable_names=[variable])[variable]
-    # loadmat raises errors of many kinds on a damaged file.
-    except Exception as error:
+    command = [sys.executable, "-P", "-c", _READ_MATLAB, str(path), variable]
+    child = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if child.returncode:
+        said = child.stderr.strip().rpartition("\n")[2]
+        reason = said if child.returncode > 0 else f"its reader died of signal {-child.returncode}"
         raise DataError(
-            f"Can't read {variable!r} from {path}: {type(error).__name__}: {error}. Put the "
-            "official file in its place."
-        ) from error
+            f"Can't read {variable!r} from {path}: {reason.removesuffix('.')}. Put the official "
+            "file in its place."
+        )
+    columns = json.loads(child.stdout)
+    if list(columns) == [""]:
+        return _objects(columns[""])
+    table = np.empty(len(next(iter(columns.values()))), [(name, object) for name in columns])
+    for name, values in columns.items():
+        table[name] = _objects(values)
+    return table
+
+
+def _objects(values: list[Any]) -> np.ndarray:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
 
 
 def read_matlab_columns(path: Path, *fields: str) -> Iterator[tuple[str, list[Any]]]:

@@ -33,7 +33,7 @@ def test_a_row_for_each_trial(records, stored):
         last = {name: row[f"last_epoch_{name}"] for name in one["last_epoch_metrics"]}
         assert last == one["last_epoch_metrics"]
         assert (row["seed"], row["status"]) == (one["trial"]["seed"], "finished")
-        assert row["seconds"] == one["measurements"]["seconds"]
+        assert row["seconds"] == one["measurements"]["cpu_seconds"]
         loss = one["trial"]["parts"].get("loss")
         assert row["loss"] == loss["name"] if loss else pd.isna(row["loss"])
 

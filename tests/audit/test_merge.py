@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from dmlbench.audit.merge import MAX_BYTES, CheckedFile, RecordChecker, import_records
+from dmlbench.audit.merge import CheckedFile, RecordChecker, import_records
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
 from dmlbench.errors import DataError
 from dmlbench.planning.planner import Planner
 from dmlbench.schemas.record import Array, Record
 from dmlbench.schemas.suite import Suite
-from dmlbench.storage.record_store import Store, read_record
+from dmlbench.storage.record_store import MOST_BYTES, Store, read_record
 from dmlbench.trials.run_trial import run_trial
 
 CATALOGUE = Catalogue.discover()
@@ -229,12 +229,12 @@ def test_links_other_things_and_large_files_are_not_read(pixels, ours, theirs, t
     (theirs.folder / "folder").symlink_to(elsewhere.parent)
     os.mkfifo(theirs.folder / "pipe.json")
     with (theirs.folder / "sparse.json").open("wb") as file:
-        file.truncate(MAX_BYTES + 1)
+        file.truncate(MOST_BYTES + 1)
     found = {f.path.name: f.refused for f in RecordChecker(ours, CATALOGUE).findings(theirs.folder)}
     assert found == {
         "link.json": "it is a link, and links are not followed",
-        "pipe.json": "it is not a regular file",
-        "sparse.json": "it has 16,777,217 bytes, more than 16,777,216",
+        "pipe.json": "can't be read: it is a named pipe, not a regular file",
+        "sparse.json": "has 16,777,217 bytes, and at most 16,777,216 are read",
     }
 
 

@@ -76,7 +76,7 @@ def test_list_long_gives_papers_and_default_miners(dmlbench):
 
 
 def test_show_tells_what_a_network_costs_and_was_trained_on(dmlbench, monkeypatch, tmp_path):
-    import huggingface_hub
+    import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # it has no weights
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))

@@ -157,6 +157,17 @@ def test_names_go_with_their_items():
 # The fingerprint
 
 
+def test_what_trials_share_can_not_be_made_writable():
+    labels = np.array([3, 1, 3])
+    items = Items(np.zeros((3, 2), np.float32), labels, labels, np.array(["a", "bc", "d"]))
+    labels[:] = 0
+    assert items.labels.tolist() == items.groups.tolist() == [3, 1, 3]
+    for array in (items.labels, items.groups, items.names, items[np.array([2])].labels):
+        for view in (array, array[1:], array.view(), array.reshape(-1, 1)):
+            with pytest.raises(ValueError, match="WRITEABLE"):
+                view.setflags(write=True)
+
+
 def test_the_fingerprint_repeats_and_follows_every_item_label_name_and_split():
     prints = [
         load(dataset).fingerprint

@@ -54,6 +54,7 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
         (ROOT / "docs" / "records.md", 0),
         (ROOT / "docs" / "suites.md", 0),
         (ROOT / "docs" / "python.md", 0),
+        (ROOT / "docs" / "isolation.md", 0),
         (ROOT / "README.md", 2),
     ],
     ids=lambda value: getattr(value, "name", ""),
@@ -71,7 +72,10 @@ def test_the_code_of_a_page_runs(page, elsewhere, tmp_path):
 
 
 def test_no_code_block_escapes_the_tests():
-    ran = {f"docs/{name}.md" for name in ("plugins", "retrieval", "records", "suites", "python")}
+    ran = {
+        f"docs/{name}.md"
+        for name in ("plugins", "retrieval", "records", "suites", "python", "isolation")
+    }
     for page in PAGES:
         if str(page.relative_to(ROOT)) not in ran:
             assert not blocks(page), f"{page} has code that no test runs"
@@ -120,15 +124,15 @@ def test_the_dataset_table_says_what_the_datasets_say():
 
 
 def test_the_page_of_records_says_what_the_code_says():
-    from dmlbench.audit.merge import MAX_BYTES
     from dmlbench.audit.reproduce import TOLERANCE
     from dmlbench.schemas.record import Record
     from dmlbench.statistics import LEAST_SEEDS
+    from dmlbench.storage.record_store import MOST_BYTES
 
     text = (ROOT / "docs" / "records.md").read_text()
     assert f"each test metric within {TOLERANCE:g} of the record's" in text
     assert f"Why {TOLERANCE:g}:" in text
-    assert f"larger than {MAX_BYTES >> 20} MiB" in text
+    assert f"larger than {MOST_BYTES >> 20} MiB" in text
     assert f"under {LEAST_SEEDS} common seeds" in text
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     for name in set(Record.model_fields) - {"schema_version"}:

@@ -24,6 +24,13 @@ def test_jobs_is_short_for_the_option_of_that_name():
         assert executor.jobs == 3
 
 
+def test_limits_are_short_for_options_too():
+    limits = {"isolate": True, "trial_timeout": 90.0, "trial_memory": 4000}
+    for asked in (limits, {"options": {name: str(value) for name, value in limits.items()}}):
+        executor = choose_executor(CATALOGUE, **asked)
+        assert vars(executor).items() >= limits.items()
+
+
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
@@ -32,6 +39,11 @@ def test_jobs_is_short_for_the_option_of_that_name():
         ({"options": {"jobs": "two"}}, "executor.jobs='two' is not of type int"),
         ({"options": {"jobs": "0"}}, "executor.jobs=0: at least 1"),
         ({"options": {"jobs": "2"}, "jobs": 2}, "say the same. Leave one out."),
+        ({"jobs": 0, "isolate": True}, "--isolate needs worker processes, and --jobs 0 has none"),
+        ({"reference": "inline", "trial_timeout": 9.0}, r"executor\.trial_timeout: "),
+        ({"trial_timeout": -1.0}, r"executor\.trial_timeout=-1.0: a limit is a number above 0"),
+        ({"options": {"trial_memory": "nan"}}, r"executor\.trial_memory"),
+        ({"options": {"isolate": "true"}, "isolate": True}, "--isolate and --set executor.isolate"),
         ({"reference": "local", "jobs": 0}, "--jobs 0 runs trials in this process"),
         ({"reference": "inline", "jobs": 2}, "executor.jobs: "),
     ],

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.forking_task import forking_task
+from support.forking_task import forking_task, stubborn_task
 from support.processes import is_running, needs_proc, wait_until, workers
 
 from dmlbench import ConfigError, Event, Executor, Record, WorkerSettings
-from dmlbench.components.catalogue import Catalogue
-from dmlbench.components.hook_plugins import plugin_manager
+from dmlbench.components.hook_plugins import empty_manager
 from dmlbench.contracts.executor import Task
 from dmlbench.executors.inline import Inline
 from dmlbench.executors.local import Local, default_jobs
@@ -33,7 +32,7 @@ def settings_for(folder: Path) -> WorkerSettings:
 
 
 def outcomes(executor: Executor, trials, folder: Path) -> dict[str, Record]:
-    hooks = plugin_manager(Catalogue(()))
+    hooks = empty_manager()
     records = run(Plan(tuple(trials)), settings_for(folder), hooks, executor)
     return {record.id: record for record in records}
 
@@ -184,6 +183,48 @@ def test_a_child_that_holds_the_pipe_of_a_dead_worker_delays_nothing(tmp_path):
     (event,) = events_of(Local(jobs=1), [quick(0)], tmp_path, forking_task)
     assert event.reason.startswith("The worker process exited with code 5")
     assert time.monotonic() - began < 15
+
+
+def test_a_worker_that_ignores_what_asks_it_to_end_is_killed_with_what_it_started(tmp_path):
+    events = events_of(Local(jobs=1), [quick(0)], tmp_path, stubborn_task)
+    child = int(next(events).reason)
+    (worker,) = workers()
+    events.close()
+    wait_until(lambda: workers() == set())
+    wait_until(lambda: not is_running(child))
+    assert not is_running(worker)
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_worker_that_is_stopped_or_killed_costs_its_trial(how, tmp_path):
+    ends = []
+    executor = Local(jobs=1, trial_timeout=5)
+    for event in events_of(executor, [quick(0), quick(1)], tmp_path, long_task):
+        if event.kind == "started" and event.trial == quick(0):
+            os.kill(*workers(), how)
+        if event.kind in ("finished", "lost"):
+            ends.append((event.kind, event.trial.seed))
+            stopped = "limit of 5 seconds" if how == signal.SIGSTOP else "killed by signal 9"
+            assert event.kind == "finished" or stopped in event.reason
+    assert ends == [("lost", 0), ("finished", 1)]
+
+
+def test_a_trial_over_its_memory_is_lost(tmp_path):
+    executor = Local(jobs=1, trial_memory=1)  # which any process takes
+    (event,) = (
+        event
+        for event in events_of(executor, [quick(0)], tmp_path, long_task)
+        if event.kind in ("finished", "lost")
+    )
+    assert "MiB of memory, more than the limit of 1 MiB" in event.reason
+
+
+def test_each_trial_can_have_a_process_of_its_own(tmp_path):
+    for isolate, count in ((True, 3), (False, 1)):
+        executor, seen = Local(jobs=1, isolate=isolate), set()
+        for event in events_of(executor, map(quick, range(3)), tmp_path):
+            seen |= workers() if event.kind == "epoch" else set()
+        assert len(seen) == count
 
 
 def test_a_run_on_a_gpu_has_one_worker_and_on_the_cpu_one_a_core():

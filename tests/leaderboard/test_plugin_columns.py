@@ -56,9 +56,9 @@ def test_a_broken_plugin_costs_its_columns_and_no_others(record):
     assert all(list(row.extra) == ["Seeds seen"] for row in table.rows)
     notes = [note for note in table.notes if note.startswith("Columns of")]
     assert len(notes) == 3
-    assert "Columns of Broken are missing: RuntimeError: out of luck <b>." in notes
-    assert any("Wrong are missing: TypeError" in note for note in notes)
-    assert any("Listless are missing: TypeError" in note for note in notes)
+    assert any("of Broken are missing: RuntimeError: out of luck <b> (" in note for note in notes)
+    assert "Columns of Wrong are missing: heading and text must be str, not 'number': 3." in notes
+    assert any("of Listless are missing: expected a mapping" in note for note in notes)
 
 
 def test_a_heading_that_is_taken_is_said(record):

@@ -106,8 +106,8 @@ def test_files_that_can_not_be_read(tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     for name, reason in {
         "missing": "can't be read: No such file",
-        "folder": "can't be read: Is a directory",
-        "bytes": "is not a TOML file",
+        "folder": "can't be read: it is a folder",
+        "bytes": "is not UTF-8 text",
     }.items():
         with pytest.raises(ConfigError, match=reason):
             load_protocol(str(tmp_path / f"{name}.toml"))

@@ -128,6 +128,24 @@ class Exiting(Pull):
         sys.exit(7)
 
 
+class Interrupted(Pull):
+    """A loss during which the user presses Ctrl-C."""
+
+    def forward(self, pairs: Pairs, selection: Selection | None) -> Tensor:
+        signal.raise_signal(signal.SIGINT)
+        return super().forward(pairs, selection)
+
+
+class SwallowingAnInterrupt(Interrupted):
+    """The same, and the loss takes it for an error of its own."""
+
+    def forward(self, pairs: Pairs, selection: Selection | None) -> Tensor:
+        try:
+            return super().forward(pairs, selection)
+        except BaseException:
+            return Pull.forward(self, pairs, selection)
+
+
 class Vanishing(Pull):
     """A loss that ends the process without a word."""
 

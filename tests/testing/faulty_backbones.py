@@ -18,7 +18,7 @@ EVERY_FEATURE = (
     "evaluation_treats_each_item_by_itself",
     "gradients_reach_its_parameters",
     "its_inputs_stay_as_they_were",
-    "its_state_is_tensors_that_load_again",
+    "it_goes_on_from_a_checkpoint_to_the_bit",
     "it_moves_to_another_device_as_a_whole",
     "it_computes_where_its_inputs_are",
     "the_surroundings_stay_as_they_were",
@@ -301,7 +301,7 @@ class LooksAround(Sound):
             return features - features.mean(0)
 
 
-@found_by("evaluation_treats_each_item_by_itself", "its_state_is_tensors_that_load_again")
+@found_by("evaluation_treats_each_item_by_itself", "it_goes_on_from_a_checkpoint_to_the_bit")
 class DropsAlways(Sound):
     """Has dropout even in evaluation mode."""
 
@@ -339,7 +339,7 @@ class InPlace(Sound):
             return super().forward(inputs.relu_())
 
 
-@found_by("its_state_is_tensors_that_load_again")
+@found_by("it_goes_on_from_a_checkpoint_to_the_bit")
 class SecretAverage(Sound):
     """Keeps an average that no checkpoint holds."""
 

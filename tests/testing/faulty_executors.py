@@ -82,6 +82,15 @@ class Inventing(Inline):
         yield from super().run(task, (t for ts in ([first], trials) for t in ts), settings)
 
 
+@found_by("it_runs_again_when_its_run_has_ended")
+class RunningOnce(Inline):
+    """Is used up by its first run."""
+
+    def run(self, task, trials, settings):
+        yield from super().run(task, trials, settings)
+        self.stop(0)
+
+
 @found_by("the_process_that_asks_stays_as_it_was")
 class SettingVariables(Inline):
     """Tells its workers something by the environment."""

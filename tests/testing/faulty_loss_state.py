@@ -1,5 +1,7 @@
 """Losses with one fault each in what they keep and what they touch."""
 
+from collections import deque
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -54,7 +56,7 @@ class DrawsFromNumPy(Sound):
         return super().forward(pairs, selection)
 
 
-@found_by("its_state_is_tensors_that_load_again")
+@found_by("it_goes_on_from_a_checkpoint_to_the_bit")
 class CountsInSecret(Sound):
     """Grows with a number that no checkpoint holds."""
 
@@ -67,18 +69,32 @@ class CountsInSecret(Sound):
         return super().forward(pairs, selection) * (1 + self.calls)
 
 
-@found_by("its_state_is_tensors_that_load_again")
+@found_by("it_goes_on_from_a_checkpoint_to_the_bit")
 class StateToPickle(Sound):
-    """Keeps a dictionary in its state."""
+    """Keeps in its state what only pickle can store."""
 
     def get_extra_state(self):
-        return {"epoch": 3}
+        return {"classes": {3, 5}}
 
     def set_extra_state(self, state):
         pass
 
 
-@found_by("it_moves_to_another_device_as_a_whole", "its_state_is_tensors_that_load_again")
+@found_by("it_goes_on_from_a_checkpoint_to_the_bit")
+class ForgetsItsQueue(Sound):
+    """Weighs by the values of earlier steps, which no checkpoint holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.earlier = deque(maxlen=4)
+
+    def forward(self, pairs, selection):
+        value = super().forward(pairs, selection)
+        self.earlier.append(value.item())
+        return value * (1 + sum(self.earlier))
+
+
+@found_by("it_moves_to_another_device_as_a_whole", "it_goes_on_from_a_checkpoint_to_the_bit")
 class StrayTensor(Sound):
     """Keeps a tensor as a plain attribute."""
 
@@ -141,7 +157,7 @@ class MemoryInFront(SoundMemory):
         )
 
 
-@found_by("its_state_is_tensors_that_load_again")
+@found_by("it_goes_on_from_a_checkpoint_to_the_bit")
 class GrowingMemory(SoundMemory):
     """Has a buffer that grows with the steps."""
 

@@ -33,7 +33,7 @@ EVERY_VALUE = (
     "training_by_it_finds_the_classes",
     "its_inputs_stay_as_they_were",
     "the_surroundings_stay_as_they_were",
-    "its_state_is_tensors_that_load_again",
+    "it_goes_on_from_a_checkpoint_to_the_bit",
     "it_moves_to_another_device_as_a_whole",
     "it_computes_where_its_embeddings_are",
     "its_memory_grows_with_the_pairs_not_with_the_triplets",
@@ -165,7 +165,7 @@ class LosesNaN(Sound):
 @found_by(
     "the_same_seed_gives_the_same_value",
     "the_order_of_the_references_does_not_matter",
-    "its_state_is_tensors_that_load_again",
+    "it_goes_on_from_a_checkpoint_to_the_bit",
     "it_computes_where_its_embeddings_are",
 )
 class Unseeded(Sound):

@@ -36,7 +36,40 @@ class SoundTriplets(Miner):
         return Triplets(anchor, positive, nearest[anchor])
 
 
-SOUND = [Sound, SoundTriplets]
+class SoundSchedule(Sound):
+    """A miner that grows stricter step by step, and says so."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = 0
+
+    def select(self, pairs):
+        self.steps += 1
+        chosen = super().select(pairs)
+        return PairMask(chosen.positive, chosen.negative & (pairs.similarity > -1 / self.steps))
+
+    def state_dict(self):
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state):
+        self.steps = state["steps"]
+
+
+SOUND = [Sound, SoundTriplets, SoundSchedule]
+
+
+@found_by("it_goes_on_from_a_checkpoint_to_the_bit")
+class StricterInSecret(Sound):
+    """Grows stricter step by step, by a number that no checkpoint holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = 0
+
+    def select(self, pairs):
+        self.steps += 1
+        chosen = super().select(pairs)
+        return PairMask(chosen.positive, chosen.negative & (pairs.similarity > -1 / self.steps))
 
 
 @found_by(
@@ -123,7 +156,7 @@ class UnitOnly(Sound):
         return super().select(pairs)
 
 
-@found_by("the_same_seed_gives_the_same_selection")
+@found_by("the_same_seed_gives_the_same_selection", "it_goes_on_from_a_checkpoint_to_the_bit")
 class Unseeded(Sound):
     """Draws from a generator of its own."""
 

@@ -1,5 +1,6 @@
 """Losses without a fault."""
 
+from collections import deque
 from typing import Annotated
 
 import torch
@@ -99,4 +100,23 @@ class SoundViews(Loss):
         return loss + 0.01 * (first - second).square().mean() if self.pull else loss
 
 
-SOUND = [Sound, SoundProxies, SoundMemory, SoundViews]
+class SoundQueue(Sound):
+    """A loss that weighs by the values of earlier steps, and says so."""
+
+    def __init__(self):
+        super().__init__()
+        self.earlier = deque(maxlen=4)
+
+    def forward(self, pairs, selection):
+        value = super().forward(pairs, selection)
+        self.earlier.append(value.item())
+        return value * (1 + abs(sum(self.earlier)))
+
+    def get_extra_state(self):
+        return list(self.earlier)
+
+    def set_extra_state(self, state):
+        self.earlier.extend(state)
+
+
+SOUND = [SoundQueue, Sound, SoundProxies, SoundMemory, SoundViews]

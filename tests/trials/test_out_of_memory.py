@@ -24,9 +24,9 @@ def full_until(monkeypatch):
         there = [resident]
         learn = module.learn
 
-        def learn_or_fail(trial, workplace, items):
+        def learn_or_fail(trial, workplace, items, session):
             stayed.append(device_inputs._stay_on_cpu.get())
-            for state in learn(trial, workplace, items):
+            for state in learn(trial, workplace, items, session):
                 if epochs and state.epoch == epochs[0] + 1:
                     epochs.pop(0)
                     raise torch.OutOfMemoryError("CUDA out of memory")

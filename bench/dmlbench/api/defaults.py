@@ -9,6 +9,7 @@ LEADERBOARDS = Path("leaderboards")
 DATA_VARIABLE = "DMLBENCH_DATA"
 """Environment variable that names the data folder, where no option does."""
 DEVICE = "auto"
+CHECKPOINT_MINUTES = 5.0
 SCORE_DEVICE = "cpu"
 RECALL_AT = (1, 10, 100, 1000)
 DISTANCE = "cosine"

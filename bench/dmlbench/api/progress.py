@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from dmlbench.contracts.hooks import hookimpl
+from dmlbench.executors.sharing import OtherRuns
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Trial
 
@@ -34,6 +35,7 @@ class ProgressDisplay:
         self.live = _is_live(self.console)
         self.progress = _bars(self.console)
         self.tasks: dict[str, TaskID] = {}
+        self.said_others = False
 
     @hookimpl
     def dmlbench_run_started(self) -> None:
@@ -58,10 +60,23 @@ class ProgressDisplay:
     @hookimpl
     def dmlbench_trial_finished(self, trial: Trial, record: Record) -> None:
         """Remove the trial's bar, advance the run's, and report a failure."""
-        self.finished += 1
-        self.progress.advance(self.whole)
         if trial.id in self.tasks:
             self.progress.remove_task(self.tasks.pop(trial.id))
+        self._count(trial, record)
+
+    def show_others(self, others: OtherRuns) -> None:
+        """Count what other runs finished, and say how many trials they are at."""
+        for record in others.records:
+            self._count(record.trial, record)
+        text = _under_way(others.under_way)
+        self.progress.update(self.whole, description=f"all trials{text and f' ({text})'}")
+        if text and not self.live and (self._is_time() or not self.said_others):
+            self.said_others = True
+            self.console.print(text, highlight=False)
+
+    def _count(self, trial: Trial, record: Record) -> None:
+        self.finished += 1
+        self.progress.advance(self.whole)
         if record.status == "failed":
             self.console.print(f"failed: {trial}: {record.reason}", markup=False, highlight=False)
         elif not self.live and self._is_time():
@@ -73,6 +88,12 @@ class ProgressDisplay:
         if due:
             self.last_line = now
         return due
+
+
+def _under_way(trials: int) -> str:
+    if not trials:
+        return ""
+    return f"{trials} trial{'s are' if trials > 1 else ' is'} under way in another run"
 
 
 @contextmanager

@@ -52,7 +52,8 @@ def tables(records: Iterable[Record] | str | Path = RUNS) -> "list[Table]":
     catalogue = Catalogue.discover()
     aliases = installed_aliases(catalogue)
     found = [as_today(as_first(record, aliases), aliases) for record in as_records(records)]
-    return make_tables(found, columns=plugin_manager(catalogue))
+    with plugin_manager(catalogue) as columns:
+        return make_tables(found, columns=columns)
 
 
 def publish(

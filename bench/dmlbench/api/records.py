@@ -60,6 +60,15 @@ class Records(Sequence[Record]):
         parts += [f"{len(self.damaged)} damaged files"] if self.damaged else []
         return f"<Records: {', '.join(parts)}>"
 
+    def vanished(self) -> list[Record]:
+        """Return the records whose files are no longer in `folder`: somebody removed them."""
+        from dmlbench.storage.record_store import Store
+
+        if self.folder is None:
+            return []
+        store = Store(self.folder)
+        return [record for record in self if not store.path(record.trial).is_file()]
+
     def trials(self) -> "pd.DataFrame":
         """Return a row for each trial, in order.
 

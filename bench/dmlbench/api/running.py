@@ -1,15 +1,18 @@
 """Plan trials and run them."""
 
+import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from os import environ
 from pathlib import Path
 from typing import Any
 
-from dmlbench.api.defaults import DATA_VARIABLE, DEVICE, OUTPUT, RUNS
+from dmlbench.api.defaults import CHECKPOINT_MINUTES, DATA_VARIABLE, DEVICE, OUTPUT, RUNS
 from dmlbench.api.records import Records
 from dmlbench.api.request import Names, Seeds, make_suite
+from dmlbench.api.stopping import stopping
 from dmlbench.contracts.executor import Executor, WorkerSettings
 from dmlbench.errors import ConfigError
 from dmlbench.schemas.plan import Plan
@@ -64,7 +67,7 @@ def plan(
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.planning.planner import Planner
 
-    data, cache = data_folder(data_dir), Path(cache_dir) if cache_dir else None
+    data, cache = data_folder(data_dir), Path(cache_dir).absolute() if cache_dir else None
     with decoding_progress(progress) as on_progress:
         planner = Planner(Catalogue.discover(), data, cache, on_progress, allow_partial)
         return planner.unfold(wanted)
@@ -88,16 +91,23 @@ def run(
     device: str = DEVICE,
     executor: str | Executor | None = None,
     jobs: int | None = None,
+    isolate: bool = False,
+    trial_timeout: float | None = None,
+    trial_memory: float | None = None,
     allow_partial: bool = False,
     keep_embeddings: bool = False,
     metrics: Iterable[str] = (),
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
     progress: bool = True,
 ) -> Records:
     """Run what is not finished yet, and return the records of all trials, in the plan's order.
 
     As ``dmlbench run``: the same request, from Python or from the command line, goes on where the
-    last one was stopped. A trial that fails does not stop the others: its record says why. Tables
-    are not written; `dmlbench.publish` writes them.
+    last one was stopped. Several that run at one time with the same `output`, on one machine or on
+    many with a shared folder, share the work. A trial that fails does not stop the others: its
+    record says why. Tables are not written; `dmlbench.publish` writes them. Ctrl-C (in a notebook:
+    interrupt) saves the trials under way before it raises KeyboardInterrupt; a second one does not
+    wait for that.
 
     Args:
         datasets: name or names; "all" is every dataset that is ready on this machine. None: those
@@ -124,9 +134,14 @@ def run(
             Options of one that is named are in `settings`: ``{"executor.jobs": 4}``.
         jobs: worker processes; 0 runs the trials in this process. None: one a CPU core, or one on
             a GPU.
+        isolate: give every trial a process of its own, which takes some seconds each.
+        trial_timeout: seconds after which a trial fails, and the run goes on. None: never.
+        trial_memory: MiB of memory over which a trial fails: what its worker and the processes that
+            plugins start in it have resident. None: no limit.
         allow_partial: take datasets that are here in part; tables say so.
         keep_embeddings: write the test embeddings beside each record, as `score` reads them.
         metrics: further metrics by name: keys, aliases such as "mrr", or those of plugins.
+        checkpoint_minutes: how often trials under way are saved, to go on from there after a stop.
         progress: whether to show progress, and what is odd about the data (see `Plan.remarks`), on
             standard error or in the notebook.
 
@@ -141,13 +156,23 @@ def run(
     from dmlbench.components.metrics import choose_metrics
     from dmlbench.executors.choice import choose_executor
 
+    runs = Path(output).expanduser().absolute() / RUNS  # plugins may change the directory
+    data, cache = data_folder(data_dir), Path(cache_dir).absolute() if cache_dir else None
     catalogue, metrics = Catalogue.discover(), tuple(metrics)
     options = {k: v for k, v in (settings or {}).items() if k.startswith("executor.")}
     settings = {k: v for k, v in (settings or {}).items() if k not in options}
     if not isinstance(executor, Executor):
         named = {key.removeprefix("executor."): value for key, value in options.items()}
-        executor = choose_executor(catalogue, executor, named, jobs=jobs)
-    elif options or jobs is not None:
+        executor = choose_executor(
+            catalogue,
+            executor,
+            named,
+            jobs=jobs,
+            isolate=isolate,
+            trial_timeout=trial_timeout,
+            trial_memory=trial_memory,
+        )
+    elif options or isolate or (jobs, trial_timeout, trial_memory) != (None, None, None):
         raise ConfigError("An executor that is made already has its options: leave out the others.")
     check_device(device)
     choose_metrics(metrics, catalogue)
@@ -162,8 +187,8 @@ def run(
         seeds=seeds,
         settings=settings,
         suite=suite,
-        data_dir=data_dir,
-        cache_dir=cache_dir,
+        data_dir=data,
+        cache_dir=cache,
         allow_partial=allow_partial,
         progress=progress,
     )
@@ -171,14 +196,25 @@ def run(
         for remark in planned.remarks:
             print(f"Note: {remark}", file=sys.stderr)
     worker_settings = WorkerSettings(
-        records=Path(output).expanduser() / RUNS,
-        data_dir=data_folder(data_dir),
+        records=runs,
+        data_dir=data,
         device=device,
-        cache_dir=Path(cache_dir) if cache_dir else None,
+        cache_dir=cache,
         keep_embeddings=keep_embeddings,
         metrics=metrics,
+        checkpoint_seconds=60 * checkpoint_minutes,
     )
-    return run_plan(planned, worker_settings, executor, progress=progress)
+    by_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with stopping(executor, [signal.SIGINT] if by_default else []) as stop:
+        records = run_plan(planned, worker_settings, executor, progress=progress)
+    if stop.signal:
+        raise KeyboardInterrupt
+    if gone := records.vanished():
+        warnings.warn(
+            f"{len(gone)} of {len(records)} records were removed from {runs} during the run.",
+            stacklevel=2,
+        )
+    return records
 
 
 def run_plan(
@@ -205,22 +241,27 @@ def run_plan(
     from dmlbench.components.hook_plugins import plugin_manager
     from dmlbench.executors.run import progress as finished_before
     from dmlbench.executors.run import run as run_trials
+    from dmlbench.executors.sharing import OtherRuns
     from dmlbench.storage.record_store import Store
 
     store = Store(settings.records)
     store.check_writable()
-    manager = plugin_manager(Catalogue.discover())
-    for hook in hooks:
-        manager.register(hook)
+    on_others: Callable[[OtherRuns], None] | None = None
     with ExitStack() as stack:
+        manager = stack.enter_context(plugin_manager(Catalogue.discover()))
+        for hook in hooks:
+            manager.register(hook)
         if progress:
             from dmlbench.api.progress import run_display
 
             left = finished_before(
                 plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics
             ).to_do
-            manager.register(stack.enter_context(run_display(len(left))))
-        return Records(run_trials(plan, settings, manager, executor), folder=settings.records)
+            display = stack.enter_context(run_display(len(left)))
+            manager.register(display)
+            on_others = display.show_others
+        ran = run_trials(plan, settings, manager, executor, on_others)
+        return Records(ran, folder=settings.records)
 
 
 @contextmanager
@@ -255,7 +296,7 @@ def data_folder(data_dir: str | Path | None) -> Path | None:
     chosen = data_dir or environ.get(DATA_VARIABLE)
     if not chosen:
         return None
-    folder = Path(chosen).expanduser()
+    folder = Path(chosen).expanduser().absolute()
     if not folder.is_dir():
         raise ConfigError(
             f"There is no data folder {folder}. Name the one with your copies of datasets, by "

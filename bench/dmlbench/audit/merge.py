@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from stat import S_ISLNK, S_ISREG
+from stat import S_ISLNK
 
 from dmlbench.audit.plausibility import faults, taken_as_given
 from dmlbench.audit.provenance import KnownComponents, KnownData
@@ -16,9 +16,6 @@ from dmlbench.components.catalogue import Catalogue
 from dmlbench.errors import DataError
 from dmlbench.schemas.record import Record
 from dmlbench.storage.record_store import Store, read_record
-
-MAX_BYTES = 1 << 24
-"""Largest file that is read: 16 MiB. A record with 60,000 queries has about half a MiB."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,3 @@ def _check_file(path: Path) -> None:
         raise DataError(f"{path} can't be read: {error.strerror}") from error
     if S_ISLNK(status.st_mode):
         raise DataError("it is a link, and links are not followed")
-    if not S_ISREG(status.st_mode):
-        raise DataError("it is not a regular file")
-    if status.st_size > MAX_BYTES:
-        raise DataError(f"it has {status.st_size:,} bytes, more than {MAX_BYTES:,}")

@@ -7,11 +7,14 @@ from pathlib import Path, PurePosixPath
 
 import matplotlib as mpl
 
+from dmlbench.errors import DataError
 from dmlbench.leaderboard.formats.svg import CREATOR
 from dmlbench.leaderboard.publish import INDEX
+from dmlbench.reading import read_bytes
 
 _PICTURE = ".svg"
 _DRAWN_BY = re.compile(re.escape(CREATOR) + r"([0-9][0-9A-Za-z.+-]*)")
+_MOST_BYTES = 1 << 28
 _HEAD = 4096
 """Bytes in which a file says what made it."""
 
@@ -61,10 +64,10 @@ def check(texts: Mapping[str, str], folder: Path) -> PublishedCheck:
 
 
 def _read(path: Path) -> bytes | None:
-    """Return the content of a file; None if it is missing or can't be read."""
+    """Return the content of a file; None if it is missing, can't be read or is far too large."""
     try:
-        return path.read_bytes()
-    except OSError:
+        return read_bytes(path, _MOST_BYTES)
+    except DataError:
         return None
 
 

@@ -1,5 +1,6 @@
-"""``dmlbench data``: list datasets, prepare one, or look for damage."""
+"""``dmlbench data``: list datasets, prepare one, look for damage, or clean the cache."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dmlbench.cli.options import data_dir_option
+from dmlbench.cli.options import cache_dir_option, data_dir_option
 
 if TYPE_CHECKING:
     from dmlbench.contracts.components import Dataset
@@ -40,7 +41,7 @@ _partial_option = click.option(
 
 @click.group("data")
 def command() -> None:
-    """List datasets, prepare one, or look for damage.
+    """List datasets, prepare one, look for damage, or clean the cache.
 
     Nothing is downloaded: prepare takes what you have. See docs/data.md.
     """
@@ -146,6 +147,41 @@ def verify(name: str, data_dir: Path | None, settings: dict[str, str], allow_par
         )
         raise SystemExit(1)
     click.echo("All images open.")
+
+
+@command.command("clean")
+@cache_dir_option
+@click.option(
+    "--older-than",
+    "days",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="DAYS",
+    help="Only what nobody has read for so long, as far as the file system notes it.",
+)
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def clean(cache_dir: Path | None, days: float, yes: bool) -> None:
+    """Remove decoded photos and features from the cache; runs make them again when they need them.
+
+    Copies of datasets are not touched.
+    """
+    from dmlbench.errors import ConfigError
+    from dmlbench.storage.cache import cache_folder
+    from dmlbench.storage.cache_contents import KINDS, cached_files, remove, size_text
+
+    cache = cache_folder(cache_dir)
+    files = cached_files(cache, days)
+    for kind, what in KINDS.items():
+        sizes = [file.size for file in files if file.kind == kind]
+        click.echo(f"{what}: {len(sizes)} files, {size_text(sum(sizes))}")
+    if not files:
+        click.echo(f"There is nothing to remove in {cache}.")
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ConfigError("Nobody is there to ask: say --yes to remove these files.")
+        click.confirm(f"Remove them from {cache}?", abort=True)
+    click.echo(f"{size_text(remove(files))} freed.")
 
 
 def _make(name: str, settings: dict[str, Any], allow_partial: bool) -> "tuple[str, Dataset]":

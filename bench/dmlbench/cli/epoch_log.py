@@ -1,6 +1,6 @@
 """What ``dmlbench run --log`` prints."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -11,7 +11,14 @@ from dmlbench.schemas.trial import Trial
 
 
 class EpochLog:
-    """A line for each epoch of each trial."""
+    """A line for each epoch of each trial.
+
+    Args:
+        on_closed: called once nobody reads the output any more: ``dmlbench run --log | head``.
+    """
+
+    def __init__(self, on_closed: Callable[[], None] = lambda: None) -> None:
+        self._on_closed = on_closed
 
     @hookimpl
     def dmlbench_epoch_finished(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
@@ -22,10 +29,16 @@ class EpochLog:
             figures.append(f"{split} distances {positive:.3f} / {negative:.3f}")
         figures += [f"validation {key} {value:.4f}" for key, value in metrics["validation"].items()]
         course = "retraining, " if metrics["retraining"] else ""
-        click.echo(f"{trial}, {course}epoch {metrics['epoch']}: {', '.join(figures)}")
+        self._print(f"{trial}, {course}epoch {metrics['epoch']}: {', '.join(figures)}")
 
     @hookimpl
     def dmlbench_trial_finished(self, trial: Trial, record: Record) -> None:
         """Print the outcome."""
         figures = [f"{name} {value:.4f}" for name, value in record.metrics.items()]
-        click.echo(f"{trial}: {record.status} {record.reason or ', '.join(figures)}")
+        self._print(f"{trial}: {record.status} {record.reason or ', '.join(figures)}")
+
+    def _print(self, line: str) -> None:
+        try:
+            click.echo(line)
+        except BrokenPipeError:
+            self._on_closed()

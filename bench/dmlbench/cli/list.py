@@ -30,7 +30,12 @@ def _plural(context: click.Context, parameter: click.Parameter, value: str | Non
 def command(kind: str | None, long: bool) -> None:
     """List all components, hooks and protocols, or those of one KIND: losses, miners, and so on."""
     catalogue = Catalogue.discover()
-    for plural in [kind] if kind else _PLURALS.values():
+    plurals = [kind] if kind else [*_PLURALS.values()]
+    if long:
+        from dmlbench.components.first_import import try_first_imports
+
+        try_first_imports(e for e in catalogue.entries if KINDS.get(e.kind, e.kind) in plurals)
+    for plural in plurals:
         items = _protocols() if plural == "protocols" else _entries(catalogue, plural)
         click.echo(f"{plural.capitalize()} ({len(items)})")
         width = max((len(item.name) for item in items), default=0)

@@ -1,10 +1,12 @@
 """The command ``dmlbench``: finds the verb, turns errors into a paragraph and an exit code."""
 
+import signal
 import sys
 from importlib import import_module
 
 import click
 
+from dmlbench.compute.signals import handled, raise_signalled
 from dmlbench.errors import DmlbenchError
 
 _VERBS = {
@@ -16,8 +18,8 @@ _VERBS = {
     "diff": "Show what changed between two sets of records, and which changes are real.",
     "merge": "Import somebody else's records, each after a check.",
     "score": "Score embeddings that were made elsewhere.",
-    "data": "List datasets, prepare one, or look for damage.",
-    "doctor": "Show what this machine has, and what is broken.",
+    "data": "List datasets, prepare one, look for damage, or clean the cache.",
+    "doctor": "Show what this machine has and what is broken, and mend what runs left.",
     "plugin": "Check your own components against the contracts.",
 }
 
@@ -39,6 +41,8 @@ class _Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         from dmlbench.errors import nearest
 
+        if "\0" in "".join(args):
+            context.fail("There is a NUL character in the request, and no name can hold one.")
         if args[0] not in _VERBS:
             context.fail(f"There is no command {args[0]!r}.{nearest(args[0], _VERBS)}")
         return super().resolve_command(context, args)
@@ -71,24 +75,40 @@ def group(context: click.Context, traceback: bool, version: bool) -> None:
         click.echo(context.get_help())
 
 
+def _printable(text: str) -> str:
+    """Return `text` without characters that move a terminal's cursor: it may quote a file."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def main() -> None:
-    """Run the command line and exit: 0 all well, 1 a trial or a check failed, 2 a wrong request."""
+    """Run the command line and exit.
+
+    With 0 if all went well, 1 if a trial or a check failed, 2 for a wrong request; with 130, 143 or
+    129 if Ctrl-C, SIGTERM or SIGHUP ended it.
+    """
+    with handled(raise_signalled):
+        sys.exit(_run())
+
+
+def _run() -> int:
+    """Run the command line, and return its exit code."""
     try:
         code = group.main(standalone_mode=False)
     except DmlbenchError as error:
         if "--traceback" in sys.argv:
             raise
-        click.echo(f"dmlbench: {error}", err=True)
+        click.echo(f"dmlbench: {_printable(str(error))}", err=True)
         code = 2
     except click.ClickException as error:
         error.show()
         code = 2
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         click.echo("dmlbench: stopped. Run the same command again to continue.", err=True)
-        code = 130
+        by = error.__cause__ if isinstance(error, click.Abort) else error
+        code = 128 + getattr(by, "number", signal.SIGINT)
     except OSError as error:  # such as a full disk that our output goes to
         if "--traceback" in sys.argv:
             raise
         click.echo(f"dmlbench: {error}", err=True)
         code = 1
-    sys.exit(code or 0)
+    return code or 0

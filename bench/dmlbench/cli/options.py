@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from dmlbench.api.defaults import DATA_VARIABLE, DEVICE, OUTPUT
+from dmlbench.cli.quantity import MEBIBYTES, SECONDS, Quantity
 
 data_dir_option = click.option(
     "--data-dir",
@@ -33,6 +34,24 @@ device_option = click.option(
 
 jobs_option = click.option(
     "--jobs", type=click.IntRange(0), help="Worker processes; 0: run the trials in this process."
+)
+
+isolate_option = click.option(
+    "--isolate",
+    is_flag=True,
+    help="Give every trial a process of its own; each takes some seconds to start.",
+)
+
+trial_timeout_option = click.option(
+    "--trial-timeout",
+    type=Quantity("time", SECONDS, "s"),
+    help="Let a trial fail that takes longer: 90 (seconds), 30m, 2h.",
+)
+
+trial_memory_option = click.option(
+    "--trial-memory",
+    type=Quantity("memory", MEBIBYTES, "MiB"),
+    help="Let a trial fail that takes more memory: 4000 (MiB), 8GiB.",
 )
 
 

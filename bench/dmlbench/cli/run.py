@@ -1,20 +1,27 @@
 """``dmlbench run``: plan, show the plan, run, and write the leaderboards."""
 
+import os
 import shlex
+import signal
+import sys
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dmlbench.api.defaults import LEADERBOARDS, RUNS
+from dmlbench.api.defaults import CHECKPOINT_MINUTES, LEADERBOARDS, RUNS
 from dmlbench.cli.options import (
     cache_dir_option,
     data_dir_option,
     device_option,
+    isolate_option,
     jobs_option,
     metrics_option,
     output_option,
+    trial_memory_option,
+    trial_timeout_option,
 )
 
 if TYPE_CHECKING:
@@ -90,7 +97,22 @@ def _as_a_field(name: str) -> str:
 
 
 class _Run(click.Command):
-    """Says how to set what is no option but a field of the protocol, such as --lr."""
+    """Says how to set what is no option but a field of the protocol, such as --lr.
+
+    Says that it ends where nobody reads its output any more: ``dmlbench run | head``.
+    """
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered
+            click.echo(
+                "dmlbench: stopped, as nobody reads its output any more. What was finished is "
+                "kept. Run the same command again to continue, with its output to a file.",
+                err=True,
+            )
+            raise SystemExit(128 + signal.SIGPIPE) from None
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         try:
@@ -137,6 +159,9 @@ class _Run(click.Command):
     help="Where trials run: local (if not given), inline, or one from a plugin.",
 )
 @jobs_option
+@isolate_option
+@trial_timeout_option
+@trial_memory_option
 @click.option(
     "--allow-partial",
     is_flag=True,
@@ -150,6 +175,13 @@ class _Run(click.Command):
     "score.",
 )
 @metrics_option
+@click.option(
+    "--checkpoint-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=CHECKPOINT_MINUTES,
+    show_default=True,
+    help="How often trials under way are saved; they go on from there after a stop.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--log", is_flag=True, help="Print a line for each epoch of each trial.")
 def command(
@@ -159,10 +191,14 @@ def command(
     output: Path,
     executor: str | None,
     jobs: int | None,
+    isolate: bool,
+    trial_timeout: float | None,
+    trial_memory: float | None,
     allow_partial: bool,
     device: str,
     keep_embeddings: bool,
     metrics: tuple[str, ...],
+    checkpoint_minutes: float,
     dry_run: bool,
     log: bool,
     **asked: Any,
@@ -170,13 +206,15 @@ def command(
     """Train, evaluate, and write leaderboards to the current directory.
 
     Say what to run: losses, miners or baselines by name, or --all, which takes long. Finished
-    trials are not run again: after a stop, the same command continues.
+    trials are not run again: after a stop, the same command continues. Ctrl-C saves the trials
+    under way and writes the tables of what is finished; a second one ends at once.
     """
     options = _executor_options(asked["settings"])
     request = _request(suite, asked)
 
     from dmlbench.api.request import make_suite
     from dmlbench.api.running import check_device, plan, run_plan
+    from dmlbench.api.stopping import stopping
     from dmlbench.cli.epoch_log import EpochLog
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.metrics import choose_metrics
@@ -186,15 +224,31 @@ def command(
     from dmlbench.leaderboard.formats.terminal import print_tables
     from dmlbench.storage.record_store import Store
 
+    typed, output = output, output.absolute()  # plugins may change the directory
+    data_dir, cache_dir = (p and p.absolute() for p in (data_dir, cache_dir))
     catalogue = Catalogue.discover()
-    chosen = choose_executor(catalogue, executor, options, jobs=jobs)
+    chosen = choose_executor(
+        catalogue,
+        executor,
+        options,
+        jobs=jobs,
+        isolate=isolate,
+        trial_timeout=trial_timeout,
+        trial_memory=trial_memory,
+    )
     check_device(device)
     choose_metrics(metrics, catalogue)
     planned = plan(**request, data_dir=data_dir, cache_dir=cache_dir, allow_partial=allow_partial)
     store = Store(output / RUNS)
     before = progress(planned, store, embeddings=keep_embeddings, metrics=metrics)
     settings = WorkerSettings(
-        store.folder, data_dir, device, cache_dir, keep_embeddings, metrics=metrics
+        store.folder,
+        data_dir,
+        device,
+        cache_dir,
+        keep_embeddings,
+        metrics=metrics,
+        checkpoint_seconds=60 * checkpoint_minutes,
     )
     _show(planned, len(before.done), chosen.where(settings))
     if asked["everything"] and not asked["datasets"]:
@@ -205,11 +259,16 @@ def command(
         return
     for folder in (output / LEADERBOARDS, store.folder):
         Store(folder).check_writable()
-    hooks = [EpochLog()] if log else []
-    records = run_plan(planned, settings, chosen, progress=not log, hooks=hooks)
-    print_tables(records)
-    published = _publish(store.folder, output / LEADERBOARDS)
-    _close(records, len(planned.trials), published)
+    with stopping(chosen) as stop:
+        hooks = [EpochLog(partial(stop.ask, signal.SIGPIPE))] if log else []
+        records = run_plan(planned, settings, chosen, progress=not log, hooks=hooks)
+    tables = None
+    if records or not stop.signal:
+        tables = _publish(output, typed)
+        print_tables(records)
+    if tables:
+        click.echo("Leaderboards: " + ", ".join(map(str, tables)))
+    _close(records, len(planned.trials), published=tables is not None, stopped_by=stop.signal)
 
 
 def _executor_options(settings: dict[str, str]) -> dict[str, str]:
@@ -285,35 +344,57 @@ def _wrapped(rows: list[str]) -> str:
     )
 
 
-def _publish(runs: Path, output: Path) -> bool:
-    """Write the tables of all records, and return whether that succeeded."""
+def _publish(output: Path, typed: Path) -> list[Path] | None:
+    """Write the tables of all records in `output`, and return the pages; None if that failed.
+
+    Messages and pages name the folder as it was `typed`.
+    """
     from dmlbench.api.publishing import publish
     from dmlbench.api.records import load_records
     from dmlbench.errors import DmlbenchError
 
     try:
-        records = load_records(runs)
+        records = load_records(output / RUNS)
         for error in records.damaged:
             click.echo(f"dmlbench: left out: {error}", err=True)
-        paths = publish(records, output).files
+        paths = publish(records, output / LEADERBOARDS).files
     except DmlbenchError as error:
-        words = ("dmlbench", "publish", "--runs", str(runs), "--output", str(output))
-        again = f"The records are kept. To make their leaderboards: {shlex.join(words)}"
-        click.echo(f"dmlbench: {error}\n{again}", err=True)
-        return False
-    tables = [path for path in paths if path.suffix == ".md"]
-    click.echo("Leaderboards: " + ", ".join(map(str, tables)))
-    return True
+        folders = ("--runs", str(typed / RUNS), "--output", str(typed / LEADERBOARDS))
+        again = shlex.join(("dmlbench", "publish", *folders))
+        click.echo(
+            f"dmlbench: {error}\nThe records are kept. To make their leaderboards: {again}",
+            err=True,
+        )
+        return None
+    return [typed / path.relative_to(output) for path in paths if path.suffix == ".md"]
 
 
-def _close(records: "Records", planned: int, published: bool) -> None:
+def _close(records: "Records", planned: int, *, published: bool, stopped_by: int | None) -> None:
+    """Say what did not finish, and exit with the code that tells it."""
     failed = [record for record in records if record.status == "failed"]
     for reason in dict.fromkeys(f"{record.trial.label}: {record.reason}" for record in failed):
         click.echo(f"Failed: {reason}", err=True)
     if failed:
         click.echo(f"{len(failed)} of {len(records)} trials failed.", err=True)
+    changed = [record for record in records if record.left_changed]
+    for note in dict.fromkeys(f"{r.trial.label}: {', '.join(r.left_changed)}" for r in changed):
+        click.echo(f"Left its process changed, which then ran no other trial: {note}", err=True)
     not_run = planned - len(records)
+    if stopped_by:
+        click.echo(
+            f"dmlbench: stopped with {not_run} trials to run. The same command runs them; those "
+            "that were under way go on where they were.",
+            err=True,
+        )
+        raise SystemExit(128 + stopped_by)
     if not_run:
         click.echo(f"{not_run} trials did not run. The same command runs them.", err=True)
-    if failed or not_run or not published:
+    gone = records.vanished()
+    if gone:
+        click.echo(
+            f"{len(gone)} of {len(records)} records were removed from {records.folder} during the "
+            "run, and the tables lack them. The same command runs their trials again.",
+            err=True,
+        )
+    if failed or not_run or gone or not published:
         raise SystemExit(1)

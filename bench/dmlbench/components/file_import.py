@@ -41,14 +41,21 @@ def import_file(path: Path) -> ModuleType:
         ...     import_file(Path(folder, "mine.py")).margin
         0.2
     """
+    name = name_of_file(path)
+    if name not in sys.modules:
+        invalidate_caches()  # its neighbours may have been written a moment ago
+    return import_module(name)
+
+
+def name_of_file(path: Path) -> str:
+    """Return the name by which `import_file` knows the module of a Python file."""
     path = path.resolve()
     spec = spec_from_file_location(path.stem, path)
     if spec is None:
         raise ImportError(f"{path} is not a Python file")
-    name = _register(spec, path.parent)
-    if name not in sys.modules:
-        invalidate_caches()  # its neighbours may have been written a moment ago
-    return import_module(name)
+    if path.exists() and not path.is_file():
+        raise ImportError(f"{path} is not a regular file")  # a pipe may never end
+    return _register(spec, path.parent)
 
 
 class _Finder:

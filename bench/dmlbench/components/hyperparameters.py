@@ -14,12 +14,15 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from dmlbench.components.entry_points import FAMILY_MARKS
 from dmlbench.contracts.search_space import SearchSpace
 from dmlbench.errors import ConfigError, PluginError, nearest
+from dmlbench.reading import parse_json
 from dmlbench.schemas.added import Added, added
 from dmlbench.schemas.base import is_plain
 from dmlbench.schemas.only_with import OnlyWith, only_with
 
 INJECTED = frozenset({"num_classes", "embedding_dim", "random_state"})
 """Arguments that the harness passes by name to a component that asks for them."""
+
+_MOST_BITS = 64
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Hyperparameter:
         Raises:
             ConfigError: of another type, outside the search space, or not a finite number.
         """
+        if type(value) is int and value.bit_length() > _MOST_BITS:
+            raise ConfigError(f"{self.name} is an integer of more than {_MOST_BITS} bits.")
         options = _options(self.type, self.default)
         if type(value) is int and float in options and int not in options:
             value = float(value)
@@ -245,7 +250,7 @@ def _convert(text: str, hint: Any, default: Any) -> Any:
                 continue
     if text[:1] in ("[", "{") and (anything or any(map(_has_elements, wanted))):
         with suppress(ValueError):
-            return json.loads(text)
+            return parse_json(text)
     return text
 
 

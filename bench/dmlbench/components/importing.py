@@ -4,12 +4,13 @@ import importlib
 import inspect
 import os
 import sys
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
 
 from dmlbench.components.entry_points import Entry
-from dmlbench.errors import PluginError
+from dmlbench.errors import PluginError, describe_exception
 
 _VERY_NEAR = 0.85
 """Similarity (difflib) above which a name is taken for a misspelling of one in the contract."""
@@ -29,9 +30,15 @@ _STATED: dict[str, dict[str, tuple[str, ...]]] = {
 def load_entry(entry: Entry) -> Any:
     """Import an entry's class and check that it is a component of its kind.
 
+    A stranger's module that is not known to import well is tried in a child process first.
+
     Raises:
         PluginError: naming the component, its distribution and the reason.
     """
+    if entry.distribution != "dmlbench":
+        from dmlbench.components.first_import import refuse_bad_imports
+
+        refuse_bad_imports(entry)
     component = import_value(entry)
     if entry.kind != "hooks":
         check_kind(entry, component)
@@ -41,23 +48,31 @@ def load_entry(entry: Entry) -> Any:
 def import_value(entry: Entry) -> Any:
     """Import what an entry names, a class or a whole module, without checking it.
 
+    What its module prints goes to standard error: a command's output is its own.
+
     Raises:
         PluginError: naming the component, its distribution and the reason.
     """
-    module_name, colon, attribute = entry.value.rpartition(":")
-    if not colon:  # hooks may be a whole module
-        module_name, attribute = attribute, ""
+    module_name, attribute = module_and_attribute(entry)
     try:
-        found: Any = _import(module_name)
-        for part in filter(None, attribute.split(".")):
-            found = getattr(found, part)
-    # A plugin may raise anything while it is imported, even SystemExit.
-    except (Exception, SystemExit) as error:
+        with redirect_stdout(sys.stderr):
+            found: Any = _import(module_name)
+            for part in filter(None, attribute.split(".")):
+                found = getattr(found, part)
+    except KeyboardInterrupt:  # a real one: a stranger's would have come in the child process
+        raise
+    except BaseException as error:  # a plugin may raise anything while it is imported
         raise PluginError(
             f"The {entry.kind} {entry.name!r} {entry.origin} can't be loaded: "
-            f"{type(error).__name__}: {error}"
+            f"{describe_exception(error)}"
         ) from error
     return found
+
+
+def module_and_attribute(entry: Entry) -> tuple[str, str]:
+    """Return the module or file that an entry names, and what of it; "" for a whole module."""
+    module, colon, attribute = entry.value.rpartition(":")
+    return (module, attribute) if colon else (attribute, "")  # hooks may be a whole module
 
 
 def _import(name: str) -> ModuleType:
@@ -67,9 +82,14 @@ def _import(name: str) -> ModuleType:
         from dmlbench.components.file_import import import_file
 
         return import_file(Path(name))
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # finds `my_module:MyLoss` in the current folder
+    look_in_current_folder()
     return importlib.import_module(name)
+
+
+def look_in_current_folder() -> None:
+    """Have imports find `my_module:MyLoss` in the current folder, after all other places."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def base_class(kind: str) -> type:

@@ -62,6 +62,25 @@ def repeatable(device: torch.device) -> Iterator[None]:
         products.allow_fp16_reduced_precision_reduction = before[7]
 
 
+def random_states(device: torch.device) -> dict[str, Any]:
+    """Return the states of the global generators that a trial may draw from."""
+    states = {
+        "torch": torch.get_rng_state(),
+        "numpy": np.random.get_state(legacy=False),
+        "python": random.getstate(),
+    }
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def set_random_states(states: dict[str, Any], device: torch.device) -> None:
+    """Set the global generators to what `random_states` returned."""
+    torch.set_rng_state(states["torch"])
+    np.random.set_state(states["numpy"])
+    random.setstate(states["python"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
 def seed_everything(*key: int) -> None:
     """Seed torch, NumPy and Python with a tuple of numbers; another tuple gives other numbers."""
     state = int(np.random.SeedSequence(key).generate_state(1)[0])

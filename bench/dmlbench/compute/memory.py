@@ -1,5 +1,7 @@
-"""How much memory there is, and the most that a trial takes."""
+"""How much memory there is, the most that a trial takes, and what it keeps."""
 
+import ctypes
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -9,6 +11,9 @@ from pathlib import Path
 import torch
 
 _PROCESS = Path("/proc/self")
+
+MUCH = 256 << 20
+"""Bytes that a trial may keep beside its data: modules that it imports first take up to 150 MiB."""
 
 
 def installed_memory() -> int:
@@ -34,6 +39,32 @@ def peaks(device: torch.device) -> Iterator[dict[str, float]]:
         most |= {"peak_memory_mib": round(int(found[1]) / 2**10, 1)} if found else {}
     if device.type == "cuda":
         most["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+
+
+def held_memory() -> int:
+    """Return how many bytes of this process are its own: not of files, not shared.
+
+    Where the system does not tell (only Linux does), that is 0.
+    """
+    try:
+        numbers = (_PROCESS / "statm").read_text(encoding="ascii").split()
+    except OSError:
+        return 0
+    return (int(numbers[1]) - int(numbers[2])) * os.sysconf("SC_PAGE_SIZE")
+
+
+def keeps_much(before: int) -> bool:
+    """Return whether this process still holds much more of its own than `before`, in bytes.
+
+    What only waits to be collected, or to be returned to the system, does not count.
+    """
+    if held_memory() - before <= MUCH:
+        return False
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
+    if trim is not None:
+        trim(0)
+    return held_memory() - before > MUCH
 
 
 def _reset_peak() -> bool:

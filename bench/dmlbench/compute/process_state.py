@@ -1,91 +1,46 @@
 """The state of the process, which components share and must leave as it is."""
 
 import os
-import random
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 
+from dmlbench.compute.process_settings import (
+    RANDOM_STATES,
+    SETTINGS,
+    Setting,
+    read,
+    read_all,
+    write_back,
+)
 from dmlbench.errors import PluginError
 
 SEED = 20_260_101
 """Seed of torch's generator while a component is made, unless a check needs another."""
 
-
-class _Setting(NamedTuple):
-    name: str
-    read: Callable[[], Any]
-    write: Callable[[Any], Any]
-    mend: str = "Set nothing that holds for the whole process."
-
-
-def _write_environment(variables: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(variables)
-
-
-def _numpy_state() -> tuple[Any, ...]:
-    _, key, *rest = np.random.get_state(legacy=True)
-    return np.asarray(key).tobytes(), *rest
-
-
-def _write_numpy_state(state: tuple[Any, ...]) -> None:
-    key, *rest = state
-    np.random.set_state(("MT19937", np.frombuffer(key, np.uint32), *rest))
-
-
-_TO_DRAW = (
-    "Draw random numbers from torch's global generator without seeding it; a sampler draws from "
-    "its rng, a baseline from its random_state."
-)
-_SETTINGS = (
-    # Only the seed: drawing from the generator is allowed, and fork_rng restores it.
-    _Setting("torch.initial_seed()", torch.initial_seed, lambda seed: None, _TO_DRAW),
-    _Setting("torch.get_default_dtype()", torch.get_default_dtype, torch.set_default_dtype),
-    _Setting("torch.get_default_device()", torch.get_default_device, torch.set_default_device),
-    _Setting("torch.is_grad_enabled()", torch.is_grad_enabled, torch.set_grad_enabled),
-    _Setting("torch.get_num_threads()", torch.get_num_threads, torch.set_num_threads),
-    _Setting(
-        "torch.are_deterministic_algorithms_enabled()",
-        torch.are_deterministic_algorithms_enabled,
-        torch.use_deterministic_algorithms,
-    ),
-    _Setting(
-        "torch.get_float32_matmul_precision()",
-        torch.get_float32_matmul_precision,
-        torch.set_float32_matmul_precision,
-    ),
-    _Setting(
-        "torch.backends.cudnn.benchmark",
-        lambda: torch.backends.cudnn.benchmark,
-        lambda value: setattr(torch.backends.cudnn, "benchmark", value),
-    ),
-    _Setting("numpy.random's global state", _numpy_state, _write_numpy_state, _TO_DRAW),
-    _Setting("the random module's state", random.getstate, random.setstate, _TO_DRAW),
-    _Setting("numpy.geterr()", np.geterr, lambda state: np.seterr(**state)),
-    _Setting("warnings.filters", lambda: list(warnings.filters), lambda filters: None),
-    _Setting("os.environ", lambda: dict(os.environ), _write_environment),
-    _Setting("the current directory", os.getcwd, os.chdir),
+_ALL = (
+    *RANDOM_STATES,
+    *SETTINGS,
+    Setting("warnings.filters", lambda: list(warnings.filters)),  # those that only hide some, too
 )
 
 
 @contextmanager
 def restored() -> Iterator[None]:
     """Restore the state of the process afterwards, whatever happens inside."""
-    before = [setting.read() for setting in _SETTINGS]
+    before = read_all(_ALL)
     in_use = torch.cuda.is_initialized()
     gpus = [torch.cuda.current_device()] if in_use else []
     try:
         with torch.random.fork_rng(gpus), warnings.catch_warnings():
             yield
     finally:
-        for setting, value in zip(_SETTINGS, before, strict=True):
-            if setting.read() != value:
-                setting.write(value)
+        for setting, value in zip(_ALL, before, strict=True):
+            if read(setting) != value:
+                write_back(setting, value)
 
 
 @contextmanager
@@ -111,17 +66,16 @@ def require_untouched(run: Callable[[], Any], *, but: tuple[str, ...] = ()) -> N
     with restored():
         run()
     torch.manual_seed(SEED)
-    watched = [setting for setting in _SETTINGS if setting.name not in but]
-    before = [setting.read() for setting in watched]
+    watched = tuple(setting for setting in _ALL if setting.name not in but)
+    before = read_all(watched)
     with restored():
         run()
-        changed = [
-            setting
-            for setting, value in zip(watched, before, strict=True)
-            if setting.read() != value
-        ]
+        after = read_all(watched)
+    changed = [
+        setting for setting, old, new in zip(watched, before, after, strict=True) if new != old
+    ]
     if changed:
-        names = ", ".join(setting.name for setting in changed)
+        names = ", ".join(dict.fromkeys(setting.name for setting in changed))
         advice = " ".join(dict.fromkeys(setting.mend for setting in changed))
         raise PluginError(
             f"It changes the state of the whole process: {names}. Later trials would not be "

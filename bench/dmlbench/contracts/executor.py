@@ -8,11 +8,12 @@ An executor is registered by an entry point of its package, as every component::
 Its options are the keyword arguments of ``__init__``; ``--set executor.partition=gpu`` sets one.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Trial
@@ -23,10 +24,13 @@ class Event:
     """Something that happened to a trial: ``started``, an ``epoch`` each, then ``finished``.
 
     A trial that ends without a record, because its worker died or it was cancelled, is ``lost``
-    instead of ``finished``. The harness writes a failed record for it.
+    instead of ``finished``. The harness writes a failed record for it. ``finished`` alone, without
+    a record, says that another run is at the trial, or was faster: the harness waits for that. One
+    that was asked to stop ends as ``stopped``: it has no record, and goes on from its checkpoint
+    when it is run again.
     """
 
-    kind: Literal["started", "epoch", "finished", "lost"]
+    kind: Literal["started", "epoch", "finished", "lost", "stopped"]
     trial: Trial
     epoch: Epoch | None = None
     record: Record | None = None
@@ -34,7 +38,13 @@ class Event:
     reason: str = ""
     """Why the trial was lost."""
     worker_broken: bool = False
-    """With ``finished``: the worker's process can't run another trial, so replace it."""
+    """With ``finished``: the process must run no other trial, so replace it. Its device works no
+    more, or the trial left it changed, see `Record.left_changed`."""
+
+    @property
+    def is_last(self) -> bool:
+        """Return whether no other event of the trial follows."""
+        return self.kind not in ("started", "epoch")
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class WorkerSettings:
     """What a worker needs to know; small enough to be sent to each."""
 
     records: Path
-    """Folder that records are written to."""
+    """Folder that records are written to. This and the other folders are made absolute."""
     data_dir: Path | None = None
     device: str = "auto"
     """The one device of all workers, however many GPUs there are."""
@@ -51,22 +61,57 @@ class WorkerSettings:
     """Whether the test embeddings are written beside each record."""
     metrics: tuple[str, ...] = ()
     """Names of metrics to compute besides those of every trial of retrieval."""
+    run: str = ""
+    """Name of the run, whose workers claim their trials; empty if trials are not claimed."""
+    checkpoint_seconds: float = math.inf
+    """From one checkpoint of a trial to the next, besides the one that is written at a stop."""
+
+    def __post_init__(self) -> None:
+        for name in ("records", "data_dir", "cache_dir"):  # a plugin may change the directory
+            if (folder := getattr(self, name)) is not None:
+                object.__setattr__(self, name, folder.absolute())
 
 
-Task = Callable[[Trial, WorkerSettings, Callable[[Event], None]], Event]
-"""What a worker does with a trial: ``task(trial, settings, report)``.
+def never() -> bool:
+    """Return that nobody asks a trial to stop."""
+    return False
 
-It passes ``started`` and each ``epoch`` to `report` as they happen, writes the record, and returns
-the event ``finished``. It is a function that pickles by name. A process runs one trial at a time,
-in its main thread, because random states and torch's settings belong to the process.
-"""
+
+class Task(Protocol):
+    """What a worker does with a trial: ``task(trial, settings, report)``.
+
+    It claims the trial, so that no other run takes it as well, passes ``started`` and each
+    ``epoch`` to `report` as they happen, writes the record, and returns the event ``finished``. The
+    claim ends with the process, if not before. `report` may raise `TrialEnded` to end the trial,
+    which passes through; what plugins raise is told in the record. It is a function that pickles by
+    name. A process runs one trial at a time, in its main thread, because random states and torch's
+    settings belong to the process.
+    """
+
+    def __call__(
+        self,
+        trial: Trial,
+        settings: WorkerSettings,
+        report: Callable[[Event], None],
+        stop: Callable[[], bool] = never,
+    ) -> Event:
+        """Run `trial`.
+
+        Args:
+            trial: what to run.
+            settings: of the worker.
+            report: called with what happens.
+            stop: asked after each step of training. Once it returns true, the trial is saved and
+                the task returns the event ``stopped``. A worker that is told to go away by a signal
+                (pre-emption) passes ``flag.is_set`` of a `threading.Event` that its handler sets.
+        """
 
 
 class Executor(ABC):
     """Decides where and when trials run. It never looks into one.
 
-    An instance runs once. `stop` and `cancel` may be called at any time, from another thread or a
-    signal handler, so they set a flag that `run` looks at.
+    An instance may run again after its last run has ended. `stop` and `cancel` may be called at any
+    time, from another thread or a signal handler, so they set a flag that `run` looks at.
     """
 
     @abstractmethod
@@ -78,7 +123,9 @@ class Executor(ABC):
 
         Args:
             task: see `Task`; call it in a process of the worker's.
-            trials: what to run, in this order.
+            trials: what to run, in this order. It may be exhausted for a while, when all that are
+                left are under way in other runs: asking it again whenever a slot is free finds out
+                early that one was given up. A run may end without that.
             settings: passed to `task`.
         """
 
@@ -86,8 +133,9 @@ class Executor(ABC):
     def stop(self, grace: float) -> None:
         """Make `run` draw no more trials, and end it within about `grace` seconds.
 
-        Trials that finish in time are reported as usual. The others are ended without an event:
-        the next run starts them again.
+        Trials under way are asked to stop (see `Task`); what they report in time is yielded as
+        usual. The others are ended without an event: the next run goes on from their last
+        checkpoint.
         """
 
     @abstractmethod

@@ -1,5 +1,7 @@
 """Hooks: how plugins, the progress display and logs follow a run. They can't influence it.
 
+Of runs that share the work, each calls its hooks for the trials that it runs itself.
+
 A plugin registers a module or an object in the entry-point group ``dmlbench.hooks`` and marks its
 functions with `hookimpl`.
 """
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 PROJECT = "dmlbench"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+STARTED, COLUMNS = "dmlbench_run_started", "dmlbench_leaderboard_columns"
 
 
 class Specification:

@@ -84,10 +84,15 @@ class Items:
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
-    """Return a view of `array` that can't be written to."""
-    view = array.view()
-    view.setflags(write=False)
-    return view
+    """Return an array of the same content that nobody can make writable.
+
+    Its memory belongs to a ``bytes`` object; the flag of an array that owns its memory can be set
+    again.
+    """
+    owner: object = array.base
+    if isinstance(owner, bytes):
+        return array
+    return np.ndarray(array.shape, array.dtype, array.tobytes())
 
 
 @dataclass(frozen=True)

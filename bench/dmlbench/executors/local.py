@@ -8,11 +8,14 @@ from multiprocessing.connection import wait
 
 from dmlbench.contracts.executor import Event, Executor, Task, WorkerSettings
 from dmlbench.errors import ConfigError
-from dmlbench.executors.worker_process import WorkerProcess
+from dmlbench.executors.process_tree import resident_mib
+from dmlbench.executors.worker_process import WorkerProcess, end
 from dmlbench.schemas.trial import Trial
 
 _TICK_SECONDS = 0.1
 """How often `stop` and `cancel` are looked at, and processes that died without closing a pipe."""
+_MEMORY_SECONDS = 0.5
+"""How often the memory of workers is looked at, if it has a limit."""
 
 
 class Local(Executor):
@@ -20,25 +23,49 @@ class Local(Executor):
 
     Each computes on one CPU thread: side by side they do more than one process with many threads,
     and the figures do not depend on their number.
+
+    Args:
+        jobs: how many; None: one a CPU core, or one on a GPU.
+        isolate: whether every trial gets a process of its own.
+        trial_timeout: seconds after which a trial fails; None: never.
+        trial_memory: MiB of resident memory, of a worker and what its plugins start, over which
+            its trial fails; None: no limit.
     """
 
-    def __init__(self, *, jobs: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        jobs: int | None = None,
+        isolate: bool = False,
+        trial_timeout: float | None = None,
+        trial_memory: float | None = None,
+    ) -> None:
         if jobs is not None and jobs < 1:
             raise ConfigError(
                 f"executor.jobs={jobs}: at least 1 worker process is needed. To run trials without "
                 "any, say --executor inline."
             )
+        for name, limit in (("trial_timeout", trial_timeout), ("trial_memory", trial_memory)):
+            if limit is not None and not limit > 0:
+                raise ConfigError(f"executor.{name}={limit}: a limit is a number above 0.")
         self.jobs = jobs
+        self.isolate = isolate
+        self.trial_timeout = trial_timeout
+        self.trial_memory = trial_memory
+        self._memory_seen = 0.0
         self._deadline = math.inf
         self._cancelled: set[str] = set()
 
     def run(self, task: Task, trials: Iterator[Trial], settings: WorkerSettings) -> Iterator[Event]:
-        """Run up to `jobs` of `trials` side by side; a worker that died is replaced."""
+        """Run up to `jobs` of `trials` side by side; a worker that died or is unfit is replaced."""
         slots = self._slots(settings)
         workers: list[WorkerProcess] = []
         try:
             while time.monotonic() < self._deadline:
                 workers = _without_dead(workers)
+                if self._deadline < math.inf:
+                    for worker in _busy(workers):
+                        worker.ask_to_stop()
                 while len(_busy(workers)) < slots and self._deadline == math.inf:
                     trial = next(trials, None)
                     if trial is None:
@@ -55,26 +82,45 @@ class Local(Executor):
                     return
                 yield from self._events(_busy(workers))
         finally:
-            for worker in workers:
-                worker.pipe.close()  # those that are idle end together
-            for worker in workers:
-                worker.end()
+            end(workers)
 
     def _events(self, busy: list[WorkerProcess]) -> Iterator[Event]:
         """Wait a moment; yield the next event of each worker that has one."""
         ready = wait([worker.pipe for worker in busy], _TICK_SECONDS)
+        limit = self.trial_timeout or math.inf
         for worker in busy:
             if worker.trial is not None and worker.trial.id in self._cancelled:
-                trial = worker.trial
-                worker.retired = True
-                worker.end()
-                worker.trial = None
-                yield Event("lost", trial, reason="cancelled")
-            elif worker.pipe in ready or worker.has_died():
-                yield worker.next_event()
+                yield worker.lose("cancelled")
+                continue
+            if worker.pipe in ready or worker.has_died():
+                event = worker.next_event()
+                if event.kind == "stopped" and self._deadline == math.inf:
+                    reason = "The worker process was asked to end by SIGTERM during the trial."
+                    event = Event("lost", event.trial, reason=reason)
+                yield event
+                worker.retired = worker.retired or (self.isolate and worker.trial is None)
+            if worker.trial is not None and time.monotonic() - worker.began > limit:
+                yield worker.lose(
+                    f"It took longer than the limit of {limit:,.10g} seconds (--trial-timeout)."
+                )
+        if self.trial_memory is not None:
+            yield from self._over_memory([worker for worker in busy if worker.trial is not None])
+
+    def _over_memory(self, busy: list[WorkerProcess]) -> Iterator[Event]:
+        """Lose the trials whose workers take more memory than they may."""
+        if time.monotonic() - self._memory_seen < _MEMORY_SECONDS:
+            return
+        self._memory_seen = time.monotonic()
+        for worker in busy:
+            taken = resident_mib(worker.process.pid)
+            if self.trial_memory is not None and taken > self.trial_memory:
+                yield worker.lose(
+                    f"It took {taken:,.0f} MiB of memory, more than the limit of "
+                    f"{self.trial_memory:,.0f} MiB (--trial-memory)."
+                )
 
     def stop(self, grace: float) -> None:
-        """Start no other trial; end those that still run after `grace` seconds."""
+        """Start no other trial; ask those under way to stop, and end them after `grace` seconds."""
         self._deadline = time.monotonic() + grace
 
     def cancel(self, trial: Trial) -> None:
@@ -114,7 +160,7 @@ def _without_dead(workers: list[WorkerProcess]) -> list[WorkerProcess]:
     alive = []
     for worker in workers:
         if worker.retired or (worker.trial is None and worker.has_died()):
-            worker.end()
+            worker.kill()
         else:
             alive.append(worker)
     return alive

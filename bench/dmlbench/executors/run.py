@@ -1,19 +1,22 @@
 """The main job: run what is not finished yet, and return the records of the plan."""
 
 import warnings
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import pluggy
 
+from dmlbench.components.hook_plugins import notify
 from dmlbench.components.metrics import metric_key
 from dmlbench.contracts.executor import Event, Executor, WorkerSettings
 from dmlbench.errors import DataError, guarded
+from dmlbench.executors.finished import finished
+from dmlbench.executors.sharing import OtherRuns, SharedTrials
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Trial
+from dmlbench.storage.claims import Claims
 from dmlbench.storage.record_store import Store
 
 
@@ -41,7 +44,7 @@ def progress(
     damaged: list[str] = []
     for trial in plan.trials:
         try:
-            record = _finished(trial, store, embeddings, wanted)
+            record = finished(trial, store, embeddings, wanted)
         except DataError as error:
             damaged.append(str(error))
             record = None
@@ -53,67 +56,107 @@ def progress(
 
 
 def run(
-    plan: Plan, settings: WorkerSettings, hooks: pluggy.PluginManager, executor: Executor
+    plan: Plan,
+    settings: WorkerSettings,
+    hooks: pluggy.PluginManager,
+    executor: Executor,
+    on_others: Callable[[OtherRuns], None] | None = None,
 ) -> list[Record]:
     """Run the unfinished trials of `plan` and return the records, in the plan's order.
 
-    Trials that the executor did not finish, because it was stopped, have no record.
+    Runs on one folder of records share the work: a trial that another one is at is left to it, and
+    its record is read when it is there. Trials that the executor did not finish, because it was
+    stopped, have no record; those that were under way go on from their checkpoints when they are
+    run again.
 
     Args:
         plan: what to run.
-        settings: where records go, where data are, which device.
-        hooks: the hook implementations to call.
-        executor: where trials run. An instance runs once.
+        settings: where records go, where the data are, which device.
+        hooks: called for the trials that run here.
+        executor: where trials run. An instance that was stopped runs nothing more.
+        on_others: called when other runs take, finish or give up trials of the plan.
 
     Raises:
+        DataError: trials can't be claimed.
         PluginError: the executor failed.
     """
-    store = Store(settings.records)
-    before = progress(plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics)
-    records = {record.id: record for record in before.done}
-    hook = hooks.hook
-    _notify(hook.dmlbench_run_started, plan=plan)
-    with closing(_events(executor, before.to_do, settings)) as events:
-        for event in events:
-            if event.kind == "started":
-                _notify(hook.dmlbench_trial_started, trial=event.trial)
-            elif event.epoch is not None:
-                metrics = event.epoch.model_dump(mode="json")
-                _notify(hook.dmlbench_epoch_finished, trial=event.trial, metrics=metrics)
-            else:
-                record = _kept(event, store, settings)
-                records[event.trial.id] = record
-                _notify(hook.dmlbench_trial_finished, trial=event.trial, record=record)
-    ordered = [records[trial.id] for trial in plan.trials if trial.id in records]
-    _notify(hook.dmlbench_run_finished, records=ordered)
+    store, claims = Store(settings.records), Claims(settings.records)
+    with claims.run() as name:
+        if not name:
+            warnings.warn(
+                f"{settings.records} is on a file system that can't hold claims (it renames a "
+                "folder onto one that is not empty). Don't start other runs there meanwhile: each "
+                "would do all the work.",
+                stacklevel=2,
+            )
+        settings = replace(settings, run=name)
+        before = progress(
+            plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics
+        )
+        records = {record.id: record for record in before.done}
+        trials = SharedTrials(before.to_do, claims, settings)
+        notify(hooks, "dmlbench_run_started", plan=plan)
+
+        def tell_of_others() -> None:
+            if (news := trials.news()) is not None:
+                records.update({record.id: record for record in news.records})
+                if on_others is not None:
+                    on_others(news)
+
+        while True:
+            trials.were_asked_for = False
+            with closing(_run_here(trials, claims, settings, hooks, executor)) as ended:
+                for record in ended:
+                    if record is not None:
+                        records[record.id] = record
+                    tell_of_others()
+            tell_of_others()
+            was_stopped = trials.are_left or not trials.were_asked_for
+            if was_stopped or not trials.held:
+                break
+            trials.wait()
+        ordered = [records[trial.id] for trial in plan.trials if trial.id in records]
+    notify(hooks, "dmlbench_run_finished", records=ordered)
     return ordered
 
 
+def _run_here(
+    trials: SharedTrials,
+    claims: Claims,
+    settings: WorkerSettings,
+    hooks: pluggy.PluginManager,
+    executor: Executor,
+) -> Generator[Record | None, None, None]:
+    """Run what can be drawn of `trials`; yield the record of each that ends, and None meanwhile."""
+    store = Store(settings.records)
+    with closing(_events(executor, trials, settings)) as events:
+        for event in events:
+            record = None
+            if event.kind == "started":
+                notify(hooks, "dmlbench_trial_started", trial=event.trial)
+            elif event.epoch is not None:
+                metrics = event.epoch.model_dump(mode="json")
+                notify(hooks, "dmlbench_epoch_finished", trial=event.trial, metrics=metrics)
+            elif event.kind == "finished" and event.record is None:
+                trials.hold(event.trial)
+            elif event.kind != "stopped":
+                record = _kept(event, store, settings)
+                if event.kind == "lost" and settings.run:
+                    if record.status == "failed":
+                        claims.tell_failure(record.id, settings.run)
+                    claims.lose(record.id, settings.run)
+                notify(hooks, "dmlbench_trial_finished", trial=event.trial, record=record)
+            yield record
+
+
 def _events(
-    executor: Executor, trials: tuple[Trial, ...], settings: WorkerSettings
+    executor: Executor, trials: Iterator[Trial], settings: WorkerSettings
 ) -> Generator[Event, None, None]:
     from dmlbench.executors.worker import run_in_worker, workplace_for
 
     workplace_for.cache_clear()  # since this process last ran trials, plugins may have been added
     with guarded(f"The executor {type(executor).__name__}"):
-        yield from executor.run(run_in_worker, iter(trials), settings)
-
-
-def _finished(
-    trial: Trial, store: Store, embeddings: bool, metrics: Collection[str]
-) -> Record | None:
-    """Return the finished record of `trial` in `store`, if it has all that is asked for.
-
-    Raises:
-        DataError: the record is damaged.
-    """
-    record = store.read(trial)
-    if record is None or record.status != "finished":
-        return None
-    if not record.is_retrieval:
-        return record
-    kept = not embeddings or store.has_embeddings(trial)
-    return record if kept and record.metrics.keys() >= set(metrics) else None
+        yield from executor.run(run_in_worker, trials, settings)
 
 
 def _kept(event: Event, store: Store, settings: WorkerSettings) -> Record:
@@ -122,7 +165,7 @@ def _kept(event: Event, store: Store, settings: WorkerSettings) -> Record:
     if record is None:
         wanted = [metric_key(name) for name in settings.metrics]
         with suppress(DataError):  # its worker may have died after the work was done
-            written = _finished(trial, store, settings.keep_embeddings, wanted)
+            written = finished(trial, store, settings.keep_embeddings, wanted)
             if written is not None:
                 return written
         return store.keep(Record(id=trial.id, trial=trial, status="failed", reason=event.reason))
@@ -131,11 +174,3 @@ def _kept(event: Event, store: Store, settings: WorkerSettings) -> Record:
     except (OSError, ValueError):
         there = False
     return record if there else store.keep(record)  # no folder is shared with the worker
-
-
-def _notify(hook: Callable[..., Any], **news: Any) -> None:
-    """Call all implementations of a hook; one that raises is reported and steers nothing."""
-    try:
-        hook(**news)
-    except Exception as error:
-        warnings.warn(f"A hook plugin failed: {type(error).__name__}: {error}", stacklevel=2)

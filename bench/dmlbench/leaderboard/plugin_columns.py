@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import pluggy
 
+from dmlbench.components.hook_plugins import call_alone, plugin_name, texts
+from dmlbench.contracts.hooks import COLUMNS
+from dmlbench.errors import PluginError, describe_exception
 from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.leaderboard.rows import Row
 from dmlbench.schemas.record import Record
@@ -15,8 +18,6 @@ ColumnSource = Callable[[Sequence[Record]], Mapping[str, str]]
 Columns = ColumnSource | pluggy.PluginManager | None
 """Who adds columns: a function, or plugins that implement ``dmlbench_leaderboard_columns``."""
 
-_HOOK = "dmlbench_leaderboard_columns"
-
 
 def column_sources(columns: Columns) -> dict[str, ColumnSource]:
     """Return the sources of columns by name: a function, or each plugin with the hook."""
@@ -24,12 +25,9 @@ def column_sources(columns: Columns) -> dict[str, ColumnSource]:
         return {}
     if not isinstance(columns, pluggy.PluginManager):
         return {getattr(columns, "__name__", type(columns).__name__): columns}
-    implementations = getattr(columns.hook, _HOOK).get_hookimpls()
+    implementations = getattr(columns.hook, COLUMNS).get_hookimpls()
     plugins = [implementation.plugin for implementation in implementations]
-    return {
-        columns.get_name(plugin) or str(plugin): _of_plugin(columns, plugin, plugins)
-        for plugin in plugins
-    }
+    return {plugin_name(columns, plugin): _of_plugin(plugin) for plugin in plugins}
 
 
 def add_columns(
@@ -43,23 +41,17 @@ def add_columns(
             try:
                 extra = _checked(source(row.records), row)
             except Exception as error:  # a plugin may raise anything
-                reason = plain(f"{type(error).__name__}: {error}", 200)
+                told = str(error) if isinstance(error, PluginError) else describe_exception(error)
+                reason = plain(told, 200)
                 notes[f"Columns of {plain(name)} are missing: {reason}."] = None
                 continue
             rows[place] = replace(row, extra={**row.extra, **extra})
     return rows, list(notes)
 
 
-def _of_plugin(
-    manager: pluggy.PluginManager, plugin: object, plugins: Sequence[object]
-) -> ColumnSource:
-    """Return the hook as `plugin` alone implements it."""
-    others = [other for other in plugins if other is not plugin]
-    caller = manager.subset_hook_caller(_HOOK, others)
-
+def _of_plugin(plugin: object) -> ColumnSource:
     def columns(records: Sequence[Record]) -> Mapping[str, str]:
-        results = caller(records=records)
-        return results[0] if results else {}  # pluggy leaves None out
+        return call_alone(plugin, COLUMNS, {"records": records}) or {}
 
     return columns
 
@@ -68,16 +60,11 @@ def _checked(offered: Mapping[str, str], row: Row) -> dict[str, str]:
     """Return `offered` as harmless texts.
 
     Raises:
-        TypeError: it is not a mapping from text to text.
-        ValueError: a heading is taken.
+        PluginError: it is not a mapping from text to text, or a heading is taken.
     """
-    if not isinstance(offered, Mapping):
-        raise TypeError(f"expected a mapping from heading to text, not {offered!r}")
-    texts = {}
-    for heading, text in offered.items():
-        if not isinstance(heading, str) or not isinstance(text, str):
-            raise TypeError(f"heading and text must be str, not {heading!r}: {text!r}")
+    harmless = {}
+    for heading, text in texts(offered).items():
         if plain(heading, 40) in row.extra:
-            raise ValueError(f"the heading {heading!r} is taken by another plugin")
-        texts[plain(heading, 40)] = plain(text, 120)
-    return texts
+            raise PluginError(f"the heading {heading!r} is taken by another plugin")
+        harmless[plain(heading, 40)] = plain(text, 120)
+    return harmless

@@ -11,6 +11,7 @@ import numpy as np
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.composition import compose, make, terms
 from dmlbench.components.file_hashes import file_hashes
+from dmlbench.components.first_import import try_first_imports
 from dmlbench.components.hyperparameters import family_argument, hyperparameters
 from dmlbench.contracts.components import Dataset, Sampler
 from dmlbench.contracts.hub import cached_revision, hub_revision
@@ -23,6 +24,7 @@ from dmlbench.errors import ConfigError, DataError, PluginError, guarded, neares
 from dmlbench.planning.combinations import HOME, Combinations, Settings
 from dmlbench.planning.dataset_tables import dataset_key
 from dmlbench.planning.idle_settings import IdleSettings
+from dmlbench.planning.named_components import named_components
 from dmlbench.schemas.plan import Plan, table_name
 from dmlbench.schemas.private_paths import reference_without_folders
 from dmlbench.schemas.protocol import Protocol
@@ -59,6 +61,7 @@ class Planner:
         """
         settings = _by_kind(suite.settings)
         _check_said_once(suite, settings)
+        try_first_imports(named_components(self.catalogue, suite))
         idle = IdleSettings(settings.get("protocol", {}))
         references: tuple[str, ...] = suite.datasets
         left_out: list[str] = []

@@ -1,19 +1,28 @@
 """Embeddings made elsewhere, read from the file formats people keep them in."""
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 import numpy as np
 
 from dmlbench.errors import ConfigError, DataError, nearest
+from dmlbench.reading import check_regular
 from dmlbench.retrieval.kept_embeddings import holds_gallery, named_arrays
 from dmlbench.retrieval.labels import read_classes
 
-Arrays = Mapping[str, Any]
+Arrays = Mapping[str, np.ndarray]
 Side = Literal["query", "gallery"]
+
+_MOST_WORDS = 300
+_WIDEST = 8
+"""Bytes of the widest number that is read."""
 
 
 @dataclass(frozen=True)
@@ -106,32 +115,71 @@ def _set(
 
 def _of_side(arrays: Arrays, path: Path, side: Side) -> Arrays:
     """Return the arrays of one side of a file, if a trial's embeddings were kept in it."""
-    try:
-        return named_arrays(arrays, side) or arrays
-    except DataError as error:
-        raise DataError(f"{path} can't be scored: {error}.") from error
+    with _damage_told(path):
+        return named_arrays(arrays, side, path) or arrays
+
+
+class _Arrays(Mapping[str, np.ndarray]):
+    """The arrays in a file by name; each is read when it is asked for, and no other is.
+
+    Args:
+        path: of the file.
+        sizes: the bytes of memory that each array takes at most, as the file says.
+        read: returns an array.
+    """
+
+    def __init__(
+        self, path: Path, sizes: Mapping[str, int], read: Callable[[str], np.ndarray]
+    ) -> None:
+        self.path, self.sizes, self.read = path, sizes, read
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sizes)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        size = self.sizes[name]
+        with _damage_told(self.path):
+            if size > _memory():
+                raise MemoryError(f"{name!r} has up to {size:,} bytes")
+            return self.read(name)
+
+
+def _memory() -> int:
+    """Return the bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _read(path: Path) -> Arrays:
     if path.suffix not in _READERS:
         known = ", ".join(_READERS)
         raise ConfigError(f"{path}: embeddings are read from {known}, not {path.suffix or 'this'}.")
-    try:
-        if not path.is_file() and not path.is_dir() and path.exists():  # a pipe may never end
-            raise DataError(f"{path} is not a regular file.")
+    check_regular(path)
+    with _damage_told(path):
         return _READERS[path.suffix](path)
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Word what the readers of others raise: on damaged files that is any kind of error."""
+    try:
+        yield
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f"{path} can't be read: {error.strerror or _one_line(error)}.") from error
     except MemoryError as error:
-        raise DataError(f"{path} does not fit into memory: {_one_line(error)}") from error
-    except (ValueError, BadZipFile, EOFError, KeyError, RuntimeError) as error:
+        raise DataError(f"{path} does not fit into memory: {_one_line(error)}.") from error
+    except Exception as error:
         raise DataError(
             f"{path} is damaged or holds objects, not numbers: {_one_line(error)}"
         ) from error
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return shorten(str(error), _MOST_WORDS) or type(error).__name__
 
 
 def _named(arrays: Arrays, name: str, path: Path) -> np.ndarray:
@@ -141,50 +189,75 @@ def _named(arrays: Arrays, name: str, path: Path) -> np.ndarray:
 
 
 def _npz(path: Path) -> Arrays:
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    """Return the arrays of a zip archive, whose members end in ``.npy``."""
+    with ZipFile(path) as archive:
+        members = archive.infolist()
+
+    def read(name: str) -> np.ndarray:
+        with ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+            array: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
+            return array
+
+    arrays = [member for member in members if member.filename.endswith(".npy")]
+    sizes = {member.filename.removesuffix(".npy"): member.file_size for member in arrays}
+    return _Arrays(path, sizes, read)
 
 
 def _npy(path: Path) -> Arrays:
-    return {"embeddings": np.load(path, mmap_mode="r", allow_pickle=False)}
+    return {"embeddings": np.lib.format.open_memmap(path, mode="r")}
 
 
 def _safetensors(path: Path) -> Arrays:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import safe_open
 
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(error) from error
-    except (TypeError, AttributeError) as error:  # what it raises for bfloat16 and float8
-        raise DataError(
-            f"{path} has numbers of a type that NumPy lacks; save them as float32."
-        ) from error
+    def read(name: str) -> np.ndarray:
+        with safe_open(path, "numpy") as file:
+            try:
+                array: np.ndarray = file.get_tensor(name)
+            except (TypeError, AttributeError) as error:  # what it raises for bfloat16 and float8
+                raise DataError(
+                    f"{path} has numbers of a type that NumPy lacks; save them as float32."
+                ) from error
+            return array
+
+    with safe_open(path, "numpy") as file:
+        return _Arrays(path, dict.fromkeys(file.keys(), path.stat().st_size), read)
 
 
 def _parquet(path: Path) -> Arrays:
-    import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise ValueError(error) from error
+    with pq.ParquetFile(path) as file:
+        sizes = dict.fromkeys(file.schema_arrow.names, 0)
+        columns = product(range(file.num_row_groups), range(file.metadata.num_columns))
+        for facts in (file.metadata.row_group(row).column(column) for row, column in columns):
+            name = facts.path_in_schema.partition(".")[0]
+            if name in sizes:
+                sizes[name] += max(_WIDEST * facts.num_values, facts.total_uncompressed_size)
+
+    def read(name: str) -> np.ndarray:
+        with pq.ParquetFile(path) as file:
+            return _column(file.read(columns=[name]), name)
+
+    return _Arrays(path, sizes, read)
+
+
+def _column(table: Any, name: str) -> np.ndarray:
+    """Return a column of an Arrow table: one of lists of equal length as ``[N, D]``."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    arrays: dict[str, Any] = {}
-    for name in table.column_names:
-        column = table.column(name).combine_chunks()
-        if any(is_list(column.type) for is_list in lists):
-            lengths = pc.list_value_length(column).unique().to_pylist() or [0]
-            if len(lengths) > 1 or lengths[0] is None:
-                raise ValueError(f"the lists of {name!r} differ in length")
-            values = column.flatten().to_numpy(zero_copy_only=False)
-            arrays[name] = values.reshape(len(column), lengths[0])
-        else:
-            arrays[name] = column.to_numpy(zero_copy_only=False)
-    return arrays
+    column = table.column(name).combine_chunks()
+    array: np.ndarray
+    if not any(is_list(column.type) for is_list in lists):
+        array = column.to_numpy(zero_copy_only=False)
+        return array
+    lengths = pc.list_value_length(column).unique().to_pylist() or [0]
+    if len(lengths) > 1 or lengths[0] is None:
+        raise ValueError(f"the lists of {name!r} differ in length")
+    array = column.flatten().to_numpy(zero_copy_only=False)
+    return array.reshape(len(column), lengths[0])
 
 
 _READERS: dict[str, Callable[[Path], Arrays]] = {

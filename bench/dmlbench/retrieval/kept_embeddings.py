@@ -23,7 +23,7 @@ class KeptSplit:
         >>> arrays = as_arrays({"test": kept})
         >>> list(arrays)
         ['test', 'test.labels', 'test.names']
-        >>> named_arrays(arrays, "gallery")["names"]
+        >>> named_arrays(arrays, "gallery", "kept.safetensors")["names"]
         array(['owl/1', 'owl/2'], dtype='<U5')
     """
 
@@ -61,12 +61,15 @@ def holds_gallery(names: Iterable[str]) -> bool:
     return {"query", "gallery"} <= set(names)
 
 
-def named_arrays(arrays: Mapping[str, np.ndarray], side: str) -> dict[str, np.ndarray] | None:
+def named_arrays(
+    arrays: Mapping[str, np.ndarray], side: str, where: object
+) -> dict[str, np.ndarray] | None:
     """Return ``embeddings``, ``labels`` and ``names`` of a split; None if nothing was kept there.
 
     Args:
         arrays: of a file.
         side: "query" or "gallery"; where the test items search each other, they are both.
+        where: names the file in errors.
 
     Raises:
         DataError: an older dmlbench kept the embeddings, without labels.
@@ -76,12 +79,14 @@ def named_arrays(arrays: Mapping[str, np.ndarray], side: str) -> dict[str, np.nd
         return None
     if split + _LABELS not in arrays:
         raise DataError(
-            "it was kept by an older dmlbench, without labels; the command that made it, with "
-            "--keep-embeddings, makes it again"
+            f"{where} can't be scored: it was kept by an older dmlbench, without labels; the "
+            "command that made it, with --keep-embeddings, makes it again."
         )
-    texts = np.ascontiguousarray(arrays[split + _NAMES])
+    names = np.ascontiguousarray(arrays[split + _NAMES])
+    texts = names.view(f"S{names.shape[1]}")[:, 0]
     return {
         "embeddings": arrays[split],
         "labels": arrays[split + _LABELS],
-        "names": np.char.decode(texts.view(f"S{texts.shape[1]}")[:, 0], errors="surrogateescape"),
+        # Without the encoding, NumPy leaves out what to do with errors, too.
+        "names": np.char.decode(texts, "utf-8", errors="surrogateescape"),
     }

@@ -1,16 +1,19 @@
 """What all schemas share: strict fields, an identity, and reading TOML."""
 
 import json
-import tomllib
 from collections.abc import Iterator
 from functools import cache, reduce
 from inspect import isclass
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dmlbench.errors import ConfigError, nearest
+from dmlbench.reading import parse_toml, read_text
 from dmlbench.schemas.added import Added, added
+
+_MOST_FAULTS = 20
 
 
 class Schema(BaseModel):
@@ -85,12 +88,9 @@ def toml_values(path: Any) -> dict[str, Any]:
     Raises:
         ConfigError: the file can't be read or is not TOML.
     """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror or error}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a TOML file: {error}.") from error
+    if isinstance(path, Path):
+        return parse_toml(read_text(path, error=ConfigError), path)
+    return parse_toml(path.read_text(encoding="utf-8"), path)  # ours, in a zip archive
 
 
 def dotted(table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -120,13 +120,16 @@ def validate(
         return model.model_validate(values)
     except ValidationError as error:
         lines = []
-        for item in error.errors():
+        found = error.errors()
+        for item in found[:_MOST_FAULTS]:
             place = [str(name) for name in item["loc"]]
             hint = ""
             if item["type"] == "extra_forbidden":
                 table = reduce(_table, place[:-1], model)
                 hint = nearest(place[-1], table.model_fields)
             lines.append(": ".join(filter(None, (".".join(place), f"{item['msg']}.{hint}"))))
+        if len(found) > _MOST_FAULTS:
+            lines.append(f"{len(found) - _MOST_FAULTS:,} more.")
         raise ConfigError(
             f"{where} is not a valid {called or model.__name__.lower()}: " + " ".join(lines)
         ) from None

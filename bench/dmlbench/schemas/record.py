@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from dmlbench.errors import DataError
+from dmlbench.errors import DataError, shortened
 from dmlbench.schemas.added import Added
 from dmlbench.schemas.base import Schema
 from dmlbench.schemas.private_paths import without_home
@@ -16,6 +16,9 @@ from dmlbench.schemas.trial import Trial
 
 _MOST_BYTES = 1 << 28
 """Limit for an unpacked array: a stranger's file may expand a thousandfold with zlib."""
+
+_MOST_REASON = 4_000
+"""Characters of a reason: an exception's text may have millions."""
 
 _LEVEL = 7
 """Of zlib's compression: at 9, text is 5 % shorter, and packing takes seven times as long."""
@@ -136,7 +139,16 @@ class Record(Schema):
     @field_validator("reason")
     @classmethod
     def _without_home(cls, reason: str) -> str:
-        return without_home(reason)
+        return without_home(shortened(reason, _MOST_REASON))
+
+    @property
+    def left_changed(self) -> list[str]:
+        """Return what the trial left changed in its process, which then ran no other trial.
+
+        It is part of `measurements`, as it can depend on what the process did before.
+        """
+        names = self.measurements.get("left_changed")
+        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
     @property
     def seconds(self) -> Any:

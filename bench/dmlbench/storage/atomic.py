@@ -2,24 +2,25 @@
 
 import os
 import re
-import tempfile
 from pathlib import Path
 
 from dmlbench.errors import ConfigError
+from dmlbench.storage.owners import Owner
+
+TEMPORARY = ".tmp"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write `content` to `path`: whatever happens, the file is never half written."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    temporary = path.parent / f".{Owner.new()}{TEMPORARY}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:  # with the permissions that umask leaves
             file.write(content if isinstance(content, bytes) else content.encode())
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

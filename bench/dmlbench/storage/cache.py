@@ -2,17 +2,18 @@
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
 from dmlbench.errors import ConfigError, DataError
+from dmlbench.storage.owners import Owner
 
 VARIABLE = "DMLBENCH_CACHE"
 _ADVICE = f"Choose another folder with --cache-dir or the variable {VARIABLE}."
 _PARTIAL = ".partial"
+_OWNED = "--"
 
 Content = TypeVar("Content")
 
@@ -108,9 +109,7 @@ def _open_locked(path: Path) -> IO[bytes] | None:
 
 
 def _open_own(path: Path) -> IO[bytes]:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}-", suffix=_PARTIAL)
-    os.close(handle)
-    return open(name, "ab")
+    return open(path.with_name(f"{path.stem}{_OWNED}{Owner.new()}{_PARTIAL}"), "xb")
 
 
 def _is_still_at(path: Path, file: IO[bytes]) -> bool:
@@ -120,10 +119,26 @@ def _is_still_at(path: Path, file: IO[bytes]) -> bool:
         return False
 
 
+def unfinished(folder: Path) -> list[Path]:
+    """Return the files in `folder` whose writers were killed."""
+    return [path for path in folder.glob(f"*{_PARTIAL}") if _is_abandoned(path, os.path.exists)]
+
+
 def _remove_abandoned(folder: Path) -> None:
-    """Remove the files of writers that were killed: those that no process has locked."""
     for partial in folder.glob(f"*{_PARTIAL}"):
-        with suppress(OSError), open(partial, "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_still_at(partial, file):
-                os.unlink(partial)
+        _is_abandoned(partial, os.unlink)
+
+
+def _is_abandoned(partial: Path, act: Callable[[Path], object]) -> bool:
+    """Return whether nobody writes a file any more; if so, `act` while nobody can start to."""
+    owner = Owner.parse(partial.stem.rpartition(_OWNED)[2])
+    if owner is not None:
+        if owner.is_gone:
+            act(partial)
+        return owner.is_gone
+    with suppress(OSError), open(partial, "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_still_at(partial, file):
+            act(partial)
+            return True
+    return False

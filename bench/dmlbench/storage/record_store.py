@@ -1,7 +1,6 @@
 """The folder that keeps records, and how a record is read."""
 
 import gc
-import json
 import os
 import re
 import tempfile
@@ -14,6 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from dmlbench.errors import ConfigError, DataError, TrialError
+from dmlbench.reading import parse_json, read_bytes
 from dmlbench.retrieval.kept_embeddings import (
     KeptSplit,
     as_arrays,
@@ -24,6 +24,10 @@ from dmlbench.schemas.base import as_recorded
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Trial
 from dmlbench.storage.atomic import slug, write_atomically
+from dmlbench.storage.leftovers import remove_leftovers
+
+MOST_BYTES = 1 << 24
+"""Largest record that is read: 16 MiB. One with 60,000 queries has about half a MiB."""
 
 
 class Store:
@@ -35,6 +39,8 @@ class Store:
     def check_writable(self, option: str = "--output") -> None:
         """Create the folder, which the user chose with `option`, if need be.
 
+        Remove unfinished files that killed processes have left in it.
+
         Raises:
             ConfigError: nothing can be written there.
         """
@@ -42,10 +48,11 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
-        except OSError as error:
+            remove_leftovers(self.folder)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            reason = getattr(error, "strerror", error)
             raise ConfigError(
-                f"Can't write to {self.folder}: {error.strerror}. "
-                f"Choose another folder with {option}."
+                f"Can't write to {self.folder}: {reason}. Choose another folder with {option}."
             ) from error
 
     def path(self, trial: Trial) -> Path:
@@ -79,6 +86,10 @@ class Store:
         except DataError:
             return False
         return found is not None and found.status == "finished"
+
+    def checkpoint_path(self, trial: Trial) -> Path:
+        """Return where the checkpoint of `trial` belongs while it is under way."""
+        return self.path(trial).with_suffix(".checkpoint")
 
     def embeddings_path(self, trial: Trial) -> Path:
         """Return where the test embeddings of `trial` belong: beside its record."""
@@ -184,14 +195,10 @@ def read_record(path: Path) -> Record:
     Raises:
         DataError: it can't be read, is not a record, was changed, or is from a newer dmlbench.
     """
+    content = read_bytes(path, MOST_BYTES)
     try:
-        if not path.is_file() and not path.is_dir() and path.exists():  # a pipe may never end
-            raise DataError(f"{path} is not a regular file.")
-        content = path.read_bytes()
         record = as_recorded(Record.model_validate_json(content))
         matches = record.id == record.trial.id
-    except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror}.") from error
     except ValidationError as error:
         raise DataError(f"{path} {_why_refused(error, content)}.") from None
     except ValueError as error:  # a setting is NaN: JSON has no such number, but parsers take it
@@ -221,8 +228,8 @@ def _why_refused(error: ValidationError, content: bytes) -> str:
 def _version_in(content: bytes) -> str:
     """Return the version of dmlbench that a file says has made it, if it says one."""
     try:
-        version = str(json.loads(content)["versions"]["dmlbench"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        version = str(parse_json(content)["versions"]["dmlbench"])
+    except (ValueError, KeyError, TypeError):
         return ""
     return version if re.fullmatch(r"[0-9][0-9A-Za-z.+!-]{0,40}", version) else ""
 

@@ -128,13 +128,24 @@ def train_briefly(loss: Loss) -> None:
     start_epoch(loss)
     has_memory = type(loss).extend is not Loss.extend
     for step in range(_LONGEST_WARM_UP if has_memory else 3):
-        _, pairs = pairs_of(loss, Batch.random(12, 4, seed=10 + step))
-        backward(value_of(loss, pairs, select_all(loss, pairs)))
-        with torch.no_grad():
-            for weight in loss.parameters():
-                if weight.grad is not None:
-                    weight.sub_(0.01 * weight.grad)
-                    weight.grad = None
+        take_step(loss, Batch.random(12, 4, seed=10 + step))
+
+
+def take_step(loss: Loss, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Train a loss's own parameters by one step.
+
+    Returns:
+        Its value, and the gradient of the embeddings.
+    """
+    leaf, pairs = pairs_of(loss, batch)
+    value = value_of(loss, pairs, select_all(loss, pairs))
+    backward(value)
+    with torch.no_grad():
+        for weight in loss.parameters():
+            if weight.grad is not None:
+                weight.sub_(0.01 * weight.grad)
+                weight.grad = None
+    return value.detach(), torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
 
 
 def require_finite_step(loss: Loss, leaf: Tensor, pairs: Pairs) -> None:

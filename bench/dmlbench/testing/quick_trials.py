@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dmlbench.contracts.executor import Event, WorkerSettings
+from dmlbench.contracts.executor import Event, WorkerSettings, never
 from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Part, Trial
@@ -39,13 +39,23 @@ def note(settings: WorkerSettings, trial: Trial) -> Path:
     return settings.records / f"{trial.seed}.started"
 
 
-def quick_task(trial: Trial, settings: WorkerSettings, report: Callable[[Event], None]) -> Event:
+def quick_task(
+    trial: Trial,
+    settings: WorkerSettings,
+    report: Callable[[Event], None],
+    stop: Callable[[], bool] = never,
+) -> Event:
     """Report `trial` as a task does; it is over at once."""
     return _run(trial, settings, report, EPOCHS, 0)
 
 
-def long_task(trial: Trial, settings: WorkerSettings, report: Callable[[Event], None]) -> Event:
-    """Report `trial`; that of seed 0 takes a minute, the others nothing."""
+def long_task(
+    trial: Trial,
+    settings: WorkerSettings,
+    report: Callable[[Event], None],
+    stop: Callable[[], bool] = never,
+) -> Event:
+    """Report `trial`; that of seed 0 takes a minute, even if asked to stop, the others nothing."""
     if trial.seed != 0:
         return quick_task(trial, settings, report)
     return _run(trial, settings, report, int(_LONG_SECONDS / 0.05), 0.05)

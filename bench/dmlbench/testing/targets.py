@@ -11,11 +11,12 @@ from typing import Any
 
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.entry_points import FAMILY_MARKS, KINDS, Entry, normalised
+from dmlbench.components.first_import import why_refused
 from dmlbench.components.hook_plugins import heard_hooks
 from dmlbench.components.hyperparameters import check_argument, resolve
 from dmlbench.components.importing import base_class, import_value, load_entry
 from dmlbench.components.metrics import metric_reference
-from dmlbench.errors import ConfigError, PluginError, nearest
+from dmlbench.errors import ConfigError, PluginError, describe_exception, nearest
 from dmlbench.testing.findings import Finding
 from dmlbench.testing.runner import examinations
 from dmlbench.testing.subject import Subject
@@ -114,11 +115,15 @@ def _candidate(entry: Entry, argument: str | None = None) -> Candidate:
 
 def _imported(target: str) -> list[Candidate]:
     """Return the class that an import reference names, or all components of a file."""
+    # What a loss needs, such as torch, is loaded before the time of the import counts.
+    if reason := why_refused(Entry("loss", target, "", "", target)):
+        raise PluginError(f"{target} can't be loaded: {reason}.")
     try:
         found = import_value(Entry("hooks", target, "", "", target))
     except PluginError as error:
         cause = error.__cause__
-        raise PluginError(f"{target} can't be loaded: {type(cause).__name__}: {cause}") from cause
+        told = describe_exception(cause) if cause else str(error)
+        raise PluginError(f"{target} can't be loaded: {told}") from cause
     classes = [found] if inspect.isclass(found) else _components_in(found)
     kinds = {each: _kind_of(each) for each in classes}
     named = [(kind, each.__name__, each) for each, kind in kinds.items() if kind]

@@ -84,22 +84,6 @@ def _stray_tensors(module: nn.Module) -> Iterator[tuple[str, str]]:
                 yield name, key
 
 
-def require_tensors_only(state: Mapping[str, Any]) -> None:
-    """Check that a state can be stored without pickle.
-
-    Raises:
-        PluginError: it holds something other than tensors.
-    """
-    other = {name: type(value).__name__ for name, value in state.items()}
-    other = {name: kind for name, kind in other.items() if not isinstance(state[name], Tensor)}
-    if other:
-        held = ", ".join(f"{name} ({kind})" for name, kind in other.items())
-        raise PluginError(
-            f"Its state_dict holds more than tensors: {held}. Checkpoints are stored without "
-            "pickle: keep numbers in buffers, and don't use get_extra_state."
-        )
-
-
 class _DefaultToMeta(TorchFunctionMode):
     """Creates tensors on the meta device, incompatible with others, unless a device is given.
 

@@ -1,6 +1,6 @@
 """The state of a learner, a network or a baseline, after an epoch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ class State:
     details: dict[str, Any] = field(default_factory=dict)
     snapshot: Callable[[], Embed] | None = None
     """Returns what embeds after training as `embed` does now; None if `embed` itself does."""
+    restore: Callable[[Mapping[str, Any]], Embed] | None = None
+    """Returns what embeds as a network of these weights does; None if there is no network."""
 
 
 Learn = Callable[[Items], Iterator[State]]

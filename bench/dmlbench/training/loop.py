@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,9 @@ from dmlbench.schemas.protocol import Protocol
 from dmlbench.training.embedder import Embedder, embed
 from dmlbench.training.objective import Objective
 from dmlbench.training.optimisers import rate_at, set_rates, trainable
+from dmlbench.training.resumption import UnderWay
 from dmlbench.training.sampling import asks_for, batches_of_epoch
+from dmlbench.training.session import UNSAVED, Session, loading
 from dmlbench.training.step import Training, begin, take_step
 
 
@@ -38,17 +41,22 @@ def train(
     recipe: Recipe,
     items: Items,
     device: torch.device,
+    session: Session = UNSAVED,
 ) -> Iterator[Training]:
     """Train `model` in place; yield its training, always the same object, after each epoch.
 
     A step that float16 skips counts in the schedule as any other: every row sees as many batches at
     the same rates.
 
+    If the session goes on with a training, the first epoch is the one that was under way, even if
+    all of its steps were taken.
+
     Args:
         model: the network, on `device`.
         recipe: objective (on `device`), sampler, protocol and seed.
         items: what to train on.
         device: where to compute.
+        session: pauses after each step.
 
     Raises:
         TrialError: the loss is not finite, gradients overflow in float16 at any scale, or the
@@ -60,32 +68,44 @@ def train(
     backbone_weights = trainable(model.backbone) if choices.head_only_epochs else []
     feed = _feed(recipe, items, device)
     labels = torch.from_numpy(with_consecutive_labels(items.labels)[0]).to(device)
-    for epoch in range(1, length.epochs + 1):
-        embeddings = _embeddings_at_start(model, recipe, items, device)
-        if embeddings is not None and recipe.objective.starts_epochs:
-            recipe.objective.start_epoch(embeddings, labels)
-        model.train()
-        recipe.objective.train()
-        if choices.head_only_epochs:
-            head_only = epoch <= choices.head_only_epochs
-            model.backbone.train(not head_only)
-            for weight in backbone_weights:
-                weight.requires_grad_(not head_only)
-        values = []
-        batches = batches_of_epoch(
-            recipe.sampler, recipe.protocol, recipe.seed, items, embeddings, epoch
-        )
-        in_order = labels[torch.from_numpy(batches).to(device)]
-        with closing(feed.batches(epoch, list(batches))) as inputs:
-            first = (epoch - 1) * steps
-            for step, (batch, own) in enumerate(zip(inputs, in_order, strict=True), start=first):
-                set_rates(training.optimiser, rate_at(choices, step, steps, length.epochs))
-                own_labels = own.repeat(recipe.objective.views)
-                values.append(take_step(training, batch, own_labels, choices))
-        losses = torch.stack(values).tolist()  # once an epoch, as it waits for the GPU
-        _check(losses, epoch, training)
-        training.epoch, training.loss = epoch, sum(losses) / len(losses)
-        yield training
+    now = UnderWay(training, recipe.sampler, device)
+    with session.part("training", now.saved):
+        if left := session.take("training"):
+            with loading():
+                now.load(left)
+        for epoch in range(max(1, now.epoch), length.epochs + 1):
+            if epoch != now.epoch:
+                now.start(epoch, _start_epoch(model, recipe, items, labels, epoch))
+            model.train()
+            recipe.objective.train()
+            if choices.head_only_epochs:
+                head_only = epoch <= choices.head_only_epochs
+                model.backbone.train(not head_only)
+                for weight in backbone_weights:
+                    weight.requires_grad_(not head_only)
+            done = len(now.losses)
+            in_order = labels[torch.from_numpy(now.batches[done:]).to(device)]
+            with closing(feed.batches(epoch, list(now.batches), done)) as inputs:
+                first = (epoch - 1) * steps + done
+                for step, (batch, own) in enumerate(zip(inputs, in_order, strict=True), first):
+                    set_rates(training.optimiser, rate_at(choices, step, steps, length.epochs))
+                    own_labels = own.repeat(recipe.objective.views)
+                    now.losses.append(take_step(training, batch, own_labels, choices))
+                    session.pause()
+            losses = torch.stack(now.losses).tolist()  # once an epoch, as it waits for the GPU
+            _check(losses, epoch, training)
+            training.epoch, training.loss = epoch, sum(losses) / len(losses)
+            yield training
+
+
+def _start_epoch(
+    model: Embedder, recipe: Recipe, items: Items, labels: Tensor, epoch: int
+) -> np.ndarray:
+    """Start an epoch of the losses that ask for it; return its batches ``[steps, B]``."""
+    embeddings = _embeddings_at_start(model, recipe, items, labels.device)
+    if embeddings is not None and recipe.objective.starts_epochs:
+        recipe.objective.start_epoch(embeddings, labels)
+    return batches_of_epoch(recipe.sampler, recipe.protocol, recipe.seed, items, embeddings, epoch)
 
 
 def _check(losses: list[float], epoch: int, training: Training) -> None:

@@ -1,11 +1,15 @@
 """Rows that train a network with a loss."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from dmlbench.components.workplace import Workplace
 from dmlbench.compute.determinism import (
@@ -15,6 +19,7 @@ from dmlbench.compute.determinism import (
     seed_everything,
 )
 from dmlbench.contracts.components import Miner
+from dmlbench.contracts.saved_state import load_saved_state
 from dmlbench.data.items import Items
 from dmlbench.data.splits import with_consecutive_labels
 from dmlbench.errors import TrialError
@@ -25,6 +30,7 @@ from dmlbench.training.learner_state import Embed, State
 from dmlbench.training.loop import Recipe, train
 from dmlbench.training.objective import combine
 from dmlbench.training.own_rates import own_rates_text
+from dmlbench.training.session import UNSAVED, Session
 
 
 def untrained_network(trial: Trial, workplace: Workplace, items: Items) -> Embedder:
@@ -43,8 +49,14 @@ def initial_weights(model: Embedder) -> dict[str, str]:
     return {"initial_weights": weights_hash(model.backbone)[:16]}
 
 
-def train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
-    """Yield the state of a network before training on `items` and after each epoch."""
+def train_network(
+    trial: Trial, workplace: Workplace, items: Items, session: Session = UNSAVED
+) -> Iterator[State]:
+    """Yield the state of a network before training on `items` and after each epoch.
+
+    If the session goes on with a training, the states are those of epoch 0, and of the epochs from
+    the one on that was under way.
+    """
     protocol, device = trial.protocol, workplace.device
     model = untrained_network(trial, workplace, items)
     seed_everything(trial.seed, LOSS_STREAM)
@@ -70,22 +82,35 @@ def train_network(trial: Trial, workplace: Workplace, items: Items) -> Iterator[
         **initial_weights(model),
     }
     snapshot = partial(_snapshot, model, embed_items)
-    yield State(0, None, embed_items, details, snapshot)
+    restore = partial(KeptNetwork, model, embed_items)
+    yield State(0, None, embed_items, details, snapshot, restore)
     recipe = Recipe(objective, sampler, protocol, trial.seed)
-    for training in train(model, recipe, items, device):
+    for training in train(model, recipe, items, device, session):
         if protocol.precision == "float16":
             details = details | {"skipped_steps": training.skipped_steps}
-        yield State(training.epoch, training.loss, embed_items, details, snapshot)
+        yield State(training.epoch, training.loss, embed_items, details, snapshot, restore)
 
 
-def _snapshot(model: Embedder, embed_items: Embed) -> Embed:
-    weights = {name: value.clone() for name, value in model.state_dict().items()}
+@dataclass(frozen=True)
+class KeptNetwork:
+    """Embeds as a network did when it had other weights."""
 
-    def embed_as_then(items: Items) -> np.ndarray:
-        model.load_state_dict(weights)
-        return embed_items(items)
+    network: Embedder
+    embed_items: Embed
+    weights: Mapping[str, Any]
 
-    return embed_as_then
+    def __call__(self, items: Items) -> np.ndarray:
+        """Return the embeddings of `items` ``[N, E]``; the network keeps the earlier weights."""
+        load_saved_state(self.network, self.weights)
+        return self.embed_items(items)
+
+
+def _snapshot(model: Embedder, embed_items: Embed) -> KeptNetwork:
+    weights = {
+        name: value.clone() if isinstance(value, Tensor) else deepcopy(value)
+        for name, value in model.state_dict().items()
+    }
+    return KeptNetwork(model, embed_items, weights)
 
 
 def embed_as_unit_vectors(model: Embedder, items: Items, device: torch.device) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from dmlbench.retrieval import mean_distances
 from dmlbench.schemas.protocol import Validation
 from dmlbench.schemas.record import Distances, Epoch
 from dmlbench.training.learner_state import Embed, State
+from dmlbench.training.network import KeptNetwork
+from dmlbench.training.session import UNSAVED, Session, loading
 from dmlbench.training.workload import CURVE_ITEMS
 
 _OF_A_CLASS = 5  # of them at most, where there are classes enough
@@ -78,6 +81,28 @@ class Course:
             self.best = Best(state.epoch, found, _kept(state) if watch.keeps_best else None)
         return entry
 
+    def saved(self) -> dict[str, Any]:
+        """Return the course as a tree, for a checkpoint."""
+        saved: dict[str, Any] = {"epochs": [entry.model_dump() for entry in self.epochs]}
+        if self.best:
+            kept = self.best.embed
+            weights = kept.weights if isinstance(kept, KeptNetwork) else None
+            saved |= {"best": (self.best.epoch, self.best.map_at_r, weights)}
+        return saved
+
+    def load(self, saved: Mapping[str, Any], state: State | None = None) -> None:
+        """Become the course that another one saved.
+
+        Args:
+            saved: what its `saved` returned.
+            state: any of the training; None if no network is asked for any more.
+        """
+        self.epochs[:] = (Epoch.model_validate(entry) for entry in saved["epochs"])
+        if "best" in saved:
+            epoch, map_at_r, weights = saved["best"]
+            restore = state.restore if state else None
+            self.best = Best(epoch, map_at_r, restore(weights) if restore and weights else None)
+
     @property
     def beats_epoch_0(self) -> bool:
         """Return whether the best epoch beats the untrained network on held-out classes."""
@@ -88,13 +113,31 @@ def _kept(state: State) -> Embed:
     return state.snapshot() if state.snapshot else state.embed
 
 
-def follow(states: Iterable[State], watch: Watch, on_epoch: OnEpoch) -> tuple[Course, State]:
-    """Go through a training; return what was measured, and its last state."""
-    course = Course()
-    for state in each_in_phase("train", states):
-        with phase("validate"):
-            entry = course.add(state, watch)
-        on_epoch(entry)
+def follow(
+    states: Iterable[State], watch: Watch, on_epoch: OnEpoch, session: Session = UNSAVED
+) -> tuple[Course, State]:
+    """Go through a training; return what was measured, and its last state.
+
+    If the session goes on with one, the epochs that were over then are told of once more, and not
+    measured again.
+    """
+    course, left = Course(), session.take("course")
+    with session.part("course", course.saved):
+        for state in each_in_phase("train", states):
+            if left:
+                with loading():
+                    course.load(left, state)
+                left = None
+                for entry in course.epochs:
+                    on_epoch(entry)
+            if course.epochs and state.epoch <= course.epochs[-1].epoch:
+                continue
+            with phase("validate"):
+                entry = course.add(state, watch)
+            on_epoch(entry)
+            if state.epoch:
+                session.epochs_over += 1
+                session.pause()
     return course, state
 
 

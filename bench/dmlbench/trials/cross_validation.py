@@ -1,5 +1,6 @@
 """Figures of datasets without unseen classes: neighbours, cross-validated."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from dmlbench.retrieval import has_collapsed
 from dmlbench.schemas.record import Array, Distances, Epoch
 from dmlbench.schemas.trial import Trial
 from dmlbench.training.learner_state import Learn
-from dmlbench.trials.course import OnEpoch, Watch, curve_sample, follow
+from dmlbench.training.session import UNSAVED, Session, loading
+from dmlbench.trials.course import Course, OnEpoch, Watch, curve_sample, follow
 from dmlbench.trials.figures import CPU, class_places
 
 FOLDS = 5
@@ -20,7 +22,12 @@ NEIGHBOURS = 5
 
 
 def score_by_cross_validation(
-    trial: Trial, data: Data, learn: Learn, on_epoch: OnEpoch, device: torch.device = CPU
+    trial: Trial,
+    data: Data,
+    learn: Learn,
+    on_epoch: OnEpoch,
+    device: torch.device = CPU,
+    session: Session = UNSAVED,
 ) -> dict[str, Any]:
     """Score 5 nearest neighbours (Euclidean) on what is learnt from the other folds.
 
@@ -35,21 +42,28 @@ def score_by_cross_validation(
 
     items, protocol = data.splits["all"], trial.protocol
     precision = in_use(protocol.precision, device)
+    folds = list(StratifiedKFold(FOLDS).split(items.labels, items.labels))
+    over: list[_Fold] = []
+    with loading():
+        over += [_Fold.load(left) for left in session.take("folds") or []]
+    with session.part("folds", lambda: [fold.saved() for fold in over]):
+        for train, test in folds[len(over) :]:
+            watched = {"train": curve_sample(items[train]), "test": curve_sample(items[test])}
+            watch = Watch(protocol.validation, protocol.length.epochs, watched)
+            states = learn(items[train])
+            course, state = follow(states, watch, lambda epoch: None, session)
+            with phase("test"):
+                learnt, asked = state.embed(items[train]), state.embed(items[test])
+                collapsed = has_collapsed(learnt, asked, cosine=False, precision=precision)
+                right = np.zeros(len(test), dtype=np.uint8)
+                if not collapsed:
+                    neighbours = KNeighborsClassifier(NEIGHBOURS).fit(learnt, items.labels[train])
+                    right[:] = neighbours.predict(asked) == items.labels[test]
+            over.append(_Fold(course, right, collapsed))
     correct = np.zeros(len(items), dtype=np.uint8)
-    collapsed = False
-    curves: list[list[Epoch]] = []
-    for train, test in StratifiedKFold(FOLDS).split(items.labels, items.labels):
-        watched = {"train": curve_sample(items[train]), "test": curve_sample(items[test])}
-        watch = Watch(protocol.validation, protocol.length.epochs, watched)
-        course, state = follow(learn(items[train]), watch, lambda epoch: None)
-        curves.append(course.epochs)
-        with phase("test"):
-            learnt, asked = state.embed(items[train]), state.embed(items[test])
-            if has_collapsed(learnt, asked, cosine=False, precision=precision):
-                collapsed = True
-                continue
-            neighbours = KNeighborsClassifier(NEIGHBOURS).fit(learnt, items.labels[train])
-            correct[test] = neighbours.predict(asked) == items.labels[test]
+    for fold, (_, test) in zip(over, folds, strict=True):
+        correct[test] = fold.right
+    curves = [fold.course.epochs for fold in over]
     epochs = [_mean_epoch(same) for same in zip(*curves, strict=True)]
     for epoch in epochs:
         on_epoch(epoch)
@@ -61,9 +75,28 @@ def score_by_cross_validation(
         "selection": "last epoch",
         "epochs": epochs,
         "per_query": {"class": class_places(items.labels), "correct": Array.pack(correct)},
-        "collapsed": collapsed,
+        "collapsed": any(fold.collapsed for fold in over),
         "details": state.details | {"test_items": len(items)},
     }
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """What came of one fold."""
+
+    course: Course
+    right: np.ndarray
+    """Which of its test items are of the class that is told ``[N]``, as 0 and 1."""
+    collapsed: bool
+
+    def saved(self) -> tuple[Any, ...]:
+        return (self.course.saved(), self.right, self.collapsed)
+
+    @classmethod
+    def load(cls, saved: tuple[Any, ...]) -> "_Fold":
+        course, (left, right, collapsed) = Course(), saved
+        course.load(left)
+        return cls(course, right, collapsed)
 
 
 def _mean_epoch(epochs: tuple[Epoch, ...]) -> Epoch:

@@ -4,8 +4,8 @@ import json
 import os
 import platform
 import time
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
 from typing import Any
 
@@ -16,14 +16,22 @@ from dmlbench.components.metrics import choose_metrics
 from dmlbench.components.workplace import Workplace
 from dmlbench.compute.determinism import repeatable
 from dmlbench.compute.device import describe
-from dmlbench.compute.memory import peaks
-from dmlbench.compute.phases import phase, seconds_by_phase
+from dmlbench.compute.left_changed import change_noted
+from dmlbench.compute.memory import held_memory, keeps_much, peaks
+from dmlbench.compute.phases import PhaseClock, phase, seconds_by_phase
 from dmlbench.compute.versions import versions
 from dmlbench.contracts.components import Dataset
 from dmlbench.data.batches.device_inputs import drop_resident_photos, photos_stay_on_cpu
 from dmlbench.data.items import Data, Items, load_data
 from dmlbench.data.photos.decoding import PhotoFormat
-from dmlbench.errors import DataError, DmlbenchError
+from dmlbench.errors import (
+    DataError,
+    DmlbenchError,
+    TrialEnded,
+    UnusableCheckpointError,
+    describe_exception,
+    text_of,
+)
 from dmlbench.schemas.protocol import Protocol
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Part, Trial, canonical_json
@@ -31,9 +39,11 @@ from dmlbench.training.baselines import fit_baseline
 from dmlbench.training.frozen_features import Extractor
 from dmlbench.training.learner_state import State
 from dmlbench.training.network import train_network
+from dmlbench.training.session import UNSAVED, Session
 from dmlbench.training.unrepeatable_layers import refuse_unrepeatable_layers
 from dmlbench.trials.course import OnEpoch
 from dmlbench.trials.cross_validation import score_by_cross_validation
+from dmlbench.trials.interrupts import interrupts_noted
 from dmlbench.trials.scoring import KeepEmbeddings, score_retrieval
 
 
@@ -43,8 +53,12 @@ def run_trial(
     on_epoch: OnEpoch = lambda epoch: None,
     keep: KeepEmbeddings | None = None,
     metrics: Sequence[str] = (),
+    session: Session | None = None,
 ) -> Record:
     """Run `trial` and return its record: finished, or failed with the reason.
+
+    Of a trial that goes on from a checkpoint, the record is that of one that ran through, but for
+    `measurements`: seconds are those of all its processes, memory is that of the last one.
 
     Args:
         trial: what to run.
@@ -53,37 +67,88 @@ def run_trial(
         keep: called with the test embeddings; not in cross-validation, whose folds have a network
             each.
         metrics: names of further retrieval metrics; cross-validation has only its own.
+        session: keeps checkpoints, and goes on from one.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed, or another signal ends the program.
+        TrialStoppedError: the session was asked to stop. There is a checkpoint if training had
+            begun.
+        TrialEnded: `on_epoch` raised it.
     """
-    started, computed = time.perf_counter(), time.process_time()
-    device = workplace.device
-    with repeatable(device), peaks(device) as most, seconds_by_phase() as seconds:
+    session = session or Session()
+    device, used = workplace.device, versions(_versions(trial))
+    with (
+        interrupts_noted() as interrupts,
+        repeatable(device),
+        peaks(device) as most,
+        seconds_by_phase() as clock,
+        change_noted() as changed,
+    ):
         settings = describe(device, trial.protocol.precision)
+        session.open({"trial": trial.id, "settings": settings, "versions": used})
+        time_spent = _TimeSpent(clock, session.take("time spent") or {})
+        held = [held_memory()]
+
+        def on_loaded() -> None:
+            held.append(held_memory())
+
         try:
-            figures = _measure_where_there_is_room(trial, workplace, on_epoch, keep, metrics)
+            with session.part("time spent", time_spent.read):
+                figures = _measure_where_there_is_room(
+                    trial, workplace, on_loaded, on_epoch, keep, metrics, session
+                )
             outcome = {"status": "finished", **figures}
+        except TrialEnded:
+            raise
         except DmlbenchError as error:
-            outcome = {"status": "failed", "reason": _storable(str(error))}
-        # A plugin may raise anything, even SystemExit; only this trial fails.
-        except (Exception, SystemExit) as error:
-            outcome = {"status": "failed", "reason": _storable(_reason(error))}
+            outcome = {"status": "failed", "reason": text_of(error)}
+        # A plugin may raise anything, even KeyboardInterrupt; only this trial fails.
+        except BaseException as error:
+            outcome = {"status": "failed", "reason": _reason(error)}
+        if interrupts:  # a plugin may have taken it for an error of its own
+            raise interrupts[0]
+    if keeps_much(held[-1]):
+        changed.append("memory")
     if outcome["status"] == "failed":
         drop_resident_photos()
     return Record(
         id=trial.id,
         trial=trial,
         settings=settings,
-        versions=versions(_versions(trial)),
+        versions=used,
         measurements={
-            "seconds": round(time.perf_counter() - started, 3),
-            "cpu_seconds": round(time.process_time() - computed, 3),
-            **{f"{name}_seconds": round(value, 3) for name, value in seconds.items()},
+            **{name: round(value, 3) for name, value in time_spent.read().items()},
+            "resumed": session.resumed,
             "machine": platform.machine(),
             "system": platform.system(),
             "cores": os.cpu_count(),
             **most,
+            **({"left_changed": changed} if changed else {}),
         },
         **outcome,
     )
+
+
+class _TimeSpent:
+    """The seconds of a trial so far: in all, of the processor, and by phase.
+
+    Args:
+        clock: of the phases.
+        before: the seconds in earlier processes.
+    """
+
+    def __init__(self, clock: PhaseClock, before: Mapping[str, float]) -> None:
+        self._clock, self._before = clock, before
+        self._started, self._computed = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        here = {
+            "seconds": time.perf_counter() - self._started,
+            "cpu_seconds": time.process_time() - self._computed,
+            **{f"{name}_seconds": value for name, value in self._clock.read().items()},
+        }
+        names = dict.fromkeys([*here, *self._before])
+        return {name: self._before.get(name, 0.0) + here.get(name, 0.0) for name in names}
 
 
 @lru_cache(maxsize=2)
@@ -127,14 +192,18 @@ def features_once(
 def _measure_where_there_is_room(
     trial: Trial,
     workplace: Workplace,
+    on_loaded: Callable[[], None],
     on_epoch: OnEpoch,
     keep: KeepEmbeddings | None,
     metrics: Sequence[str],
+    session: Session,
 ) -> dict[str, Any]:
     """Measure a trial; once more with photos on the CPU if a GPU is too full for both.
 
     Photos are copied to the GPU before the network's activations exist. If these don't fit in the
     first epoch, the photos leave. The crops, and so the figures, are the same to the bit.
+
+    A checkpoint that does not fit, such as one of a loss whose buffers grow, is left unused.
     """
     told: set[int] = set()
 
@@ -143,21 +212,28 @@ def _measure_where_there_is_room(
             told.add(epoch.epoch)
             on_epoch(epoch)
 
+    again: AbstractContextManager[None] = nullcontext()
     try:
-        return _measure(trial, workplace, tell_once, keep, metrics)
+        return _measure(trial, workplace, on_loaded, tell_once, keep, metrics, session)
+    except UnusableCheckpointError as error:
+        session.start_anew(str(error))
     except torch.OutOfMemoryError:
-        if any(told) or not drop_resident_photos():
+        if session.epochs_over or not drop_resident_photos():
             raise
-    with photos_stay_on_cpu():
-        return _measure(trial, workplace, tell_once, keep, metrics)
+        again = photos_stay_on_cpu()
+        session.rewind()
+    with again:
+        return _measure(trial, workplace, on_loaded, tell_once, keep, metrics, session)
 
 
 def _measure(
     trial: Trial,
     workplace: Workplace,
+    on_loaded: Callable[[], None],
     on_epoch: OnEpoch,
     keep: KeepEmbeddings | None,
     metrics: Sequence[str],
+    session: Session,
 ) -> dict[str, Any]:
     located = trial.dataset.located()
     asked = (located.reference, canonical_json(located.settings))
@@ -173,9 +249,13 @@ def _measure(
         backbone = trial.parts["backbone"].located().model_dump_json()
         with phase("load"):
             data = features_once(workplace, asked, backbone, trial.protocol)
-    learn_items = partial(learn, trial, workplace)
+    on_loaded()
+    session.stop_if_asked()
+    learn_items = partial(learn, trial, workplace, session=session)
     if dataset.evaluation == "cross-validation":
-        outcome = score_by_cross_validation(trial, data, learn_items, on_epoch, workplace.device)
+        outcome = score_by_cross_validation(
+            trial, data, learn_items, on_epoch, workplace.device, session
+        )
     else:
         chosen = choose_metrics(metrics, workplace.catalogue)
         outcome = score_retrieval(
@@ -187,6 +267,7 @@ def _measure(
             keep=keep,
             device=workplace.device,
             metrics=chosen.metrics,
+            session=session,
         )
         outcome["metric_facts"] = chosen.facts
     if data.initial_weights:
@@ -212,18 +293,15 @@ def _versions(trial: Trial) -> dict[str, str]:
     return libraries | {part.distribution: part.version for part in parts}
 
 
-def _reason(error: Exception | SystemExit) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{os.path.basename(frame.filename)}:{frame.lineno}, in {frame.name}"
-    return f"{type(error).__name__}: {error} ({where})"
+def _reason(error: BaseException) -> str:
+    if isinstance(error.__cause__, StopIteration):  # as Python lets it out of a generator
+        error = error.__cause__
+    return describe_exception(error)
 
 
-def _storable(text: str) -> str:
-    """Return `text` without lone surrogates, which no JSON reader accepts."""
-    return text.encode(errors="replace").decode()
-
-
-def learn(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
+def learn(
+    trial: Trial, workplace: Workplace, items: Items, session: Session = UNSAVED
+) -> Iterator[State]:
     """Train on `items`; yield the state before training and after each epoch.
 
     A baseline yields one state.
@@ -231,4 +309,4 @@ def learn(trial: Trial, workplace: Workplace, items: Items) -> Iterator[State]:
     if "baseline" in trial.parts:
         yield fit_baseline(trial, workplace, items)
     else:
-        yield from train_network(trial, workplace, items)
+        yield from train_network(trial, workplace, items, session)

@@ -13,6 +13,7 @@ from dmlbench.retrieval import Metric
 from dmlbench.retrieval.kept_embeddings import KeptSplit
 from dmlbench.schemas.trial import Trial
 from dmlbench.training.learner_state import Embed, Learn
+from dmlbench.training.session import UNSAVED, Session
 from dmlbench.trials.course import OnEpoch
 from dmlbench.trials.figures import CPU, Scored, per_query, recorded_metrics, score
 from dmlbench.trials.selection import Learnt, learn_and_select
@@ -29,6 +30,7 @@ def score_retrieval(
     keep: KeepEmbeddings | None = None,
     device: torch.device = CPU,
     metrics: Mapping[str, Metric] | None = None,
+    session: Session = UNSAVED,
 ) -> dict[str, Any]:
     """Learn on the training classes and retrieve among the test items, or in a gallery.
 
@@ -45,6 +47,7 @@ def score_retrieval(
         keep: gets the embeddings that the metrics are of: of test, or of query and gallery.
         device: where metrics are computed if it is a GPU.
         metrics: more of them, by key.
+        session: goes on with what an earlier process left.
 
     Returns:
         The fields of the record that hold figures.
@@ -62,7 +65,8 @@ def score_retrieval(
             return embeddings, measure(tested, embeddings, recall_at, metrics=metrics)
 
     shown = {"test": tested[0]}
-    learnt = learn_and_select(trial, data.splits["train"], learn, validate, shown, on_epoch)
+    train = data.splits["train"]
+    learnt = learn_and_select(trial, train, learn, validate, shown, on_epoch, session)
     embeddings, last = test(learnt.last.embed)
     selected = last
     if learnt.embed_earlier:

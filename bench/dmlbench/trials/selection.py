@@ -12,6 +12,7 @@ from dmlbench.data.items import Items
 from dmlbench.data.splits import hold_out_classes
 from dmlbench.schemas.trial import Trial
 from dmlbench.training.learner_state import Embed, Learn, State
+from dmlbench.training.session import UNSAVED, Session, loading
 from dmlbench.trials.course import Course, OnEpoch, Watch, curve_sample, follow
 
 Validate = Callable[[Items, Embed], dict[str, float]]
@@ -61,6 +62,7 @@ def learn_and_select(
     validate: Validate,
     shown: Mapping[str, Items],
     on_epoch: OnEpoch,
+    session: Session = UNSAVED,
 ) -> Learnt:
     """Learn on the training classes, and select the epoch that counts.
 
@@ -77,6 +79,7 @@ def learn_and_select(
         shown: other items whose mean distances are shown by epoch; left alone where a network is
             trained anew.
         on_epoch: called with the record's entry for each epoch.
+        session: goes on with what an earlier process left.
     """
     choices = trial.protocol.validation
     learning, held_out = training, None
@@ -94,11 +97,21 @@ def learn_and_select(
         None if held_out is None else partial(validate, held_out),
         keeps_best=not retrains,
     )
-    course, last = follow(learn(learning), watch, on_epoch)
-    if not retrains or course.best is None:
-        return Learnt(course, None, last, held_out)
-    del last  # frees its network before there is another
+    if (left := session.take("selection")) is not None:  # it was stopped in the retraining
+        course = Course()
+        with loading():
+            course.load(left)
+        for entry in course.epochs:
+            on_epoch(entry)
+    else:
+        course, last = follow(learn(learning), watch, on_epoch, session)
+        if not retrains or course.best is None:
+            return Learnt(course, None, last, held_out)
+        del last  # frees its network before there is another
+    assert course.best is not None  # else there is no retraining
     until = course.best.epoch
     watch = Watch(choices, until, {"train": curve_sample(training)}, is_retraining=True)
-    again, last = follow(islice(learn(training), until + 1), watch, on_epoch)
+    with session.part("selection", course.saved):
+        states = islice(learn(training), until + 1)
+        again, last = follow(states, watch, on_epoch, session)
     return Learnt(course, again, last, held_out)

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from torch import Tensor
@@ -38,14 +39,17 @@ class Feed:
     views: int = 1
     threads: int = 0
 
-    def batches(self, epoch: int, batches: Sequence[np.ndarray]) -> Generator[Tensor, None, None]:
+    def batches(
+        self, epoch: int, batches: Sequence[np.ndarray], start: int = 0
+    ) -> Generator[Tensor, None, None]:
         """Yield the inputs of each batch of an epoch, on the device: first views, then the others.
 
         Args:
             epoch: its number.
             batches: the items of each batch ``[B]``.
+            start: how many of them to leave out.
         """
-        steps = zip(batches, repeats(batches), strict=True)
+        steps = islice(zip(batches, repeats(batches), strict=True), start, None)
         key = (*self.key, epoch)
         ahead = _AHEAD * self.threads
         yield from prefetch_to(

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmlbench.errors import DataError
+from dmlbench.reading import check_regular, read_bytes
 
 if TYPE_CHECKING:
     import datasets
+
+MOST_BYTES = 1 << 30
+"""Largest image file that is read: 1 GiB. The most pixels that are decoded have 384 MiB."""
 
 _ROWS_AT_ONCE = 64
 
@@ -41,10 +45,7 @@ class EncodedPhotos:
             table, row = self.where
             content: bytes = table[row]["image"][0].as_py()["bytes"]
             return content
-        try:
-            return Path(self.where).read_bytes()
-        except OSError as error:
-            raise DataError(f"{self.name} can't be read: {error.strerror or error}.") from error
+        return read_bytes(Path(self.where), MOST_BYTES)
 
 
 def sources(tables: "Mapping[str, datasets.Dataset]") -> list[EncodedPhotos]:
@@ -81,10 +82,7 @@ def _source(
         return EncodedPhotos(sha256(content).digest(), name, where)
     if not path:
         raise DataError(f"{name} is missing: there is neither a file nor its bytes.")
-    try:
-        file = os.stat(path)
-    except OSError as error:
-        raise DataError(f"{name} can't be read: {error.strerror or error}.") from error
+    file = check_regular(path)
     facts = (file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
     identity = "\0".join(map(str, (os.path.abspath(path), *facts)))
     return EncodedPhotos(sha256(identity.encode(errors="surrogateescape")).digest(), name, path)

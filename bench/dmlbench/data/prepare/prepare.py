@@ -14,6 +14,7 @@ from dmlbench.data.prepare.archive_members import is_packed
 from dmlbench.data.prepare.checksums import Progress, find_archive, has_checksum, mismatch, names
 from dmlbench.data.prepare.unpack import copy, unpack, writing
 from dmlbench.errors import ConfigError, DataError, guarded
+from dmlbench.reading import check_regular, parse_json, read_text
 from dmlbench.storage.locks import exclusive
 
 RECORD = "prepared.json"
@@ -144,6 +145,7 @@ class Preparation:
         if path.is_dir():
             self.say(f"{path} is a folder: without a checksum, only layout and counts are checked.")
             return {"name": path.name, "verified": False}
+        check_regular(path)
         archive = find_archive(path, self.dataset.archives)
         wrong = "no official file has its name."
         if archive is not None:
@@ -187,9 +189,9 @@ class Preparation:
 def unverified(folder: Path) -> list[str]:
     """Return the sources of the prepared set in a folder that are not known to be official."""
     try:
-        record = json.loads((folder / RECORD).read_text())
+        record = parse_json(read_text(folder / RECORD))
         return [str(source["name"]) for source in record["sources"] if not source["verified"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (DataError, ValueError, KeyError, TypeError):
         return []
 
 

@@ -39,10 +39,15 @@ def print_tables(records: Iterable[Record], console: Console | None = None) -> N
     console.print(readable(_FOOTNOTE, console.encoding), width=width)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - called while it is handled; rich's own ends the program silently
+
+
 def default_console() -> Console:
     """Return the terminal; if output is redirected, a console of 100 columns."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
+    console = _Console()
+    return console if console.is_terminal else _Console(width=WIDTH)
 
 
 def _grid(table: Table, encoding: str) -> Grid:

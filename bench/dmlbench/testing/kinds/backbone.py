@@ -13,15 +13,17 @@ from torch import Tensor, nn
 from dmlbench.compute.process_state import SEED, require_untouched
 from dmlbench.contracts.components import Backbone, ImageFormat
 from dmlbench.contracts.pretraining import Contamination, Pretraining
+from dmlbench.contracts.saved_state import saved_state
 from dmlbench.errors import ConfigError, PluginError
+from dmlbench.storage.trees import is_same
 from dmlbench.testing.findings import NotApplicableError, ShortcomingError, case
+from dmlbench.testing.stored_state import reload
 from dmlbench.testing.subject import Subject
 from dmlbench.testing.tensors import (
     describe,
     require_a_device_everywhere,
     require_finite,
     require_registered,
-    require_tensors_only,
 )
 
 _SIDES = (32, 64, 128, 224)
@@ -224,19 +226,24 @@ def its_inputs_stay_as_they_were(subject: Subject) -> None:
         )
 
 
-def its_state_is_tensors_that_load_again(subject: Subject) -> None:
-    """A stopped trial continues from a checkpoint as if nothing had happened."""
+def it_goes_on_from_a_checkpoint_to_the_bit(subject: Subject) -> None:
+    """A trial that is stopped in mid-training goes on from its checkpoint as if it never was."""
     network, inputs = _built(subject)
     network.train()(inputs.clone())
-    require_tensors_only(network.state_dict())
     other, _ = _built(subject, seed=2)
-    other.load_state_dict(network.state_dict())
-    with torch.no_grad():
-        same = torch.equal(network.eval()(inputs.clone()), other.eval()(inputs.clone()))
-    if not same:
+    reload(network, other, "Give buffers their final size at the start.")
+    found = []
+    for each in (network, other):
+        torch.manual_seed(4)
+        with torch.no_grad():
+            features = [each.train(mode)(inputs.clone()) for mode in (False, True, False)]
+        found.append((features, saved_state(each)))
+    if not is_same(*found):
         raise PluginError(
             "A new network with the state_dict of a trained one makes different features. "
-            "Something that it learned is in no parameter or buffer: use register_buffer."
+            "Something that it learned or counted is in no parameter or buffer. Use "
+            "register_buffer; what is no tensor is returned by get_extra_state and taken back by "
+            "set_extra_state."
         )
 
 

@@ -137,6 +137,20 @@ def no_trials_are_a_run_too(subject: Subject) -> None:
         )
 
 
+def it_runs_again_when_its_run_has_ended(subject: Subject) -> None:
+    """The harness comes back with trials that other runs were at, and gave up."""
+    executor = subject.make()
+    with _settings() as settings:
+        for each in (trial(0), trial(2)):
+            for _ in _run(executor, quick_task, iter([each]), settings):
+                pass
+            if _starts(settings, each) != 1:
+                raise PluginError(
+                    "Called a second time, after its first run had ended, run() did not run the "
+                    "trial that it was given. Start each run anew."
+                )
+
+
 def the_process_that_asks_stays_as_it_was(subject: Subject) -> None:
     """An executor changes nothing that the caller's process shares: it may be a notebook."""
 

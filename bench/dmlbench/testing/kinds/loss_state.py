@@ -13,24 +13,26 @@ from torch.autograd import backward
 from dmlbench.compute.process_state import require_untouched
 from dmlbench.contracts.components import Loss
 from dmlbench.contracts.pairs import Pairs, Selection
+from dmlbench.contracts.saved_state import saved_state
 from dmlbench.errors import PluginError
+from dmlbench.storage.trees import is_same
 from dmlbench.testing.batches import ORDINARY, Batch, shared_tensors
 from dmlbench.testing.findings import NotApplicableError, ShortcomingError, case
 from dmlbench.testing.loss_steps import (
     pairs_of,
-    select_all,
     selections,
     start_epoch,
+    take_step,
     train_briefly,
     value_of,
 )
 from dmlbench.testing.stand_ins import all_pairs
+from dmlbench.testing.stored_state import reload
 from dmlbench.testing.subject import Subject
 from dmlbench.testing.tensors import (
     largest,
     require_a_device_everywhere,
     require_registered,
-    require_tensors_only,
 )
 
 
@@ -66,29 +68,30 @@ def the_surroundings_stay_as_they_were(subject: Subject) -> None:
     require_untouched(run)
 
 
-def its_state_is_tensors_that_load_again(subject: Subject) -> None:
-    """A stopped trial continues from a checkpoint as if nothing had happened."""
+def it_goes_on_from_a_checkpoint_to_the_bit(subject: Subject) -> None:
+    """A trial that is stopped in mid-training goes on from its checkpoint as if it never was."""
     first, second = subject.make(seed=1), subject.make(seed=2)
     train_briefly(first)
-    require_tensors_only(first.state_dict())
-    state = {name: value.clone() for name, value in first.state_dict().items()}
-    try:
-        second.load_state_dict(state)
-    except RuntimeError as error:
-        raise PluginError(
-            f"A new instance can't load its state after some steps: {error} Give buffers their "
-            "final size at the start, and keep in another one how much of it is used."
-        ) from error
-    values = []
+    reload(
+        first,
+        second,
+        "Give buffers their final size at the start, and keep in another one how much of it is "
+        "used.",
+    )
+    found = []
     for loss in (first, second):
         torch.manual_seed(4)
-        _, pairs = pairs_of(loss, Batch.random(12, 4, seed=20))
-        values.append(value_of(loss, pairs, select_all(loss, pairs)).item())
-    if values[0] != values[1]:
+        steps = [take_step(loss, Batch.random(12, 4, seed=20 + step)) for step in range(3)]
+        start_epoch(loss)
+        steps += [take_step(loss, Batch.random(12, 4, seed=30 + step)) for step in range(3)]
+        found.append((steps, saved_state(loss)))
+    if not is_same(*found):
+        values = [[value.item() for value, _ in steps] for steps, _ in found]
         raise PluginError(
-            f"After some steps its next value is {values[0]!r}; that of a new instance with its "
-            f"state_dict is {values[1]!r}. Something that it learned or counted is in no parameter "
-            "or buffer: use register_buffer."
+            f"After some steps its next values are {values[0]}; those of a new instance with its "
+            f"state are {values[1]}, or gradients or its state differ. Something that it learned "
+            "or counted is in no parameter or buffer. Use register_buffer; what is no tensor is "
+            "returned by get_extra_state and taken back by set_extra_state."
         )
 
 

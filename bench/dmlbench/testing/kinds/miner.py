@@ -13,9 +13,12 @@ from torch import Tensor
 from dmlbench.compute.process_state import require_untouched
 from dmlbench.contracts.components import Miner
 from dmlbench.contracts.pairs import PairMask, Pairs, Selection, Triplets
+from dmlbench.contracts.saved_state import saved_state
 from dmlbench.errors import ConfigError, PluginError
+from dmlbench.storage.trees import is_same
 from dmlbench.testing.batches import ODD, ORDINARY, Batch, shared_tensors
 from dmlbench.testing.findings import case
+from dmlbench.testing.stored_state import reload
 from dmlbench.testing.subject import Subject
 from dmlbench.testing.tensors import describe, largest, require_a_device_everywhere
 
@@ -64,6 +67,28 @@ def the_same_seed_gives_the_same_selection(subject: Subject) -> None:
         raise PluginError(
             "Created and called twice with the same seed, it chooses differently. Draw random "
             "numbers from torch's global generator."
+        )
+
+
+def it_goes_on_from_a_checkpoint_to_the_bit(subject: Subject) -> None:
+    """A trial that is stopped in mid-training goes on from its checkpoint as if it never was."""
+    first, second = subject.make(seed=1), subject.make(seed=2)
+    for step in range(5):
+        _select(first, _pairs_within(Batch.random(12, 4, seed=10 + step)))
+    reload(first, second, "Let load_state_dict take what state_dict returns.")
+    found = []
+    for miner in (first, second):
+        torch.manual_seed(4)
+        chosen = [
+            vars(_select(miner, _pairs_within(Batch.random(12, 4, seed=20 + step))))
+            for step in range(5)
+        ]
+        found.append((chosen, saved_state(miner)))
+    if not is_same(*found):
+        raise PluginError(
+            "After some steps, a new instance with its state chooses differently. What it "
+            "remembers is to be returned by a method state_dict(), as a dictionary of tensors, "
+            "numbers, texts or lists, and taken back by load_state_dict(state)."
         )
 
 

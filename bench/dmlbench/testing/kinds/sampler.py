@@ -89,7 +89,7 @@ def the_same_rng_gives_the_same_batches(subject: Subject) -> None:
             raise PluginError(
                 f"Called twice with an rng in the same state, {name} makes different batches. Draw "
                 "from the rng alone, and keep nothing from one epoch for the next: a stopped trial "
-                "continues at an epoch, with a new sampler."
+                "goes on with a new sampler."
             )
 
 
