@@ -7,8 +7,10 @@ from support.stored_photos import some_photos
 from torch import nn
 
 from dmlbench import ConfigError
+from dmlbench.api.running import check_networks
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
+from dmlbench.schemas.plan import Plan
 from dmlbench.training.unrepeatable_layers import refuse_unrepeatable_layers, unrepeatable_layers
 
 
@@ -67,7 +69,9 @@ def photos(tmp_path) -> str:
     ("model", "layer"),
     [("vgg16_bn", "AdaptiveAvgPool2d to more than 1x1"), ("tresnet_m", "ReflectionPad2d")],
 )
-def test_a_trial_of_such_a_network_is_refused_on_a_gpu_alone(trial_of, zoo, photos, model, layer):
+def test_a_trial_of_such_a_network_is_refused_on_a_gpu_alone(
+    trial_of, zoo, photos, monkeypatch, model, layer
+):
     trial = trial_of(
         datasets=(photos,),
         losses=(zoo("Pull"),),
@@ -84,3 +88,7 @@ def test_a_trial_of_such_a_network_is_refused_on_a_gpu_alone(trial_of, zoo, phot
     refuse_unrepeatable_layers(trial.model_copy(update={"parts": untrained}), workplace, "cuda")
     with pytest.raises(ConfigError, match=f"{model}.*{layer}.*--device cpu"):
         refuse_unrepeatable_layers(trial, workplace, "cuda")
+    check_networks(Plan((trial,)), "cpu")
+    monkeypatch.setattr("dmlbench.compute.device.pick_device", lambda name: torch.device("cuda"))
+    with pytest.raises(ConfigError, match=f"{model}.*{layer}.*--device cpu"):
+        check_networks(Plan((trial,)), "cuda")

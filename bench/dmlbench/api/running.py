@@ -4,7 +4,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from os import environ
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from dmlbench.api.records import Records
 from dmlbench.api.request import Names, Seeds, make_suite
 from dmlbench.api.stopping import stopping
 from dmlbench.contracts.executor import Executor, WorkerSettings
-from dmlbench.errors import ConfigError
+from dmlbench.errors import ConfigError, PluginError
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.suite import Suite
 
@@ -192,6 +192,7 @@ def run(
         allow_partial=allow_partial,
         progress=progress,
     )
+    check_networks(planned, device)
     if progress:
         for remark in planned.remarks:
             print(f"Note: {remark}", file=sys.stderr)
@@ -285,6 +286,29 @@ def check_device(device: str) -> None:
     from dmlbench.compute.device import pick_device
 
     pick_device(device)
+
+
+def check_networks(planned: Plan, device: str) -> None:
+    """Check that `device` can train the networks of a plan repeatably: not every GPU layer can.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    from dmlbench.compute.device import pick_device
+
+    kind = pick_device(device).type
+    if kind != "cuda":
+        return
+    import torch
+
+    from dmlbench.components.catalogue import Catalogue
+    from dmlbench.components.workplace import Workplace
+    from dmlbench.training.unrepeatable_layers import refuse_unrepeatable_layers
+
+    workplace = Workplace(Catalogue.discover(), None, torch.device("cpu"))
+    for trial in planned.trials:
+        with suppress(PluginError):  # that the network can't be built is its trial's reason to fail
+            refuse_unrepeatable_layers(trial, workplace, kind)
 
 
 def data_folder(data_dir: str | Path | None) -> Path | None:

@@ -213,7 +213,7 @@ def command(
     request = _request(suite, asked)
 
     from dmlbench.api.request import make_suite
-    from dmlbench.api.running import check_device, plan, run_plan
+    from dmlbench.api.running import check_device, check_networks, plan, run_plan
     from dmlbench.api.stopping import stopping
     from dmlbench.cli.epoch_log import EpochLog
     from dmlbench.components.catalogue import Catalogue
@@ -239,6 +239,7 @@ def command(
     check_device(device)
     choose_metrics(metrics, catalogue)
     planned = plan(**request, data_dir=data_dir, cache_dir=cache_dir, allow_partial=allow_partial)
+    check_networks(planned, device)
     store = Store(output / RUNS)
     before = progress(planned, store, embeddings=keep_embeddings, metrics=metrics)
     settings = WorkerSettings(
