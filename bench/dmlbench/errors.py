@@ -114,7 +114,7 @@ def text_of(error: BaseException) -> str:
         asking = Thread(target=ask, daemon=True)
         asking.start()
         asking.join(_TEXT_SECONDS)
-    return _printable(shortened(said[-1]))
+    return printable(shortened(said[-1]))
 
 
 def shortened(text: str, most: int = _MOST_TEXT) -> str:
@@ -135,10 +135,10 @@ def shortened(text: str, most: int = _MOST_TEXT) -> str:
 
 def _name_of(error: BaseException) -> str:
     name = type.__dict__["__name__"].__get__(type(error))  # its metaclass may be anybody's
-    return _printable(shortened(name, 200))
+    return printable(shortened(name, 200))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return `text` without what colours or clears a terminal, or is no text for JSON readers."""
     return "".join(
         c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text

@@ -14,7 +14,7 @@ from dmlbench.api.records import Records
 from dmlbench.api.request import Names, Seeds, make_suite
 from dmlbench.api.stopping import stopping
 from dmlbench.contracts.executor import Executor, WorkerSettings
-from dmlbench.errors import ConfigError, PluginError
+from dmlbench.errors import ConfigError, PluginError, guarded
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.suite import Suite
 
@@ -306,8 +306,10 @@ def check_networks(planned: Plan, device: str) -> None:
     from dmlbench.training.unrepeatable_layers import refuse_unrepeatable_layers
 
     workplace = Workplace(Catalogue.discover(), None, torch.device("cpu"))
-    for trial in planned.trials:
-        with suppress(PluginError):  # that the network can't be built is its trial's reason to fail
+    trained = [trial for trial in planned.trials if "loss" in trial.parts]
+    for trial in {str(trial.parts["backbone"]): trial for trial in trained}.values():
+        # That the network can't be built is its trial's reason to fail.
+        with suppress(PluginError), guarded("The backbone"):
             refuse_unrepeatable_layers(trial, workplace, kind)
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 import click
 
 from dmlbench.compute.signals import handled, raise_signalled
-from dmlbench.errors import DmlbenchError
+from dmlbench.errors import DmlbenchError, printable
 
 _VERBS = {
     "run": "Run trials and write their leaderboards.",
@@ -75,11 +75,6 @@ def group(context: click.Context, traceback: bool, version: bool) -> None:
         click.echo(context.get_help())
 
 
-def _printable(text: str) -> str:
-    """Return `text` without characters that move a terminal's cursor: it may quote a file."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def main() -> None:
     """Run the command line and exit.
 
@@ -97,7 +92,7 @@ def _run() -> int:
     except DmlbenchError as error:
         if "--traceback" in sys.argv:
             raise
-        click.echo(f"dmlbench: {_printable(str(error))}", err=True)
+        click.echo(f"dmlbench: {printable(str(error))}", err=True)
         code = 2
     except click.ClickException as error:
         error.show()
