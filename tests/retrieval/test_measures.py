@@ -103,6 +103,33 @@ def test_a_constant_embedding_wins_no_vote(k):
     assert retrieval.knn_accuracy(np.full((200, 5), 0.3), LABELS, k=k) == 0
 
 
+@pytest.mark.parametrize("kinds", [1, 3, 40])
+@pytest.mark.parametrize("own_row", [True, False])
+def test_of_many_copies_the_right_ones_are_found_and_vote(kinds, own_row):
+    rng = np.random.default_rng(kinds)
+    spots = rng.integers(-4, 5, size=(kinds, 2))  # on a lattice, where distances tie exactly
+    items, labels = spots[rng.integers(0, kinds, 300)], rng.integers(0, 4, 300)
+    squared = ((items[:, None] - items) ** 2).sum(axis=2)
+    if own_row:
+        given, far = (), np.eye(300, dtype=bool)
+    else:
+        given, far = (items,), np.zeros((300, 300), bool)
+    k, distance = 4, "euclidean"
+    expected, right = [], 0
+    for query in range(300):
+        others = [item for item in range(300) if not far[query, item]]
+        expected.append(sorted(others, key=lambda item: (squared[query, item], item))[:k])
+        same = labels == labels[query]
+        others.sort(key=lambda item: (squared[query, item], same[item], item))
+        voters = labels[others[:k]].tolist()
+        right += max(voters, key=voters.count) == labels[query]
+    found = retrieval.nearest_neighbours(items, *given, k=k, distance=distance)
+    assert found.index.tolist() == expected
+    with_labels = (items, labels) if given else ()
+    vote = retrieval.knn_accuracy(items, labels, *with_labels, k=k, distance=distance)
+    assert vote == right / 300
+
+
 def test_separated_classes_are_found_by_clustering():
     result = retrieval.evaluate_clustering(100 * CENTRES[LABELS] + EMBEDDINGS, LABELS, restarts=5)
     assert result.nmi > 0.8

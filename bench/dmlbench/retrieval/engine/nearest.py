@@ -1,6 +1,7 @@
 """The nearest gallery items of each query, in exact order."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from dmlbench.retrieval.inputs import Inputs
 _MOST_ROWS = 512
 _COLUMNS = 2048
 _BYTES_PER_VALUE = 32
+_MANY = 4  # a list this many times as long as what is looked for may well be of copies
 
 
 class Nearest(NamedTuple):
@@ -39,6 +41,9 @@ def in_given_order(inputs: Inputs, distance: Distance, tolerance: float, memory:
 def nearest(inputs: Inputs, comparison: Comparison, k: int, memory: int) -> Iterator[Nearest]:
     """Yield the `k` nearest items of each query, block by block, with what ties with the last.
 
+    Of items of the same numbers and class, only those come that may be among the `k`, where the
+    first given wins.
+
     Args:
         inputs: embeddings; a query's own row is left out.
         comparison: in the same order.
@@ -49,6 +54,12 @@ def nearest(inputs: Inputs, comparison: Comparison, k: int, memory: int) -> Iter
     rows = int(np.clip(memory // (_BYTES_PER_VALUE * items), 1, _MOST_ROWS))
     buffer = np.empty((rows, items), np.float32)
     spread = float(comparison.gallery.slack.max())
+
+    @cache
+    def may_be_among_them() -> np.ndarray:
+        # One more than k, as a query's own row is left out.
+        return _copies_before(comparison.gallery.group, inputs.gallery_labels) <= k
+
     for start in range(0, len(inputs.queries), rows):
         queries = np.arange(start, min(start + rows, len(inputs.queries)))
         block = buffer[: len(queries)]
@@ -64,9 +75,23 @@ def nearest(inputs: Inputs, comparison: Comparison, k: int, memory: int) -> Iter
         error = comparison.queries.slack[queries] + spread
         ties = comparison.tie(queries, limit - comparison.shift, error)
         lower = limit - 2 * error - ties - comparison.tolerance - STEP * np.abs(limit)
-        row, item = np.nonzero(block >= single_at_least(lower)[:, None])
+        near = block >= single_at_least(lower)[:, None]
+        if np.count_nonzero(near) > _MANY * k * len(queries):
+            near &= may_be_among_them()
+        row, item = np.nonzero(near)
         exact = comparison.exact(queries[row], item)
         yield Nearest(slice(start, start + len(queries)), row, item, *exact)
+
+
+def _copies_before(group: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Return how many items of the same group and label come before each ``[G]``."""
+    order = np.lexsort((label, group))  # stable
+    begins = np.ones(len(order), bool)
+    begins[1:] = (np.diff(group[order]) != 0) | (np.diff(label[order]) != 0)
+    place = np.arange(len(order))
+    before = np.empty(len(order), np.int64)
+    before[order] = place - np.maximum.accumulate(np.where(begins, place, 0))
+    return before
 
 
 def tie_groups(row: np.ndarray, value: np.ndarray, rounding: np.ndarray) -> np.ndarray:
