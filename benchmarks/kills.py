@@ -1,14 +1,16 @@
 """Kill runs at seeded moments, start them again until they are done, and look for what was lost.
 
 Each grid of 40 trials on ``digits-closed`` is started again and again, with two workers, and killed
-by SIGKILL: the whole group, the driver alone, one worker, or the group while it writes tables.
-After its last start a grid must be what an undisturbed run leaves: each record once and as it was
-first written, the same tables but for times, no other file, no process. Print a table of it.
+by SIGKILL: the whole group, the driver alone, one worker, a worker while it writes a checkpoint, or
+the group while it writes tables. After its last start a grid must be what an undisturbed run
+leaves: each record once and as it was first written, the same tables but for times, no other file,
+no process. Print a table of it.
 
     python -m benchmarks.kills --kills 200
 
 To be quick, drivers and workers are forks of a process that has imported everything, and run what
-``dmlbench run`` runs. The first grids go by the real command line (``--command-line``).
+``dmlbench run`` runs, with a checkpoint at every pause. The first grids go by the real command line
+(``--command-line``).
 """
 
 import argparse
@@ -21,7 +23,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +31,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 
@@ -41,6 +44,8 @@ from dmlbench.executors import inline, local, worker_process
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Trial
+from dmlbench.storage.checkpoints import write_checkpoint
+from dmlbench.training import session
 
 DATASET, LOSSES = "digits-closed", "contrastive,triplet,arcface"
 SETTINGS = {"protocol.length.epochs": 1, "protocol.length.steps_per_epoch": 2}
@@ -48,7 +53,9 @@ COMMAND = (
     *("run", "--dataset", DATASET, "--loss", LOSSES, "--baseline", "pca", "--jobs", "2"),
     *(word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")),
 )
-TARGETS = ("group", "driver", "worker", "tables")
+PROCESSES = ("group", "driver", "worker")
+TARGETS = (*PROCESSES, "checkpoint", "tables")
+WRITING = "checkpointing-"
 ROWS = 4
 ENDED_SECONDS = 20.0
 COMMAND_LINE_KILLS = 3
@@ -139,12 +146,26 @@ def drive(plan: Plan, folder: Path) -> None:
         DEVNULL=subprocess.DEVNULL,
         TimeoutExpired=subprocess.TimeoutExpired,
     )
-    settings = WorkerSettings(folder / "runs", device="cpu")
+    mark_checkpoints(folder)
+    settings = WorkerSettings(folder / "runs", device="cpu", checkpoint_seconds=0)
     hooks = [Starts(folder / "starts")]
     records = run_plan(plan, settings, local.Local(jobs=2), progress=False, hooks=hooks)
     (folder / "publishing").touch()
     dmlbench.publish(folder / "runs", folder / "leaderboards")
     os._exit(any(record.status == "failed" for record in records))
+
+
+def mark_checkpoints(folder: Path) -> None:
+    """Have checkpoints written at every pause, and a file in `folder` while one is."""
+
+    def write(path: Path, key: dict[str, Any], content: Any) -> None:
+        mark = folder / f"{WRITING}{os.getpid()}"
+        mark.touch()
+        write_checkpoint(path, key, content)
+        mark.unlink()
+
+    session._WRITES_PER_TIME = 0
+    session.write_checkpoint = write
 
 
 # Kills
@@ -178,6 +199,9 @@ class Grid:
             self._wait(process, lambda: len(self._now()) > have or have > self.trials - 5)
             delay = self.chance.random() * seconds
         self._wait(process, lambda: False, delay)
+        if target == "checkpoint":
+            self._wait(process, lambda: bool(self._writers()), pause=0)
+            time.sleep(self.chance.random() * 0.002)
         if process.poll() is None and self._kill(process, target):
             self.kills[target] += 1
         process.wait()
@@ -195,8 +219,8 @@ class Grid:
             self.faults.append(f"the last start ended with {code}")
 
     def _forget(self) -> None:
-        for name in ("publishing", "starts"):
-            (self.folder / name).unlink(missing_ok=True)
+        for path in (self.folder / "publishing", self.folder / "starts", *self._marks()):
+            path.unlink(missing_ok=True)
         self._done_before = {path.stem.rpartition("-")[2] for path in self.finished}
 
     def _kill(self, process: Fork | subprocess.Popen[bytes], target: str) -> bool:
@@ -204,6 +228,8 @@ class Grid:
         victims = [process.pid, *self.seen]
         if target == "driver":
             victims = [process.pid]
+        elif target == "checkpoint":
+            victims = self._writers()
         elif target == "worker":
             victims = self.chance.sample(self.seen, min(1, len(self.seen)))
         for pid in victims:
@@ -216,10 +242,18 @@ class Grid:
         process: Fork | subprocess.Popen[bytes],
         condition: Callable[[], bool],
         seconds: float = 600.0,
+        pause: float = 0.01,
     ) -> None:
         limit = time.monotonic() + seconds
         while not condition() and process.poll() is None and time.monotonic() < limit:
-            time.sleep(0.01)
+            time.sleep(pause)
+
+    def _marks(self) -> list[Path]:
+        return list(self.folder.glob(f"{WRITING}*"))
+
+    def _writers(self) -> list[int]:
+        """Return the processes that write a checkpoint right now."""
+        return [int(path.name.removeprefix(WRITING)) for path in self._marks()]
 
     def _wait_for_end(self) -> None:
         limit = time.monotonic() + ENDED_SECONDS
@@ -287,7 +321,10 @@ def compare(folder: Path, undisturbed: Path) -> list[str]:
     """Return how a finished grid differs from an undisturbed one."""
     faults = []
     names = [{str(p.relative_to(f)) for p in f.rglob("*")} for f in (folder, undisturbed)]
-    ours, theirs = (found - {"starts", "publishing"} for found in names)
+    ours, theirs = (
+        {name for name in found - {"starts", "publishing"} if not name.startswith(WRITING)}
+        for found in names
+    )
     faults += [f"left behind: {name}" for name in sorted(ours - theirs)]
     faults += [f"missing: {name}" for name in sorted(theirs - ours)]
     both = [dmlbench.load_records(f / "runs") for f in (folder, undisturbed)]
@@ -348,7 +385,9 @@ def run_here(plan: Plan, folder: Path) -> Records:
     return run_plan(plan, settings, inline.Inline(), progress=False)
 
 
-def run_grid(number: int, folder: Path, trials: int, kills: int, start: Start) -> Grid:
+def run_grid(
+    number: int, folder: Path, trials: int, kills: int, start: Start, targets: Sequence[str]
+) -> Grid:
     """Kill a grid `kills` times, and let it finish."""
     grid = Grid(folder, trials, start, random.Random(number))
     folder.mkdir()
@@ -356,7 +395,7 @@ def run_grid(number: int, folder: Path, trials: int, kills: int, start: Start) -
         if sum(grid.kills.values()) == kills:
             break
         is_done = len(grid.finished) == trials
-        target = "tables" if is_done else grid.chance.choice(TARGETS[:3])
+        target = "tables" if is_done else grid.chance.choice(targets)
         grid.kill_once(target, seconds=0.5)
     grid.finish()
     return grid
@@ -390,9 +429,10 @@ def main() -> None:
             if number <= options.command_line:
                 most = min(most, COMMAND_LINE_KILLS)
                 start: Start = partial(by_command, options.seeds)
+                targets = PROCESSES
             else:
-                start = forked
-            grid = run_grid(number, Path(scratch, str(number)), trials, most, start)
+                start, targets = forked, (*PROCESSES, "checkpoint")
+            grid = run_grid(number, Path(scratch, str(number)), trials, most, start, targets)
             kills += grid.kills
             faults += [f"grid {number}: {fault}" for fault in grid.faults]
             faults += [f"grid {number}: {f}" for f in compare(grid.folder, undisturbed)]
