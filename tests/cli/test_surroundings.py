@@ -185,3 +185,12 @@ def test_a_disk_that_is_full_loses_no_record_that_was_written(dmlbench, tiny, sm
     assert 1 <= len(finished) < 12
     assert all("No space left" in record["reason"] for record in records if record not in finished)
     assert all(path.suffix == ".json" for path in small_disk.rglob("*") if path.is_file())
+
+
+def test_a_disk_too_small_for_a_checkpoint_costs_no_trial(dmlbench, tiny, small_disk):
+    often = ("--checkpoint-minutes", 1e-9)
+    result = dmlbench(*request_of(f"{ZOO}:Pull", tiny, "--seeds", 2, *often))
+    assert result.code == 0, result.err
+    assert ".checkpoint can't be written: No space left on device. The trial goes on." in result.err
+    assert [record["status"] for record in bare(small_disk).values()] == ["finished"] * 2
+    assert all(path.suffix == ".json" for path in small_disk.rglob("*") if path.is_file())
