@@ -98,6 +98,7 @@ def run(
     keep_embeddings: bool = False,
     metrics: Iterable[str] = (),
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    chunk: int | None = None,
     progress: bool = True,
 ) -> Records:
     """Run what is not finished yet, and return the records of all trials, in the plan's order.
@@ -142,6 +143,8 @@ def run(
         keep_embeddings: write the test embeddings beside each record, as `score` reads them.
         metrics: further metrics by name: keys, aliases such as "mrr", or those of plugins.
         checkpoint_minutes: how often trials under way are saved, to go on from there after a stop.
+        chunk: most images that pass through a network at a time in training: larger batches are
+            trained exactly, by gradient caching, in the memory of one chunk. None: a batch at once.
         progress: whether to show progress, and what is odd about the data (see `Plan.remarks`), on
             standard error or in the notebook.
 
@@ -192,7 +195,7 @@ def run(
         allow_partial=allow_partial,
         progress=progress,
     )
-    check_networks(planned, device)
+    check_networks(planned, device, chunk)
     if progress:
         for remark in planned.remarks:
             print(f"Note: {remark}", file=sys.stderr)
@@ -204,6 +207,7 @@ def run(
         keep_embeddings=keep_embeddings,
         metrics=metrics,
         checkpoint_seconds=60 * checkpoint_minutes,
+        chunk=chunk,
     )
     by_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with stopping(executor, [signal.SIGINT] if by_default else []) as stop:
@@ -288,21 +292,26 @@ def check_device(device: str) -> None:
     pick_device(device)
 
 
-def check_networks(planned: Plan, device: str) -> None:
-    """Check that `device` can train the networks of a plan repeatably: not every GPU layer can.
+def check_networks(planned: Plan, device: str, chunk: int | None = None) -> None:
+    """Check that the networks of a plan can be trained as asked.
+
+    Not every layer can be trained repeatably on a GPU, or by chunks of a batch.
 
     Raises:
-        ConfigError: it can't.
+        ConfigError: one can't.
     """
     from dmlbench.compute.device import pick_device
 
+    if chunk is not None and chunk < 1:
+        raise ConfigError(f"chunk={chunk}: a chunk has at least 1 image.")
     kind = pick_device(device).type
-    if kind != "cuda":
+    if kind != "cuda" and not chunk:
         return
     import torch
 
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.workplace import Workplace
+    from dmlbench.training.batch_statistics import refuse_batch_statistics_of
     from dmlbench.training.unrepeatable_layers import refuse_unrepeatable_layers
 
     workplace = Workplace(Catalogue.discover(), None, torch.device("cpu"))
@@ -311,6 +320,8 @@ def check_networks(planned: Plan, device: str) -> None:
         # That the network can't be built is its trial's reason to fail.
         with suppress(PluginError), guarded("The backbone"):
             refuse_unrepeatable_layers(trial, workplace, kind)
+        if chunk:
+            refuse_batch_statistics_of(trial, workplace)
 
 
 def data_folder(data_dir: str | Path | None) -> Path | None:

@@ -83,6 +83,15 @@ def device_again(records: Sequence[Record], asked: str) -> str:
     return "cpu" if asked == "auto" and ran_on == {"cpu"} else asked
 
 
+def chunk_again(record: Record) -> int | None:
+    """Return the size of the chunks that the record's trial trained in; None if batches were whole.
+
+    A record may be a stranger's: what is no number of images is none.
+    """
+    chunk = record.settings.get("chunk")
+    return chunk if type(chunk) is int and chunk > 0 else None
+
+
 def plan_again(
     records: Sequence[Record],
     workplace: Workplace,

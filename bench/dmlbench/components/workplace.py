@@ -22,6 +22,8 @@ class Workplace:
     data_dir: Path | None
     device: torch.device
     cache_dir: Path | None = None
+    chunk: int | None = None
+    """Most images that pass through a network at a time in training; None: a batch."""
 
     def make(self, kind: str, part: Part, **available: Any) -> Any:
         """Return the component that `part` describes, given what it asks for by name.

@@ -134,5 +134,9 @@ def workplace_for(settings: WorkerSettings) -> "Workplace":
     from dmlbench.compute.device import pick_device
 
     return Workplace(
-        Catalogue.discover(), settings.data_dir, pick_device(settings.device), settings.cache_dir
+        Catalogue.discover(),
+        settings.data_dir,
+        pick_device(settings.device),
+        settings.cache_dir,
+        settings.chunk,
     )

@@ -74,6 +74,11 @@ class Embedder(nn.Module):
             features: Tensor = self.backbone(inputs)
         return features.float()
 
+    @property
+    def backbone_learns(self) -> bool:
+        """Return whether a weight of the backbone wants a gradient."""
+        return any(weight.requires_grad for weight in self.backbone.parameters())
+
     def _reusable(self, inputs: Tensor) -> Tensor | None:
         """Return the formatted inputs of the previous batch, if they may be overwritten.
 

@@ -42,6 +42,7 @@ def train(
     items: Items,
     device: torch.device,
     session: Session = UNSAVED,
+    chunk: int | None = None,
 ) -> Iterator[Training]:
     """Train `model` in place; yield its training, always the same object, after each epoch.
 
@@ -57,6 +58,7 @@ def train(
         items: what to train on.
         device: where to compute.
         session: pauses after each step.
+        chunk: most images that pass through the network at a time, see `passes`. None: a batch.
 
     Raises:
         TrialError: the loss is not finite, gradients overflow in float16 at any scale, or the
@@ -66,7 +68,7 @@ def train(
     training = begin(model, recipe.objective, choices)
     steps = length.steps(len(items), recipe.protocol.batch_size)
     backbone_weights = trainable(model.backbone) if choices.head_only_epochs else []
-    feed = _feed(recipe, items, device)
+    feed = _feed(recipe, items, device, chunk)
     labels = torch.from_numpy(with_consecutive_labels(items.labels)[0]).to(device)
     now = UnderWay(training, recipe.sampler, device)
     with session.part("training", now.saved):
@@ -85,12 +87,12 @@ def train(
                     weight.requires_grad_(not head_only)
             done = len(now.losses)
             in_order = labels[torch.from_numpy(now.batches[done:]).to(device)]
-            with closing(feed.batches(epoch, list(now.batches), done)) as inputs:
-                first = (epoch - 1) * steps + done
-                for step, (batch, own) in enumerate(zip(inputs, in_order, strict=True), first):
+            passes = 2 if chunk and model.backbone_learns else 1
+            with closing(feed.batches(epoch, list(now.batches), done, passes)) as inputs:
+                for step, own in enumerate(in_order, (epoch - 1) * steps + done):
                     set_rates(training.optimiser, rate_at(choices, step, steps, length.epochs))
                     own_labels = own.repeat(recipe.objective.views)
-                    now.losses.append(take_step(training, batch, own_labels, choices))
+                    now.losses.append(take_step(training, inputs, own_labels, choices))
                     session.pause()
             losses = torch.stack(now.losses).tolist()  # once an epoch, as it waits for the GPU
             _check(losses, epoch, training)
@@ -132,7 +134,7 @@ def _embeddings_at_start(
     return None
 
 
-def _feed(recipe: Recipe, items: Items, device: torch.device) -> Feed:
+def _feed(recipe: Recipe, items: Items, device: torch.device, chunk: int | None) -> Feed:
     inputs = to_device_inputs(items.inputs, device)
     return Feed(
         inputs,
@@ -141,4 +143,5 @@ def _feed(recipe: Recipe, items: Items, device: torch.device) -> Feed:
         key=(recipe.seed, IMAGE_STREAM),
         views=recipe.objective.views,
         threads=inputs.threads,
+        chunk=chunk,
     )

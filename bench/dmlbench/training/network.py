@@ -24,6 +24,7 @@ from dmlbench.data.items import Items
 from dmlbench.data.splits import with_consecutive_labels
 from dmlbench.errors import TrialError
 from dmlbench.schemas.trial import Trial
+from dmlbench.training.batch_statistics import refuse_batch_statistics, trains_backbone
 from dmlbench.training.embedder import Embedder, embed, weights_hash
 from dmlbench.training.frozen_features import FrozenFeatures
 from dmlbench.training.learner_state import Embed, State
@@ -59,6 +60,8 @@ def train_network(
     """
     protocol, device = trial.protocol, workplace.device
     model = untrained_network(trial, workplace, items)
+    if workplace.chunk and trains_backbone(protocol):
+        refuse_batch_statistics(model.backbone, str(trial.parts["backbone"]))
     seed_everything(trial.seed, LOSS_STREAM)
     losses, weights = workplace.make_terms(
         "loss",
@@ -85,7 +88,7 @@ def train_network(
     restore = partial(KeptNetwork, model, embed_items)
     yield State(0, None, embed_items, details, snapshot, restore)
     recipe = Recipe(objective, sampler, protocol, trial.seed)
-    for training in train(model, recipe, items, device, session):
+    for training in train(model, recipe, items, device, session, workplace.chunk):
         if protocol.precision == "float16":
             details = details | {"skipped_steps": training.skipped_steps}
         yield State(training.epoch, training.loss, embed_items, details, snapshot, restore)

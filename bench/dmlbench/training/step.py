@@ -1,15 +1,16 @@
 """One step of training: forward, backward, update."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dmlbench.compute.precision import backward_in
 from dmlbench.schemas.protocol import Optimiser
 from dmlbench.training.embedder import Embedder
 from dmlbench.training.objective import Objective
 from dmlbench.training.optimisers import clip_gradients, make_optimiser
+from dmlbench.training.passes import pass_through
 
 
 @dataclass
@@ -36,20 +37,27 @@ def begin(model: Embedder, objective: Objective, choices: Optimiser) -> Training
     return Training(model, objective, make_optimiser(choices, model, objective), scaler)
 
 
-def take_step(training: Training, batch: Tensor, labels: Tensor, choices: Optimiser) -> Tensor:
+def take_step(
+    training: Training, inputs: Iterator[Tensor], labels: Tensor, choices: Optimiser
+) -> Tensor:
     """Update network and losses by one batch; return the loss, a scalar without gradient.
 
     Gradients go back to the features in float32, and from there on in the backbone's precision.
+
+    Args:
+        training: what is updated.
+        inputs: gives the batch, whole; or in chunks, and those again if the backbone learns.
+        labels: of all images of the batch ``[B]``.
+        choices: of the optimiser.
     """
     model, scaler = training.model, training.scaler
-    features = model.features(batch)
-    learnt_from = features.detach().requires_grad_(features.requires_grad)
-    value: Tensor = training.objective(model.head(learnt_from), labels)
+    passed = pass_through(model, inputs, len(labels))
+    features = passed.features.detach().requires_grad_(passed.learns)
+    value: Tensor = training.objective(model.head(features), labels)
     training.optimiser.zero_grad()
     scaler.scale(value).backward()
-    if learnt_from.grad is not None:
-        with backward_in(model.precision, features.device):
-            features.backward(learnt_from.grad)
+    if features.grad is not None:
+        passed.backward(features.grad)
     scaler.unscale_(training.optimiser)
     clip_gradients(model, training.objective, choices)
     scale = scaler.get_scale()

@@ -85,6 +85,8 @@ def run_trial(
         change_noted() as changed,
     ):
         settings = describe(device, trial.protocol.precision)
+        if workplace.chunk and "loss" in trial.parts:
+            settings["chunk"] = workplace.chunk
         session.open({"trial": trial.id, "settings": settings, "versions": used})
         time_spent = _TimeSpent(clock, session.take("time spent") or {})
         held = [held_memory()]
