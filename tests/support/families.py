@@ -70,7 +70,7 @@ class Grouped(Backbone):
             nn.Tanh(),
             nn.Flatten(),
         )
-        network.num_features = 48
+        network.num_features = 12 * -(-shape[1] // 4) * -(-shape[2] // 4)
         return network
 
 

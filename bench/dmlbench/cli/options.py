@@ -48,6 +48,15 @@ chunk_option = click.option(
     "in less memory and more time (gradient caching).",
 )
 
+devices_per_trial_option = click.option(
+    "--devices-per-trial",
+    type=click.IntRange(1),
+    default=1,
+    metavar="N",
+    help="Train each network on N GPUs, or in N processes on a CPU: each takes a share of every "
+    "batch, and the loss is that of the whole batch.",
+)
+
 isolate_option = click.option(
     "--isolate",
     is_flag=True,
@@ -68,8 +77,10 @@ trial_memory_option = click.option(
 
 
 def worker_options(command: _Function) -> _Function:
-    """Add the options on processes and on what a trial may take of them."""
-    for option in (trial_memory_option, trial_timeout_option, isolate_option, jobs_option):
+    """Add the options on processes, what a trial may take of them, and where it computes."""
+    limits = (trial_timeout_option, trial_memory_option)
+    devices = (device_option, devices_per_trial_option, chunk_option)
+    for option in reversed((jobs_option, isolate_option, *limits, *devices)):
         command = option(command)
     return command
 

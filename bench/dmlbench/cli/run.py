@@ -14,9 +14,7 @@ import click
 from dmlbench.api.defaults import CHECKPOINT_MINUTES, LEADERBOARDS, RUNS
 from dmlbench.cli.options import (
     cache_dir_option,
-    chunk_option,
     data_dir_option,
-    device_option,
     metrics_option,
     output_option,
     worker_options,
@@ -162,8 +160,6 @@ class _Run(click.Command):
     is_flag=True,
     help="Accept datasets of which only a part is here; the tables say so.",
 )
-@device_option
-@chunk_option
 @click.option(
     "--keep-embeddings",
     is_flag=True,
@@ -193,6 +189,7 @@ def command(
     allow_partial: bool,
     device: str,
     chunk: int | None,
+    devices_per_trial: int,
     keep_embeddings: bool,
     metrics: tuple[str, ...],
     checkpoint_minutes: float,
@@ -236,7 +233,7 @@ def command(
     check_device(device)
     choose_metrics(metrics, catalogue)
     planned = plan(**request, data_dir=data_dir, cache_dir=cache_dir, allow_partial=allow_partial)
-    check_networks(planned, device, chunk)
+    check_networks(planned, device, chunk, devices_per_trial)
     store = Store(output / RUNS)
     before = progress(planned, store, embeddings=keep_embeddings, metrics=metrics)
     settings = WorkerSettings(
@@ -248,6 +245,7 @@ def command(
         metrics=metrics,
         checkpoint_seconds=60 * checkpoint_minutes,
         chunk=chunk,
+        devices_per_trial=devices_per_trial,
     )
     _show(planned, len(before.done), chosen.where(settings))
     if asked["everything"] and not asked["datasets"]:

@@ -23,7 +23,7 @@ _MOST_REASON = 4_000
 _LEVEL = 7
 """Of zlib's compression: at 9, text is 5 % shorter, and packing takes seven times as long."""
 
-_USUAL: dict[str, Any] = {"chunk": "none"}
+_USUAL: dict[str, Any] = {"chunk": "none", "devices": 1}
 """Settings that are recorded only where they are not as usual, and what that is."""
 
 MetricValue = Annotated[float, Field(ge=-1e100, le=1e100)]

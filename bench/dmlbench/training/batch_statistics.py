@@ -16,10 +16,22 @@ def trains_backbone(protocol: Protocol) -> bool:
     return not protocol.frozen and protocol.optimiser.head_only_epochs < protocol.length.epochs
 
 
-def refuse_batch_statistics(backbone: nn.Module, name: str) -> None:
-    """Refuse to train `backbone` by gradient caching if it has batch norm with trained statistics.
+def how_divided(chunk: int | None, devices: int) -> str:
+    """Return by what a batch is divided, for the user; empty if it isn't."""
+    if chunk:
+        return "gradient caching (--chunk)"
+    return "a trial on several devices (--devices-per-trial)" if devices > 1 else ""
+
+
+def refuse_batch_statistics(backbone: nn.Module, name: str, divided: str) -> None:
+    """Refuse to train `backbone` if it has batch norm with trained statistics.
 
     It is left in training mode.
+
+    Args:
+        backbone: the network.
+        name: of it, for the user.
+        divided: by what batches are divided, see `how_divided`.
 
     Raises:
         ConfigError: it has.
@@ -32,15 +44,15 @@ def refuse_batch_statistics(backbone: nn.Module, name: str) -> None:
     ]
     if found:
         raise ConfigError(
-            f"Gradient caching (--chunk) can't train the backbone {name}: {len(found)} of its "
-            f"layers, such as {found[0]}, normalise an item by the others of its batch, and a "
-            "chunk is not the batch. Leave --chunk out; or freeze the statistics, which networks "
-            "of timm can (--set backbone.batch_norm=frozen-statistics; in a protocol, batch_norm in "
-            "backbone_settings); or choose a backbone without batch norm."
+            f"The backbone {name} can't be trained by {divided}: {len(found)} of its layers, such "
+            f"as {found[0]}, normalise an item by the others of its batch, of which each part "
+            "would see its own alone. Leave the option out; or freeze the statistics (timm's "
+            "networks can: --set backbone.batch_norm=frozen-statistics, or in a protocol "
+            "batch_norm in backbone_settings); or choose a backbone without batch norm."
         )
 
 
-def refuse_batch_statistics_of(trial: Trial, workplace: Workplace) -> None:
+def refuse_batch_statistics_of(trial: Trial, workplace: Workplace, divided: str) -> None:
     """Refuse a trial by its backbone of images, before any data are loaded.
 
     A backbone that can't be made, or not for such pictures, is its trial's reason to fail.
@@ -60,4 +72,4 @@ def refuse_batch_statistics_of(trial: Trial, workplace: Workplace) -> None:
                 (wanted.channels or 3, wanted.size or side, wanted.size or side)
             )
     if network is not None:
-        refuse_batch_statistics(network, str(part))
+        refuse_batch_statistics(network, str(part), divided)

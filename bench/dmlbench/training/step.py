@@ -1,11 +1,14 @@
 """One step of training: forward, backward, update."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from dmlbench.compute.determinism import seeded
+from dmlbench.compute.world import ALONE, World
 from dmlbench.schemas.protocol import Optimiser
 from dmlbench.training.embedder import Embedder
 from dmlbench.training.objective import Objective
@@ -28,17 +31,26 @@ class Training:
     """Mean over the steps of the last epoch; None before the first."""
     skipped_steps: int = 0
     """Steps whose gradients overflowed in float16, so that no weight was changed."""
+    world: World = ALONE
+    """The processes that train it together."""
 
 
-def begin(model: Embedder, objective: Objective, choices: Optimiser) -> Training:
+def begin(
+    model: Embedder, objective: Objective, choices: Optimiser, world: World = ALONE
+) -> Training:
     """Return the training of `model` and `objective` before its first step."""
     device = next(model.parameters()).device
     scaler = torch.amp.GradScaler(device.type, enabled=model.precision == "float16")
-    return Training(model, objective, make_optimiser(choices, model, objective), scaler)
+    optimiser = make_optimiser(choices, model, objective)
+    return Training(model, objective, optimiser, scaler, world=world)
 
 
 def take_step(
-    training: Training, inputs: Iterator[Tensor], labels: Tensor, choices: Optimiser
+    training: Training,
+    inputs: Iterator[Tensor],
+    labels: Tensor,
+    choices: Optimiser,
+    key: tuple[int, ...] = (),
 ) -> Tensor:
     """Update network and losses by one batch; return the loss, a scalar without gradient.
 
@@ -46,18 +58,26 @@ def take_step(
 
     Args:
         training: what is updated.
-        inputs: gives the batch, whole; or in chunks, and those again if the backbone learns.
+        inputs: gives this process's share of the batch, whole; or in chunks, and those again if the
+            backbone learns.
         labels: of all images of the batch ``[B]``.
         choices: of the optimiser.
+        key: of the random numbers of the network (dropout), where several processes train it: they
+            differ from process to process, while those of losses and miners are the same in all.
     """
-    model, scaler = training.model, training.scaler
-    passed = pass_through(model, inputs, len(labels))
-    features = passed.features.detach().requires_grad_(passed.learns)
+    model, scaler, world = training.model, training.scaler, training.world
+    share = world.share(len(labels))
+    with seeded(labels.device, *key, world.rank) if world.size > 1 else nullcontext():
+        passed = pass_through(model, inputs, share.stop - share.start)
+    gathered = world.gather(passed.features.detach(), len(labels))
+    features = gathered.requires_grad_(passed.learns)
     value: Tensor = training.objective(model.head(features), labels)
     training.optimiser.zero_grad()
     scaler.scale(value).backward()
     if features.grad is not None:
-        passed.backward(features.grad)
+        passed.backward(features.grad[share])
+        if world.size > 1:
+            world.add_up(model.backbone.parameters())
     scaler.unscale_(training.optimiser)
     clip_gradients(model, training.objective, choices)
     scale = scaler.get_scale()

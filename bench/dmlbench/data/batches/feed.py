@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 from torch import Tensor
 
+from dmlbench.compute.world import ALONE, World
 from dmlbench.data.batches.augmentation import augment, crop_boxes
 from dmlbench.data.batches.device_inputs import DeviceInputs
 from dmlbench.data.batches.own_streams import prefetch_to
@@ -31,6 +32,7 @@ class Feed:
         views: copies of each item in a batch, augmented independently.
         threads: how many threads prefetch batches; with 0, each batch is made on demand.
         chunk: most images made at a time: larger batches come in parts. None: batches come whole.
+        world: the processes among which each batch is divided.
     """
 
     inputs: DeviceInputs
@@ -40,6 +42,7 @@ class Feed:
     views: int = 1
     threads: int = 0
     chunk: int | None = None
+    world: World = ALONE
 
     def batches(
         self, epoch: int, batches: Sequence[np.ndarray], start: int = 0, passes: int = 1
@@ -69,11 +72,10 @@ class Feed:
     ) -> Iterator[tuple[np.ndarray, np.ndarray, slice]]:
         """Yield the batch that each part is of, and which of its images the part is."""
         for items, before in steps:
-            images = len(items) * self.views
-            chunk = self.chunk or images
-            starts = range(0, images, chunk)
+            share = self.world.share(len(items) * self.views)
+            starts = range(share.start, share.stop, self.chunk or share.stop - share.start)
             for start in [*starts] * (passes if len(starts) > 1 else 1):
-                yield items, before, slice(start, start + chunk)
+                yield items, before, slice(start, min(start + starts.step, share.stop))
 
     def _make(
         self, key: tuple[int, ...], items: np.ndarray, before: np.ndarray, part: slice
