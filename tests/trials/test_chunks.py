@@ -1,5 +1,6 @@
 """A trial that trains in chunks: what its record tells, and that it is stopped and run again."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from support.families import FAMILIES
 
-import dmlbench
+from dmlbench.audit.reproduce import divided_again
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
 from dmlbench.errors import TrialStoppedError
@@ -91,10 +92,24 @@ def test_tables_tell_which_seeds_were_run_in_chunks(records):
 def test_each_record_is_reproduced_in_its_own_chunks(records):
     from dmlbench.api.auditing import reproduce_all
 
-    again = reproduce_all(records, progress=False, jobs=1)
+    again = reproduce_all(records, progress=False, jobs=0)
     assert [found.to_the_bit for found in again] == [True, True]
     assert [found.again.settings.get("chunk") for found in again] == [None, 3]
-    odd = records[0].model_copy(update={"settings": records[0].settings | {"chunk": "many"}})
-    found = dmlbench.reproduce(odd, progress=False, jobs=0)
-    assert found.to_the_bit
-    assert found.platform == {"chunk": ("many", "None")} or "chunk" in found.platform
+
+
+@pytest.mark.parametrize(
+    ("settings", "way"),
+    [
+        ({}, (None, 1)),
+        ({"chunk": 7, "devices": 2}, (7, 2)),
+        ({"chunk": 0, "devices": 0}, (None, 1)),
+        ({"chunk": "many", "devices": True}, (None, 1)),
+        ({"chunk": [3], "devices": 100_000}, (None, 1)),
+    ],
+)
+def test_what_strangers_say_of_chunks_and_devices_is_followed_as_far_as_it_can_be(
+    records, settings, way, monkeypatch
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    record = records[0].model_copy(update={"settings": settings})
+    assert divided_again(record, PLAIN.device) == way
