@@ -98,6 +98,8 @@ def run(
     keep_embeddings: bool = False,
     metrics: Iterable[str] = (),
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    chunk: int | None = None,
+    devices_per_trial: int = 1,
     progress: bool = True,
 ) -> Records:
     """Run what is not finished yet, and return the records of all trials, in the plan's order.
@@ -142,6 +144,10 @@ def run(
         keep_embeddings: write the test embeddings beside each record, as `score` reads them.
         metrics: further metrics by name: keys, aliases such as "mrr", or those of plugins.
         checkpoint_minutes: how often trials under way are saved, to go on from there after a stop.
+        chunk: most images that pass through a network at a time in training: larger batches are
+            trained exactly, by gradient caching, in the memory of one chunk. None: a batch at once.
+        devices_per_trial: how many GPUs train a network together (or processes on a CPU), each with
+            a share of every batch, by the loss of the whole batch.
         progress: whether to show progress, and what is odd about the data (see `Plan.remarks`), on
             standard error or in the notebook.
 
@@ -192,7 +198,7 @@ def run(
         allow_partial=allow_partial,
         progress=progress,
     )
-    check_networks(planned, device)
+    check_networks(planned, device, chunk, devices_per_trial)
     if progress:
         for remark in planned.remarks:
             print(f"Note: {remark}", file=sys.stderr)
@@ -204,6 +210,8 @@ def run(
         keep_embeddings=keep_embeddings,
         metrics=metrics,
         checkpoint_seconds=60 * checkpoint_minutes,
+        chunk=chunk,
+        devices_per_trial=devices_per_trial,
     )
     by_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with stopping(executor, [signal.SIGINT] if by_default else []) as stop:
@@ -288,21 +296,30 @@ def check_device(device: str) -> None:
     pick_device(device)
 
 
-def check_networks(planned: Plan, device: str) -> None:
-    """Check that `device` can train the networks of a plan repeatably: not every GPU layer can.
+def check_networks(
+    planned: Plan, device: str, chunk: int | None = None, devices_per_trial: int = 1
+) -> None:
+    """Check that the networks of a plan can be trained as asked.
+
+    Not every layer can be trained repeatably on a GPU, or with batches in parts.
 
     Raises:
-        ConfigError: it can't.
+        ConfigError: one can't, or this machine has too few devices.
     """
     from dmlbench.compute.device import pick_device
+    from dmlbench.training.batch_statistics import how_divided
 
-    kind = pick_device(device).type
-    if kind != "cuda":
+    if chunk is not None and chunk < 1:
+        raise ConfigError(f"chunk={chunk}: a chunk has at least 1 image.")
+    kind, divided = pick_device(device).type, how_divided(chunk, devices_per_trial)
+    _check_number(planned, device, kind, devices_per_trial)
+    if kind != "cuda" and not divided:
         return
     import torch
 
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.workplace import Workplace
+    from dmlbench.training.batch_statistics import refuse_batch_statistics_of
     from dmlbench.training.unrepeatable_layers import refuse_unrepeatable_layers
 
     workplace = Workplace(Catalogue.discover(), None, torch.device("cpu"))
@@ -311,6 +328,35 @@ def check_networks(planned: Plan, device: str) -> None:
         # That the network can't be built is its trial's reason to fail.
         with suppress(PluginError), guarded("The backbone"):
             refuse_unrepeatable_layers(trial, workplace, kind)
+        if divided:
+            refuse_batch_statistics_of(trial, workplace, divided)
+
+
+def _check_number(planned: Plan, device: str, kind: str, devices_per_trial: int) -> None:
+    """Check that there are so many devices, and that each batch has an item for each of them."""
+    import torch
+
+    if devices_per_trial < 1:
+        raise ConfigError(f"devices_per_trial={devices_per_trial}: a trial has at least 1 device.")
+    if devices_per_trial == 1:
+        return
+    if kind == "cuda" and device not in ("auto", "cuda"):
+        raise ConfigError(
+            f"--devices-per-trial {devices_per_trial} takes the first GPUs, and --device {device} "
+            "names one. Say --device cuda; CUDA_VISIBLE_DEVICES chooses among GPUs."
+        )
+    there = torch.cuda.device_count() if kind == "cuda" else devices_per_trial
+    if there < devices_per_trial:
+        raise ConfigError(
+            f"--devices-per-trial {devices_per_trial}: this machine has {there} GPUs. Ask for as "
+            "many or fewer, or say --device cpu."
+        )
+    for trial in planned.trials:
+        if "loss" in trial.parts and trial.protocol.batch_size < devices_per_trial:
+            raise ConfigError(
+                f"--devices-per-trial {devices_per_trial}: batches of {trial.protocol.name} have "
+                f"{trial.protocol.batch_size} items, and each device needs one."
+            )
 
 
 def data_folder(data_dir: str | Path | None) -> Path | None:

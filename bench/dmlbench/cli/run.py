@@ -15,13 +15,9 @@ from dmlbench.api.defaults import CHECKPOINT_MINUTES, LEADERBOARDS, RUNS
 from dmlbench.cli.options import (
     cache_dir_option,
     data_dir_option,
-    device_option,
-    isolate_option,
-    jobs_option,
     metrics_option,
     output_option,
-    trial_memory_option,
-    trial_timeout_option,
+    worker_options,
 )
 
 if TYPE_CHECKING:
@@ -158,16 +154,12 @@ class _Run(click.Command):
     metavar="NAME",
     help="Where trials run: local (if not given), inline, or one from a plugin.",
 )
-@jobs_option
-@isolate_option
-@trial_timeout_option
-@trial_memory_option
+@worker_options
 @click.option(
     "--allow-partial",
     is_flag=True,
     help="Accept datasets of which only a part is here; the tables say so.",
 )
-@device_option
 @click.option(
     "--keep-embeddings",
     is_flag=True,
@@ -196,6 +188,8 @@ def command(
     trial_memory: float | None,
     allow_partial: bool,
     device: str,
+    chunk: int | None,
+    devices_per_trial: int,
     keep_embeddings: bool,
     metrics: tuple[str, ...],
     checkpoint_minutes: float,
@@ -239,7 +233,7 @@ def command(
     check_device(device)
     choose_metrics(metrics, catalogue)
     planned = plan(**request, data_dir=data_dir, cache_dir=cache_dir, allow_partial=allow_partial)
-    check_networks(planned, device)
+    check_networks(planned, device, chunk, devices_per_trial)
     store = Store(output / RUNS)
     before = progress(planned, store, embeddings=keep_embeddings, metrics=metrics)
     settings = WorkerSettings(
@@ -250,6 +244,8 @@ def command(
         keep_embeddings,
         metrics=metrics,
         checkpoint_seconds=60 * checkpoint_minutes,
+        chunk=chunk,
+        devices_per_trial=devices_per_trial,
     )
     _show(planned, len(before.done), chosen.where(settings))
     if asked["everything"] and not asked["datasets"]:

@@ -65,6 +65,10 @@ class WorkerSettings:
     """Name of the run, whose workers claim their trials; empty if trials are not claimed."""
     checkpoint_seconds: float = math.inf
     """From one checkpoint of a trial to the next, besides the one that is written at a stop."""
+    chunk: int | None = None
+    """Most images that pass through a network at a time in training; None: a batch."""
+    devices_per_trial: int = 1
+    """How many processes train a network together, each on a device of its own."""
 
     def __post_init__(self) -> None:
         for name in ("records", "data_dir", "cache_dir"):  # a plugin may change the directory

@@ -128,11 +128,12 @@ class Local(Executor):
         self._cancelled.add(trial.id)
 
     def where(self, settings: WorkerSettings) -> str:
-        """Return the number of workers."""
-        return f"{self._slots(settings)} worker processes"
+        """Return the number of workers, and of what each leads."""
+        each = f" on {n} devices each" if (n := settings.devices_per_trial) > 1 else ""
+        return f"{self._slots(settings)} worker processes{each}"
 
     def _slots(self, settings: WorkerSettings) -> int:
-        return self.jobs or default_jobs(settings.device)
+        return self.jobs or max(1, default_jobs(settings.device) // settings.devices_per_trial)
 
 
 def default_jobs(device: str) -> int:

@@ -3,13 +3,16 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from importlib import import_module
 from pkgutil import walk_packages
 from typing import TYPE_CHECKING
 
 from dmlbench.contracts.executor import Event, WorkerSettings, never
-from dmlbench.errors import DataError, TrialStoppedError
+from dmlbench.errors import DataError, RankLostError, TrialStoppedError
+from dmlbench.executors.group import device_of_rank, group_of
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Trial
 
@@ -66,9 +69,11 @@ def _run(
     from dmlbench.training.session import Session
     from dmlbench.trials.run_trial import run_trial
 
-    _import_the_harness()
-    workplace = workplace_for(settings)
-    process = os.getpid()
+    import_the_harness()
+    workplace, process = workplace_for(settings), os.getpid()
+    group = group_of(trial, settings)
+    if group:
+        workplace = replace(workplace, world=group.world)
 
     def on_epoch(epoch: Epoch) -> None:
         report(Event("epoch", trial, epoch=epoch))
@@ -83,9 +88,13 @@ def _run(
     keep = partial(store.write_embeddings, trial) if settings.keep_embeddings else None
     metrics = (*settings.metrics, *_metrics_there(trial, store, workplace))
     try:
-        record = run_trial(trial, workplace, on_epoch, keep, metrics, session)
+        with group.together(trial, workplace.device) if group else nullcontext():
+            record = run_trial(trial, workplace, on_epoch, keep, metrics, session)
     except TrialStoppedError:
         return Event("stopped", trial)
+    except RankLostError:
+        assert group is not None  # nobody else is lost
+        return Event("lost", trial, reason=group.what_happened())
     finally:
         if os.getpid() != process:  # a plugin forked, and this is the child
             os._exit(1)
@@ -97,7 +106,7 @@ def _run(
 
 
 @cache
-def _import_the_harness() -> None:
+def import_the_harness() -> None:
     """Import all modules that a trial may use: only what is there can be seen to be replaced.
 
     It is no time of the first trial's.
@@ -134,5 +143,9 @@ def workplace_for(settings: WorkerSettings) -> "Workplace":
     from dmlbench.compute.device import pick_device
 
     return Workplace(
-        Catalogue.discover(), settings.data_dir, pick_device(settings.device), settings.cache_dir
+        Catalogue.discover(),
+        settings.data_dir,
+        pick_device(device_of_rank(settings, 0)),
+        settings.cache_dir,
+        settings.chunk,
     )

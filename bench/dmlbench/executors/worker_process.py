@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.spawn import get_command_line
@@ -57,7 +58,9 @@ class WorkerProcess:
         retired: whether it can take no more trials.
     """
 
-    def __init__(self, task: Task, settings: WorkerSettings) -> None:
+    def __init__(
+        self, task: Task, settings: WorkerSettings, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.trial: Trial | None = None
         self.began = 0.0
         self.retired = False
@@ -70,7 +73,7 @@ class WorkerProcess:
                 [*interpreter, "-P", "-c", _START, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=dict.fromkeys(_THREAD_SETTINGS, "1") | os.environ,
+                env={**dict.fromkeys(_THREAD_SETTINGS, "1"), **os.environ, **(environment or {})},
                 start_new_session=True,
             )
         self._send(sys.path)

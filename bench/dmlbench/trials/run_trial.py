@@ -73,6 +73,8 @@ def run_trial(
         KeyboardInterrupt: Ctrl-C was pressed, or another signal ends the program.
         TrialStoppedError: the session was asked to stop. There is a checkpoint if training had
             begun.
+        RankLostError: another process of `workplace.world` ended, or does not answer.
+        HelpedError: this is not the first process of `workplace.world`, and it has done its share.
         TrialEnded: `on_epoch` raised it.
     """
     session = session or Session()
@@ -85,6 +87,10 @@ def run_trial(
         change_noted() as changed,
     ):
         settings = describe(device, trial.protocol.precision)
+        if workplace.chunk and "loss" in trial.parts:
+            settings["chunk"] = workplace.chunk
+        if workplace.world.size > 1:
+            settings["devices"] = workplace.world.size
         session.open({"trial": trial.id, "settings": settings, "versions": used})
         time_spent = _TimeSpent(clock, session.take("time spent") or {})
         held = [held_memory()]
@@ -218,7 +224,8 @@ def _measure_where_there_is_room(
     except UnusableCheckpointError as error:
         session.start_anew(str(error))
     except torch.OutOfMemoryError:
-        if session.epochs_over or not drop_resident_photos():
+        alone = workplace.world.size == 1  # else the others have no reason to begin again
+        if session.epochs_over or not alone or not drop_resident_photos():
             raise
         again = photos_stay_on_cpu()
         session.rewind()
@@ -251,6 +258,7 @@ def _measure(
             data = features_once(workplace, asked, backbone, trial.protocol)
     on_loaded()
     session.stop_if_asked()
+    workplace.world.require_same("how often the trial was resumed", session.resumed)
     learn_items = partial(learn, trial, workplace, session=session)
     if dataset.evaluation == "cross-validation":
         outcome = score_by_cross_validation(
@@ -268,6 +276,7 @@ def _measure(
             device=workplace.device,
             metrics=chosen.metrics,
             session=session,
+            world=workplace.world,
         )
         outcome["metric_facts"] = chosen.facts
     if data.initial_weights:
