@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from os import environ
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dmlbench.api.cost import cost_lines, run_cost
 from dmlbench.api.defaults import CHECKPOINT_MINUTES, DATA_VARIABLE, DEVICE, OUTPUT, RUNS
 from dmlbench.api.records import Records
 from dmlbench.api.request import Names, Seeds, make_suite
@@ -17,6 +18,9 @@ from dmlbench.contracts.executor import Executor, WorkerSettings
 from dmlbench.errors import ConfigError, PluginError, guarded
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.suite import Suite
+
+if TYPE_CHECKING:
+    from dmlbench.planning.cost import Cost
 
 
 def plan(
@@ -225,6 +229,7 @@ def run_plan(
     *,
     progress: bool = True,
     hooks: Iterable[object] = (),
+    cost: "Cost | None" = None,
 ) -> Records:
     """Run the unfinished trials of `plan`, and return the records of all.
 
@@ -234,6 +239,7 @@ def run_plan(
         executor: where trials run.
         progress: whether to show progress.
         hooks: hook implementations to call beside the installed ones.
+        cost: what is known of it; None to find out. It decides the order of trials.
 
     Raises:
         ConfigError: the folder for records can't be written to.
@@ -247,6 +253,14 @@ def run_plan(
 
     store = Store(settings.records)
     store.check_writable()
+    before = finished_before(
+        plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics
+    )
+    if cost is None:
+        cost = run_cost(plan, before.to_do, before.done, settings)
+        if progress:
+            for line in cost_lines(cost, executor, settings):
+                print(line, file=sys.stderr)
     on_others: Callable[[OtherRuns], None] | None = None
     with ExitStack() as stack:
         manager = stack.enter_context(plugin_manager(Catalogue.discover()))
@@ -255,13 +269,10 @@ def run_plan(
         if progress:
             from dmlbench.api.progress import run_display
 
-            left = finished_before(
-                plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics
-            ).to_do
-            display = stack.enter_context(run_display(len(left)))
+            display = stack.enter_context(run_display(len(before.to_do)))
             manager.register(display)
             on_others = display.show_others
-        ran = run_trials(plan, settings, manager, executor, on_others)
+        ran = run_trials(plan, settings, manager, executor, on_others, cost.drawn)
         return Records(ran, folder=settings.records)
 
 

@@ -142,6 +142,10 @@ class Executor(ABC):
     def cancel(self, trial: Trial) -> None:
         """End `trial`, which `run` then reports as lost with the reason ``cancelled``."""
 
+    def slots(self, settings: WorkerSettings) -> int | None:
+        """Return how many trials run side by side; None if that is not known beforehand."""
+        return None
+
     def where(self, settings: WorkerSettings) -> str:
         """Return where trials run, as the first lines of a run say it: ``2 worker processes``."""
         return f"executor {type(self).__name__}"

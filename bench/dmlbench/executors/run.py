@@ -1,7 +1,7 @@
 """The main job: run what is not finished yet, and return the records of the plan."""
 
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
@@ -61,6 +61,7 @@ def run(
     hooks: pluggy.PluginManager,
     executor: Executor,
     on_others: Callable[[OtherRuns], None] | None = None,
+    order: Callable[[Sequence[Trial]], Sequence[Trial]] = tuple,
 ) -> list[Record]:
     """Run the unfinished trials of `plan` and return the records, in the plan's order.
 
@@ -75,6 +76,7 @@ def run(
         hooks: called for the trials that run here.
         executor: where trials run. An instance that was stopped runs nothing more.
         on_others: called when other runs take, finish or give up trials of the plan.
+        order: returns the trials that are to run in the order to draw them.
 
     Raises:
         DataError: trials can't be claimed.
@@ -94,7 +96,7 @@ def run(
             plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics
         )
         records = {record.id: record for record in before.done}
-        trials = SharedTrials(before.to_do, claims, settings)
+        trials = SharedTrials(order(before.to_do), claims, settings)
         notify(hooks, "dmlbench_run_started", plan=plan)
 
         def tell_of_others() -> None:

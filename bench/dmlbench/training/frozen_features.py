@@ -77,11 +77,7 @@ class Extractor:
             TrialError: features are not finite.
         """
         folder = cache_folder(cache_dir) / "features"
-        seed_everything(0)
-        items, precision = next(iter(data.splits.values())), self.protocol.precision
-        network = Embedder(self.backbone, items, 1, precision=precision).to(self.device)
-        width = network.head.in_features
-        network.head = nn.Identity()  # type: ignore[assignment]
+        network, width = self.network(data)
         weights = weights_hash(network.backbone)
         key = self._key(network, weights, data.fingerprint)
         splits = {}
@@ -91,6 +87,19 @@ class Extractor:
             write = partial(self._write, network, items, shape)
             splits[name] = replace(items, inputs=read_or_create(path, partial(_read, shape), write))
         return replace(data, splits=splits, initial_weights=weights)
+
+    def network(self, data: Data) -> tuple[Embedder, int]:
+        """Return the network that computes features of `data`, and how many of an item.
+
+        Raises:
+            ConfigError, DataError, PluginError: see `features`.
+        """
+        seed_everything(0)
+        items, precision = next(iter(data.splits.values())), self.protocol.precision
+        network = Embedder(self.backbone, items, 1, precision=precision).to(self.device)
+        width = network.head.in_features
+        network.head = nn.Identity()  # type: ignore[assignment]
+        return network, width
 
     def _key(self, network: nn.Module, weights: str, fingerprint: str) -> str:
         photos = PhotoFormat.of(self.protocol)
