@@ -46,7 +46,9 @@ def run_cost(
     found = measured_before(to_do, Store(settings.records), done, device)
     probed: dict[Row, Measured] = {}
     if probe_on is not None:
-        probed = _probed((trial for trial in to_do if row_of(trial) not in found), settings, probe_on)
+        probed = _probed(
+            (trial for trial in to_do if row_of(trial) not in found), settings, probe_on
+        )
     scaled = Scaled(device, processor)
     return estimate(plan, to_do, found, scaled, Catalogue.discover(), probed)
 

@@ -63,5 +63,3 @@ def _wrapped(rows: list[str]) -> str:
     return fill(
         ", ".join(rows), 96, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
     )
-
-

@@ -119,7 +119,7 @@ def estimate(
         by_row.setdefault(row_of(trial), []).append(trial)
     for row, some in by_row.items():
         trial, workload = some[0], plan.workloads.get(row[0])
-        here = found.get(row) or [probed[row]] * (row in probed)
+        here = found.get(row) or ([probed[row]] if row in probed else [])
         gflops = partial(sizes.gflops, trial, workload)
         told: tuple[float, str] | None = None
         if here:

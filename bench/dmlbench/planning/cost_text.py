@@ -24,7 +24,11 @@ def sentences(cost: Cost, slots: int | None, device: str, now: datetime) -> Iter
     yield f"Time: {_time(cost, slots, device, now)}."
     if cost.seconds:
         counts = Counter(cost.basis.values())
-        yield "  From " + "; ".join(f"{text} ({n:,} trials)" for text, n in counts.most_common()) + "."
+        yield (
+            "  From "
+            + "; ".join(f"{text} ({n:,} trials)" for text, n in counts.most_common())
+            + "."
+        )
     yield f"Memory and disk: {', '.join(_room(cost, slots))}."
 
 

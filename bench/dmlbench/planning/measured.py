@@ -63,11 +63,11 @@ def measured(measurements: Mapping[str, Any], device: str) -> Measured | None:
     taken = measurements.get("cpu_seconds", clock) if device == "cpu" else clock
     if not isinstance(clock, int | float) or not isinstance(taken, int | float) or clock <= 0:
         return None
-    knows = isinstance(load, int | float)
-    once = taken * min(1.0, max(0.0, load / clock)) if knows else 0.0
+    share = load / clock if isinstance(load, int | float) else 0.0
+    once = taken * min(1.0, max(0.0, share))
     memory = (measurements.get(key) for key in ("peak_memory_mib", "peak_gpu_memory_mib"))
     of_cpu, of_gpu = (float(mib) if isinstance(mib, int | float) else 0.0 for mib in memory)
-    return Measured(taken - once, once, of_cpu, of_gpu, knows)
+    return Measured(taken - once, once, of_cpu, of_gpu, load is not None)
 
 
 def once_apart(found: Mapping[Any, Sequence[Measured]]) -> dict[Any, list[Measured]]:

@@ -28,7 +28,9 @@ class Added:
         """Return whether `value` is what older trials did; a list equals a tuple, as in JSON."""
         if value == self.before:
             return True
-        if value is None or isinstance(value, str | int | float):  # most are, in thousands of trials
+        if value is None or isinstance(
+            value, str | int | float
+        ):  # most are, in thousands of trials
             return False
         return bool(_as_json(value) == _as_json(self.before))
 

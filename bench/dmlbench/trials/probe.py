@@ -206,9 +206,7 @@ def _random_features(
 ) -> tuple[Data, float]:
     """Return random features in place of the images, and the seconds to compute those of all."""
     part = trial.parts["backbone"]
-    extractor = Extractor(
-        workplace.make("backbone", part), part, trial.protocol, workplace.device
-    )
+    extractor = Extractor(workplace.make("backbone", part), part, trial.protocol, workplace.device)
     network, width = extractor.network(data)
     items = next(iter(data.splits.values()))
     some = items[np.arange(min(_SAMPLE, len(items)))]
