@@ -102,6 +102,7 @@ def run(
     keep_embeddings: bool = False,
     metrics: Iterable[str] = (),
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    probe: bool = False,
     progress: bool = True,
 ) -> Records:
     """Run what is not finished yet, and return the records of all trials, in the plan's order.
@@ -146,8 +147,10 @@ def run(
         keep_embeddings: write the test embeddings beside each record, as `score` reads them.
         metrics: further metrics by name: keys, aliases such as "mrr", or those of plugins.
         checkpoint_minutes: how often trials under way are saved, to go on from there after a stop.
-        progress: whether to show progress, and what is odd about the data (see `Plan.remarks`), on
-            standard error or in the notebook.
+        probe: time a few steps of the rows that no record here tells of, to say what the run will
+            take; without `progress` that is not said.
+        progress: whether to show progress, what the run will take, and what is odd about the data
+            (see `Plan.remarks`), on standard error or in the notebook.
 
     Raises:
         ConfigError: an unknown name, an impossible combination, a wrong setting, a device that
@@ -211,7 +214,7 @@ def run(
     )
     by_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with stopping(executor, [signal.SIGINT] if by_default else []) as stop:
-        records = run_plan(planned, worker_settings, executor, progress=progress)
+        records = run_plan(planned, worker_settings, executor, progress=progress, probe=probe)
     if stop.signal:
         raise KeyboardInterrupt
     if gone := records.vanished():
@@ -230,6 +233,7 @@ def run_plan(
     progress: bool = True,
     hooks: Iterable[object] = (),
     cost: "Cost | None" = None,
+    probe: bool = False,
 ) -> Records:
     """Run the unfinished trials of `plan`, and return the records of all.
 
@@ -240,6 +244,7 @@ def run_plan(
         progress: whether to show progress.
         hooks: hook implementations to call beside the installed ones.
         cost: what is known of it; None to find out. It decides the order of trials.
+        probe: whether a few steps are timed to find out.
 
     Raises:
         ConfigError: the folder for records can't be written to.
@@ -257,7 +262,8 @@ def run_plan(
         plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics
     )
     if cost is None:
-        cost = run_cost(plan, before.to_do, before.done, settings)
+        probe_on = executor if probe and progress else None
+        cost = run_cost(plan, before.to_do, before.done, settings, probe_on)
         if progress:
             for line in cost_lines(cost, executor, settings):
                 print(line, file=sys.stderr)

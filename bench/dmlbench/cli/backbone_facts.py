@@ -42,8 +42,8 @@ def _network(backbone: Backbone) -> dict[str, str]:
         "input": f"{size} pixels" if wanted.size else "images of any size",
         "features": f"{found.features:,}",
         "parameters": f"{found.parameters:,}",
-        "GFLOPs": f"{found.operations / 1e9:.3g} in the matrix products, convolutions and attention "
-        f"for an image of {size}; a multiply-add is two",
+        "GFLOPs": f"{found.operations / 1e9:.3g} in the matrix products, convolutions and "
+        f"attention for an image of {size}; a multiply-add is two",
     }
 
 
