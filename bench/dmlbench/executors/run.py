@@ -136,12 +136,14 @@ def _run_here(
             record = None
             if event.kind == "started":
                 notify(hooks, "dmlbench_trial_started", trial=event.trial)
+            elif event.doing is not None:
+                notify(hooks, "dmlbench_trial_progressed", trial=event.trial, doing=event.doing)
             elif event.epoch is not None:
                 metrics = event.epoch.model_dump(mode="json")
                 notify(hooks, "dmlbench_epoch_finished", trial=event.trial, metrics=metrics)
             elif event.kind == "finished" and event.record is None:
                 trials.hold(event.trial)
-            elif event.kind != "stopped":
+            elif event.is_last and event.kind != "stopped":
                 record = _kept(event, store, settings)
                 if event.kind == "lost" and settings.run:
                     if record.status == "failed":

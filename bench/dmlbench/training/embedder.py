@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmlbench.compute.device import constant
+from dmlbench.compute.phases import progressed
 from dmlbench.compute.precision import Precision, forward_in
 from dmlbench.contracts.components import Backbone, ImageFormat
 from dmlbench.data.batches.device_inputs import to_device_inputs
@@ -181,11 +182,13 @@ def _rows(images: Tensor) -> Tensor:
 def embed(model: Embedder, items: Items, device: torch.device) -> Tensor:
     """Return the embeddings of `items` in evaluation mode, ``[N, E]`` float32."""
     model.eval()
-    parts, size = [], _evaluation_batch(items, device)
+    parts, size, done = [], _evaluation_batch(items, device), 0
     inputs = to_device_inputs(items.inputs, device)
     index = np.array_split(np.arange(len(items)), range(size, len(items), size))
     for batch in prefetch_to(device, inputs.plain, index, inputs.threads, 2 * inputs.threads):
         parts.append(model(batch))
+        done += len(batch)
+        progressed(done, len(items), "items")
     return torch.cat(parts)
 
 

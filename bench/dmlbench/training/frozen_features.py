@@ -20,6 +20,7 @@ from torch import nn
 
 from dmlbench.compute.determinism import seed_everything
 from dmlbench.compute.device import describe
+from dmlbench.compute.phases import part_of_phase
 from dmlbench.contracts.components import Backbone
 from dmlbench.data.items import Data, Items
 from dmlbench.data.photos.decoding import VERSION as DECODING
@@ -121,7 +122,8 @@ class Extractor:
         np.lib.format.write_array_header_2_0(file, header)
         for start in range(0, len(items), _BLOCK):
             some = items[np.arange(start, min(start + _BLOCK, len(items)))]
-            features = embed(network, some, self.device).cpu().numpy()
+            with part_of_phase("features", start, len(items)):
+                features = embed(network, some, self.device).cpu().numpy()
             if not np.isfinite(features).all():
                 raise TrialError(f"The features of {self.part} are not finite.")
             file.write(features.astype("<f4").data)

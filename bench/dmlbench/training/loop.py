@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dmlbench.compute.determinism import IMAGE_STREAM
+from dmlbench.compute.phases import progressed
 from dmlbench.contracts.components import Sampler
 from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.batches.feed import Feed
@@ -92,6 +93,7 @@ def train(
                     own_labels = own.repeat(recipe.objective.views)
                     now.losses.append(take_step(training, batch, own_labels, choices))
                     session.pause()
+                    progressed(step + 1, steps * length.epochs, "steps")
             losses = torch.stack(now.losses).tolist()  # once an epoch, as it waits for the GPU
             _check(losses, epoch, training)
             training.epoch, training.loss = epoch, sum(losses) / len(losses)

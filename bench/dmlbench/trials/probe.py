@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -11,10 +12,11 @@ import torch
 from dmlbench.components.workplace import Workplace
 from dmlbench.compute.determinism import SPLIT_STREAM, repeatable
 from dmlbench.compute.memory import peaks
+from dmlbench.compute.phases import Listener, heard_by
 from dmlbench.data.items import Data, Items
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.data.splits import hold_out_classes
-from dmlbench.errors import TrialStoppedError
+from dmlbench.errors import TrialError, TrialStoppedError
 from dmlbench.schemas.protocol import Length
 from dmlbench.schemas.trial import Trial, canonical_json
 from dmlbench.training.embedder import embed
@@ -160,22 +162,32 @@ def _train(trial: Trial, workplace: Workplace, items: Items, watch: _Watch) -> _
     trial = trial.model_copy(
         update={"protocol": trial.protocol.model_copy(update={"length": short})}
     )
-    session, began = _StepTimes(watch), watch.read()
+    session, began, over = _StepTimes(watch), watch.read(), 0.0
     states = learn(trial, workplace, items, session)
     state = next(states)
     found = _Training(begin=watch.read() - began, embed=state.embed)
-    over = watch.read()
-    try:
-        next(states)
-        first, session.ends = session.ends, []
-        over = watch.read()
-        next(states)
-    except TrialStoppedError:  # steps are long, so those of the first epoch tell enough
-        first = []
-    ends = session.ends or first
+    with suppress(TrialStoppedError), heard_by(_impatient(watch)):
+        for _ in range(2):  # the first epoch also sets things up, which matters if steps are short
+            session.ends, over = [], watch.read()
+            next(states)
+    ends = session.ends
     found.step = (ends[-1] - ends[0]) / (len(ends) - 1)
-    found.epoch = max(0.0, ends[0] - over - found.step) if first else 0.0
+    found.epoch = max(0.0, ends[0] - over - found.step)
     return found
+
+
+def _impatient(watch: _Watch) -> Listener:
+    """Return what ends a training that embeds very many items before its first step."""
+    began = watch.read()
+
+    def listen(phase: str, done: int, total: int, unit: str) -> None:
+        if unit == "items" and watch.read() - began > 3 * _LONGEST_SECONDS:
+            raise TrialError(
+                f"Each of its epochs starts by embedding {total:,} items, which takes too long to "
+                "be timed."
+            )
+
+    return listen
 
 
 def _fit(trial: Trial, workplace: Workplace, items: Items, watch: _Watch) -> _Training:
