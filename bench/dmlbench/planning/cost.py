@@ -30,7 +30,7 @@ class Cost:
         seconds: by the id of a trial: of the processor on a CPU, of the clock elsewhere. Those that
             nothing tells of are missing.
         basis: by the id of a trial, what its seconds rest on.
-        once: by `place`, the seconds to compute frozen features first.
+        once: by `place`, the seconds to load the data, and to compute frozen features first.
         memory_mib: the most that one worker will have resident; 0 if unknown.
         photo_bytes: of decoded photos, which are on the disk when a run has been planned.
         feature_bytes: of frozen features, if they have all to be computed.
@@ -108,37 +108,77 @@ def estimate(
         catalogue: for the size of networks.
         probed: what a few steps have told of some rows.
     """
-    trials, probed = tuple(to_do), probed or {}
-    seconds: dict[str, float] = {}
-    basis: dict[str, str] = {}
-    once: dict[str, float] = {}
-    memory, features = 0.0, 0
-    sizes = _Sizes(catalogue)
+    trials = tuple(to_do)
+    known = _Known(plan, found, probed or {}, scaled, _Sizes(catalogue))
     by_row: dict[Row, list[Trial]] = {}
     for trial in trials:
         by_row.setdefault(row_of(trial), []).append(trial)
-    for row, some in by_row.items():
-        trial, workload = some[0], plan.workloads.get(row[0])
-        here = found.get(row) or ([probed[row]] if row in probed else [])
-        gflops = partial(sizes.gflops, trial, workload)
-        told: tuple[float, str] | None = None
-        if here:
-            told = fmean(m.seconds for m in here), RECORDED if row in found else PROBED
-        elif like := _of_kind(row, trial, probed, by_row):
-            told = fmean(m.seconds for m in like), f"{PROBED} of other rows"
-        else:
-            told = scaled.find(trial, workload, gflops)
-        if told:
-            seconds |= dict.fromkeys((each.id for each in some), told[0])
-            basis |= dict.fromkeys((each.id for each in some), told[1])
-        memory = max([memory, scaled.memory_mib(trial), *(m.memory_mib for m in here)])
-        if trial.protocol.frozen and place(trial) not in once:
-            size = sizes.of(trial, workload)
-            features += 4 * workload.items * size.features if workload and size else 0
-            if not any(other[0] == row[0] for other in found):
-                timed = [m.once for other, m in probed.items() if other[0] == row[0]]
-                once[place(trial)] = fmean(timed) if timed else scaled.once(workload, gflops())
-    return Cost(trials, seconds, basis, once, memory, _photo_bytes(plan, trials), features)
+    seconds: dict[str, float] = {}
+    basis: dict[str, str] = {}
+    once: dict[str, float] = {}
+    features: dict[str, int] = {}
+    memory = 0.0
+    for row, (trial, *others) in by_row.items():
+        where = place(trial)
+        if told := known.seconds(row, trial):
+            ids = [trial.id, *(other.id for other in others)]
+            seconds |= dict.fromkeys(ids, told[0])
+            basis |= dict.fromkeys(ids, told[1])
+        once[where] = max(once.get(where, 0.0), known.once(row, trial))
+        memory = max(memory, known.memory_mib(row, trial))
+        if trial.protocol.frozen:
+            features[where] = known.feature_bytes(row, trial)
+    stored = _photo_bytes(plan, trials), sum(features.values())
+    return Cost(trials, seconds, basis, once, memory, *stored)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """All that tells of a plan's trials; see `estimate`."""
+
+    plan: Plan
+    found: Mapping[Row, Sequence[Measured]]
+    probed: Mapping[Row, Measured]
+    scaled: Scaled
+    sizes: "_Sizes"
+
+    def here(self, row: Row) -> Sequence[Measured]:
+        """Return what was measured of a row on this machine, or in its output folder."""
+        return self.found.get(row) or ([self.probed[row]] if row in self.probed else [])
+
+    def seconds(self, row: Row, trial: Trial) -> tuple[float, str] | None:
+        """Return the seconds of a trial, and what they rest on; None if nothing tells."""
+        if here := self.here(row):
+            return fmean(m.seconds for m in here), RECORDED if row in self.found else PROBED
+        if "loss" in trial.parts:  # baselines have nothing in common
+            trained = [one for other, one in self.probed.items() if other[0] == row[0] and other[2]]
+            if trained:
+                return fmean(one.seconds for one in trained), f"{PROBED} of other rows"
+        workload = self.plan.workloads.get(row[0])
+        return self.scaled.find(trial, workload, partial(self.sizes.gflops, trial, workload))
+
+    def once(self, row: Row, trial: Trial) -> float:
+        """Return the seconds to load a row's data, and to compute its frozen features."""
+        if not trial.protocol.frozen:
+            return max((one.once for one in self.here(row)), default=0.0)
+        if any(other[0] == row[0] for other in self.found):
+            return 0.0  # they are there
+        timed = [one.once for other, one in self.probed.items() if other[0] == row[0]]
+        if timed:
+            return max(timed)
+        workload = self.plan.workloads.get(row[0])
+        return self.scaled.once(workload, self.sizes.gflops(trial, workload))
+
+    def memory_mib(self, row: Row, trial: Trial) -> float:
+        """Return the most that a worker will have resident; 0 if nothing tells."""
+        here = [one.memory_mib for one in self.here(row)]
+        return max([*here, self.scaled.memory_mib(trial)])
+
+    def feature_bytes(self, row: Row, trial: Trial) -> int:
+        """Return the size of the features of a frozen backbone; 0 if nothing tells."""
+        workload = self.plan.workloads.get(row[0])
+        size = self.sizes.of(trial, workload)
+        return 4 * workload.items * size.features if workload and size else 0
 
 
 def _photo_bytes(plan: Plan, trials: Iterable[Trial]) -> int:
@@ -149,16 +189,6 @@ def _photo_bytes(plan: Plan, trials: Iterable[Trial]) -> int:
             photos = trial.dataset.reference, repr(PhotoFormat.of(trial.protocol))
             sizes[photos] = plan.workloads[table].photo_bytes
     return sum(sizes.values())
-
-
-def _of_kind(
-    row: Row, trial: Trial, probed: Mapping[Row, Measured], rows: Mapping[Row, Sequence[Trial]]
-) -> list[Measured]:
-    """Return what was timed of other trained rows of a table; baselines have nothing in common."""
-    if "baseline" in trial.parts:
-        return []
-    others = (other for other in probed if other[0] == row[0] and other in rows)
-    return [probed[other] for other in others if "loss" in rows[other][0].parts]
 
 
 class _Sizes:

@@ -52,10 +52,12 @@ def probe(trial: Trial, workplace: Workplace) -> dict[str, float]:
     with repeatable(workplace.device), peaks(workplace.device) as most:
         located = trial.dataset.located()
         asked = (located.reference, canonical_json(located.settings))
+        began = watch.read()
         dataset, data = load_once(workplace, *asked, PhotoFormat.of(trial.protocol))
-        once = 0.0
+        once = watch.read() - began
         if trial.protocol.frozen:
-            data, once = _random_features(trial, workplace, data, watch)
+            data, features = _random_features(trial, workplace, data, watch)
+            once += features
         if dataset.evaluation == "cross-validation":
             seconds = _of_folds(trial, workplace, data.splits["all"], watch)
         else:
