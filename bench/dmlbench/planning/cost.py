@@ -51,11 +51,8 @@ class Cost:
 
     def elapsed(self, slots: int) -> float:
         """Return the seconds until all are over with `slots` trials side by side."""
-        free = [0.0] * slots
-        for trial in self.drawn(self.trials):
-            if trial.id in self.seconds:
-                heapq.heapreplace(free, free[0] + self.seconds[trial.id])
-        return max(free) + sum(self.once.values())
+        drawn = [self.seconds.get(trial.id, 0.0) for trial in self.drawn(self.trials)]
+        return makespan(drawn, slots) + sum(self.once.values())
 
     def drawn(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return `trials` in the order to draw them.
@@ -78,6 +75,19 @@ class Cost:
         ordered = [sorted(group, key=longest_first) for group in groups.values()]
         ordered.sort(key=lambda group: longest_first(group[0]))
         return [trial for group in ordered for trial in group]
+
+
+def makespan(seconds: Iterable[float], slots: int) -> float:
+    """Return when all are over that are begun in this order, as soon as one of `slots` is free.
+
+    Example:
+        >>> makespan([3.0, 2.0, 2.0], 2)
+        4.0
+    """
+    free = [0.0] * slots
+    for each in seconds:
+        heapq.heapreplace(free, free[0] + each)
+    return max(free)
 
 
 def place(trial: Trial) -> str:
@@ -109,10 +119,11 @@ def estimate(
         probed: what a few steps have told of some rows.
     """
     trials = tuple(to_do)
-    known = _Known(plan, found, probed or {}, scaled, _Sizes(catalogue))
     by_row: dict[Row, list[Trial]] = {}
     for trial in trials:
         by_row.setdefault(row_of(trial), []).append(trial)
+    trained = frozenset(row for row, (trial, *_) in by_row.items() if "loss" in trial.parts)
+    known = _Known(plan, found, probed or {}, scaled, _Sizes(catalogue), trained)
     seconds: dict[str, float] = {}
     basis: dict[str, str] = {}
     once: dict[str, float] = {}
@@ -141,6 +152,7 @@ class _Known:
     probed: Mapping[Row, Measured]
     scaled: Scaled
     sizes: "_Sizes"
+    trained: frozenset[Row]
 
     def here(self, row: Row) -> Sequence[Measured]:
         """Return what was measured of a row on this machine, or in its output folder."""
@@ -150,10 +162,10 @@ class _Known:
         """Return the seconds of a trial, and what they rest on; None if nothing tells."""
         if here := self.here(row):
             return fmean(m.seconds for m in here), RECORDED if row in self.found else PROBED
-        if "loss" in trial.parts:  # baselines have nothing in common
-            trained = [one for other, one in self.probed.items() if other[0] == row[0] and other[2]]
-            if trained:
-                return fmean(one.seconds for one in trained), f"{PROBED} of other rows"
+        if row in self.trained:  # baselines have nothing in common
+            timed = self.trained & self.probed.keys()
+            if alike := [self.probed[other] for other in timed if other[0] == row[0]]:
+                return fmean(one.seconds for one in alike), f"{PROBED} of other rows"
         workload = self.plan.workloads.get(row[0])
         return self.scaled.find(trial, workload, partial(self.sizes.gflops, trial, workload))
 
