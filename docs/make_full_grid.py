@@ -83,20 +83,15 @@ def _head(known: dict[str, Any], losses: int, trials: int) -> str:
 
 All {losses} losses on CUB, Cars, SOP and In-Shop, with {SEEDS} seeds, by `resnet50-512` and by
 `vit-small-384`: {trials:,} trials. **No trial of it has run, and dmlbench has never run on a
-GPU.** This page says
-which figures are measured and which are computed:
+GPU.** This page says which figures are measured and which are computed:
 
 - *Images* are counted by the function that `--dry-run` prints, from the protocols and the
-  official sizes of the splits,
-  with classes of even size.
+  official sizes of the splits, with classes of even size.
 - *GPU hours* are computed: those images over the throughput of an {card["name"]} that timm's
-  author published
-  ([`results/`]({card["source"]}): `{card["training_file"]}` and `{card["inference_file"]}`,
-  mixed precision, channels
-  last, batches of 384 to 1,024, an ImageNet head). They are the least that the network alone
-  takes there. A run
-  adds deterministic kernels, crops, the loss, checkpoints and searches, which `--probe` on your
-  card measures.
+  author published ([`results/`]({card["source"]}): `{card["training_file"]}` and
+  `{card["inference_file"]}`, mixed precision, channels last, batches of 384 to 1,024, an ImageNet
+  head). They are the least that the network alone takes there. A run adds deterministic kernels,
+  crops, the loss, checkpoints and searches, which `--probe` on your card measures.
 - *CPU seconds* and *planning* are measured on the processor named.
 - Nothing is scaled to other cards: multiply by their throughput beside that of this one."""
 
@@ -139,13 +134,11 @@ def _layouts() -> str:
 
 - **1 card**: one `dmlbench run` with `--device cuda`.
 - **8 cards of one machine**: the same command once a card, with `--device cuda:0` to `--device
-  cuda:7` and one
-  `--output`. Runs on one folder share the work: each draws the trials that no other has taken.
-- **256 cards**: the same on each of 32 machines, with `--output` on storage that all share, and
-  a `--cache-dir` on a disk
-  of each machine's own, filled by one run before the others start. An
-  [executor](plugins.md#an-executor) does it
-  with one command.
+  cuda:7` and one `--output`. Runs on one folder share the work: each draws the trials that no
+  other has taken.
+- **256 cards**: the same on each of 32 machines, with `--output` on storage that all share, and a
+  `--cache-dir` on a disk of each machine's own, filled by one run before the others start. An
+  [executor](plugins.md#an-executor) does it with one command.
 
 Whichever dies loses what it did since its last checkpoint; the same command goes on."""
 
@@ -176,35 +169,27 @@ def _breaks(
 As far as counting shows, in this order:
 
 1. **The host's cores.** A store of SOP has {sop:.0f} GB, and photos stay on a card only where
-   they fit in
-   {RESIDENT_SHARE:.0%} of its free memory ({room:.0f} GB at most here), so the host cuts the
-   crops. A crop takes
-   {photos["crop_ms"][0]} to {photos["crop_ms"][1]} ms of a core
-   ([measured](measurements/photo-stores.md)), so at the
-   published {rate:,.0f} images a second a card keeps {cores[0]:.1f} to {cores[1]:.1f} cores
-   busy (computed): 8 cards need
-   8 or more cores beside those of the processes themselves.
+   they fit in {RESIDENT_SHARE:.0%} of its free memory ({room:.0f} GB at most here), so the host
+   cuts the crops. A crop takes {photos["crop_ms"][0]} to {photos["crop_ms"][1]} ms of a core
+   ([measured](measurements/photo-stores.md)), so at the published {rate:,.0f} images a second a
+   card keeps {cores[0]:.1f} to {cores[1]:.1f} cores busy (computed): 8 cards need 8 or more cores
+   beside those of the processes themselves.
 2. **Disk and its cache, on every machine.** The stores of the four sets take {low:.0f} to
-   {high:.0f} GB
-   (photos counted; a photo measured at 500x375 to 1024x768, so less where they are smaller),
-   and decoding them {decoding[0]:.1f} to {decoding[1]:.1f} core hours, once a machine (computed).
-   Where they are larger than the memory, crops wait for the disk.
+   {high:.0f} GB (photos counted; a photo measured at 500x375 to 1024x768, so less where they are
+   smaller), and decoding them {decoding[0]:.1f} to {decoding[1]:.1f} core hours, once a machine
+   (computed). Where they are larger than the memory, crops wait for the disk.
 3. **The longest trial, on 256 cards.** One of SOP with two views of each image takes
-   {duration(longest)} at least, and the whole grid {duration(span)},
-   where {duration(ideal)} would do if trials could be cut (computed). Beyond that, more cards
-   bring nothing.
+   {duration(longest)} at least, and the whole grid {duration(span)}, where {duration(ideal)}
+   would do if trials could be cut (computed). Beyond that, more cards bring nothing.
 4. **Losses that embed all items at the start of an epoch** (`magnet`), and samplers that do, take
    {_epochs_of("sop")} passes over the training items that no column above holds.
 
 What does not break, as measured here: {plan["trials"]:,} trials with their cost and order are
-planned in
-{plan["seconds"]:.0f} s of a core and {plan["memory_mib"]} MiB; a dry run of 558 trials on sets
-of the official sizes takes
-{plan["dry_run_seconds"]:.0f} s. A word of a worker costs the run {run["word_ms"]} ms, so 256 of
-them that each say one a
-second take {256 * run["word_ms"] / 10:.1f} % of a core. {total:,} records of at most
-{run["record_kib"]} KiB are
-{total * run["record_kib"] / 2**20:.1f} GiB. How a shared file system bears the claims of 256
+planned in {plan["seconds"]:.0f} s of a core and {plan["memory_mib"]} MiB; a dry run of 558 trials
+on sets of the official sizes takes {plan["dry_run_seconds"]:.0f} s. A word of a worker costs the
+run {run["word_ms"]} ms, so 256 of them that each say one a second take
+{256 * run["word_ms"] / 10:.1f} % of a core. {total:,} records of at most {run["record_kib"]} KiB
+are {total * run["record_kib"] / 2**20:.1f} GiB. How a shared file system bears the claims of 256
 runs was not measured."""
 
 
@@ -223,7 +208,7 @@ def _cpu(known: dict[str, Any], loads: dict[tuple[str, str], Workload], losses: 
             / 86400
         )
         grid = days * losses * SEEDS
-        rows.append([f"`{name}`", f"{learnt} s", f"{embedded} s", f"{grid / 365:,.0f} years"])
+        rows.append([f"`{name}`", f"{learnt} s", f"{embedded} s", f"{grid / 365:,.1f} years"])
     table = tabulate(
         rows,
         ["protocol", "an image learnt", "embedded", "the grid, one core"],
@@ -232,9 +217,8 @@ def _cpu(known: dict[str, Any], loads: dict[tuple[str, str], Workload], losses: 
     )
     return f"""## Without a GPU
 
-Steps were measured on {cpu["name"]}, in float32; the last column is computed from them. A
-linear head on frozen
-features (`--protocol frozen`) is what a CPU can pay.
+Steps were measured on {cpu["name"]}, in float32; the last column is computed from them. A linear
+head on frozen features (`--protocol frozen`) is what a CPU can pay.
 
 {table}"""
 
