@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dmlbench.contracts.components import Sampler as Sampler
     from dmlbench.contracts.draws import draw_below as draw_below
     from dmlbench.contracts.draws import random_shares as random_shares
+    from dmlbench.contracts.executor import Doing as Doing
     from dmlbench.contracts.executor import Event as Event
     from dmlbench.contracts.executor import Executor as Executor
     from dmlbench.contracts.executor import WorkerSettings as WorkerSettings
@@ -84,7 +85,7 @@ _PUBLIC = {
         "Sampler",
     ),
     "contracts.draws": ("draw_below", "random_shares"),
-    "contracts.executor": ("Event", "Executor", "WorkerSettings"),
+    "contracts.executor": ("Doing", "Event", "Executor", "WorkerSettings"),
     "contracts.hooks": ("hookimpl",),
     "contracts.hub": ("hub_revision",),
     "contracts.pairs": (

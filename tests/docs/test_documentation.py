@@ -253,7 +253,7 @@ def generator(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["make_losses", "make_protocols"])
+@pytest.mark.parametrize("name", ["make_losses", "make_protocols", "make_full_grid"])
 def test_a_page_that_is_made_says_what_it_is_made_from(name):
     module = generator(name)
     assert module.PAGE.read_text() == module.page()

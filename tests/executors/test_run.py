@@ -309,3 +309,32 @@ def test_trials_that_an_executor_leaves_have_no_record(plan_of, zoo, store, hook
     plan = plan_of(losses=(zoo("Pull"),))
     assert run(plan, WorkerSettings(store.folder, device="cpu"), hooks, executor) == []
     assert listener.heard == [("run started", 1), ("run finished", [])]
+
+
+def test_what_a_worker_is_doing_reaches_the_hooks(plan_of, zoo, store, hooks):
+    told = []
+
+    class Ear:
+        @hookimpl
+        def dmlbench_trial_progressed(self, trial, doing):
+            told.append((trial.id, doing.phase))
+
+    hooks.register(Ear())
+    plan = plan_of(losses=(zoo("Pull"),))
+    settings = WorkerSettings(store.folder, device="cpu")
+    run(plan, settings, hooks, Local(jobs=1))
+    (trial,) = plan.trials
+    first = list(dict.fromkeys(told))
+    assert first == [(trial.id, p) for p in ("loading", "training", "validation", "test")]
+
+
+def test_trials_are_drawn_in_the_order_asked_for_and_records_keep_that_of_the_plan(
+    plan_of, zoo, store, hooks, listener
+):
+    plan = plan_of(losses=(zoo("Pull"), zoo("Raising")))
+    settings = WorkerSettings(store.folder, device="cpu")
+    backwards = lambda trials: tuple(reversed(trials))  # noqa: E731
+    records = run(plan, settings, hooks, Inline(), order=backwards)
+    ids = [trial.id for trial in plan.trials]
+    assert [record.id for record in records] == ids
+    assert ran(listener) == ids[::-1]

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from os import environ
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dmlbench.api.cost import cost_lines, run_cost
 from dmlbench.api.defaults import CHECKPOINT_MINUTES, DATA_VARIABLE, DEVICE, OUTPUT, RUNS
 from dmlbench.api.records import Records
 from dmlbench.api.request import Names, Seeds, make_suite
@@ -17,6 +18,9 @@ from dmlbench.contracts.executor import Executor, WorkerSettings
 from dmlbench.errors import ConfigError, PluginError, guarded
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.suite import Suite
+
+if TYPE_CHECKING:
+    from dmlbench.planning.cost import Cost
 
 
 def plan(
@@ -100,6 +104,7 @@ def run(
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     chunk: int | None = None,
     devices_per_trial: int = 1,
+    probe: bool = False,
     progress: bool = True,
 ) -> Records:
     """Run what is not finished yet, and return the records of all trials, in the plan's order.
@@ -148,8 +153,10 @@ def run(
             trained exactly, by gradient caching, in the memory of one chunk. None: a batch at once.
         devices_per_trial: how many GPUs train a network together (or processes on a CPU), each with
             a share of every batch, by the loss of the whole batch.
-        progress: whether to show progress, and what is odd about the data (see `Plan.remarks`), on
-            standard error or in the notebook.
+        probe: time a few steps of the rows that no record here tells of, to say what the run will
+            take; without `progress` that is not said.
+        progress: whether to show progress, what the run will take, and what is odd about the data
+            (see `Plan.remarks`), on standard error or in the notebook.
 
     Raises:
         ConfigError: an unknown name, an impossible combination, a wrong setting, a device that
@@ -215,7 +222,7 @@ def run(
     )
     by_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with stopping(executor, [signal.SIGINT] if by_default else []) as stop:
-        records = run_plan(planned, worker_settings, executor, progress=progress)
+        records = run_plan(planned, worker_settings, executor, progress=progress, probe=probe)
     if stop.signal:
         raise KeyboardInterrupt
     if gone := records.vanished():
@@ -233,6 +240,8 @@ def run_plan(
     *,
     progress: bool = True,
     hooks: Iterable[object] = (),
+    cost: "Cost | None" = None,
+    probe: bool = False,
 ) -> Records:
     """Run the unfinished trials of `plan`, and return the records of all.
 
@@ -242,6 +251,8 @@ def run_plan(
         executor: where trials run.
         progress: whether to show progress.
         hooks: hook implementations to call beside the installed ones.
+        cost: what is known of it; None to find out. It decides the order of trials.
+        probe: whether a few steps are timed to find out.
 
     Raises:
         ConfigError: the folder for records can't be written to.
@@ -255,6 +266,15 @@ def run_plan(
 
     store = Store(settings.records)
     store.check_writable()
+    before = finished_before(
+        plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics
+    )
+    if cost is None:
+        probe_on = executor if probe and progress else None
+        cost = run_cost(plan, before.to_do, before.done, settings, probe_on)
+        if progress:
+            for line in cost_lines(cost, executor, settings):
+                print(line, file=sys.stderr)
     on_others: Callable[[OtherRuns], None] | None = None
     with ExitStack() as stack:
         manager = stack.enter_context(plugin_manager(Catalogue.discover()))
@@ -263,13 +283,10 @@ def run_plan(
         if progress:
             from dmlbench.api.progress import run_display
 
-            left = finished_before(
-                plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics
-            ).to_do
-            display = stack.enter_context(run_display(len(left)))
+            display = stack.enter_context(run_display(len(before.to_do)))
             manager.register(display)
             on_others = display.show_others
-        ran = run_trials(plan, settings, manager, executor, on_others)
+        ran = run_trials(plan, settings, manager, executor, on_others, cost.drawn)
         return Records(ran, folder=settings.records)
 
 

@@ -22,8 +22,6 @@ from dmlbench.cli.options import (
 
 if TYPE_CHECKING:
     from dmlbench.api.records import Records
-    from dmlbench.schemas.plan import Plan
-    from dmlbench.schemas.trial import Trial
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -174,7 +172,8 @@ class _Run(click.Command):
     show_default=True,
     help="How often trials under way are saved; they go on from there after a stop.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@click.option("--dry-run", is_flag=True, help="Show the plan with its cost, and stop.")
+@click.option("--probe", is_flag=True, help="Time a few steps first, to tell the cost.")
 @click.option("--log", is_flag=True, help="Print a line for each epoch of each trial.")
 def command(
     suite: Path | None,
@@ -194,6 +193,7 @@ def command(
     metrics: tuple[str, ...],
     checkpoint_minutes: float,
     dry_run: bool,
+    probe: bool,
     log: bool,
     **asked: Any,
 ) -> None:
@@ -210,6 +210,7 @@ def command(
     from dmlbench.api.running import check_device, check_networks, plan, run_plan
     from dmlbench.api.stopping import stopping
     from dmlbench.cli.epoch_log import EpochLog
+    from dmlbench.cli.shown_plan import show_cost, show_plan
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.metrics import choose_metrics
     from dmlbench.contracts.executor import WorkerSettings
@@ -247,7 +248,8 @@ def command(
         chunk=chunk,
         devices_per_trial=devices_per_trial,
     )
-    _show(planned, len(before.done), chosen.where(settings))
+    show_plan(planned, len(before.done), chosen.where(settings))
+    cost = show_cost(planned, before, chosen, settings, probe=probe)
     if asked["everything"] and not asked["datasets"]:
         _show_other_datasets(make_suite(**request).datasets, data_dir, allow_partial)
     for reason in before.damaged:
@@ -258,7 +260,7 @@ def command(
         Store(folder).check_writable()
     with stopping(chosen) as stop:
         hooks = [EpochLog(partial(stop.ask, signal.SIGPIPE))] if log else []
-        records = run_plan(planned, settings, chosen, progress=not log, hooks=hooks)
+        records = run_plan(planned, settings, chosen, progress=not log, hooks=hooks, cost=cost)
     tables = None
     if records or not stop.signal:
         tables = _publish(output, typed)
@@ -291,31 +293,6 @@ def _request(suite: Path | None, asked: dict[str, Any]) -> dict[str, Any]:
     return {"suite": "all", **request}
 
 
-def _show(plan: "Plan", done: int, where: str) -> None:
-    for table, trials in _by_table(plan).items():
-        rows = list(dict.fromkeys(trial.label for trial in trials))
-        seeds = sorted({trial.seed for trial in trials})
-        click.echo(f"{table}: {len(rows)} rows x {len(seeds)} seeds = {len(trials)} trials")
-        click.echo(_wrapped(rows))
-        if cost := plan.workloads.get(table):
-            click.echo(f"  {cost}")
-    for reason in plan.left_out:
-        click.echo(f"Left out: {reason}")
-    for remark in plan.remarks:
-        click.echo(f"Note: {remark}", err=True)
-    rest = f"{len(plan.trials) - done} trials to run, {done} finished before"
-    click.echo(f"{rest}; {where}.\n")
-
-
-def _by_table(plan: "Plan") -> "dict[str, list[Trial]]":
-    from dmlbench.schemas.plan import table_name
-
-    tables: dict[str, list[Trial]] = {}
-    for trial in plan.trials:
-        tables.setdefault(table_name(trial), []).append(trial)
-    return tables
-
-
 def _show_other_datasets(
     chosen: Collection[str], data_dir: Path | None, allow_partial: bool
 ) -> None:
@@ -331,14 +308,6 @@ def _show_other_datasets(
     for reason in missing:
         click.echo(f"Left out: {reason}")
     click.echo()
-
-
-def _wrapped(rows: list[str]) -> str:
-    from textwrap import fill
-
-    return fill(
-        ", ".join(rows), 96, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
-    )
 
 
 def _publish(output: Path, typed: Path) -> list[Path] | None:

@@ -20,8 +20,36 @@ from dmlbench.schemas.trial import Trial
 
 
 @dataclass(frozen=True)
+class Doing:
+    """What a trial is doing.
+
+    Attributes:
+        phase: ``loading``, ``decoding``, ``features``, ``training``, ``validation`` or ``test``.
+        done: how many units of it are over.
+        total: of how many; 0 where nothing is counted.
+        unit: such as ``steps``.
+
+    Example:
+        >>> str(Doing("training", 340, 3000, "steps")), str(Doing("test"))
+        ('training 340 of 3,000 steps', 'test')
+    """
+
+    phase: str
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+
+    def __str__(self) -> str:
+        counted = f" {self.done:,} of {self.total:,} {self.unit}" if self.total else ""
+        return f"{self.phase}{counted}".rstrip()
+
+
+@dataclass(frozen=True)
 class Event:
     """Something that happened to a trial: ``started``, an ``epoch`` each, then ``finished``.
+
+    In between, ``doing`` says what it is at, about once a second. An executor passes it on as it
+    does an ``epoch``; without it the trial is the same, and a user sees less.
 
     A trial that ends without a record, because its worker died or it was cancelled, is ``lost``
     instead of ``finished``. The harness writes a failed record for it. ``finished`` alone, without
@@ -30,7 +58,7 @@ class Event:
     when it is run again.
     """
 
-    kind: Literal["started", "epoch", "finished", "lost", "stopped"]
+    kind: Literal["started", "epoch", "finished", "lost", "stopped", "doing"]
     trial: Trial
     epoch: Epoch | None = None
     record: Record | None = None
@@ -40,11 +68,12 @@ class Event:
     worker_broken: bool = False
     """With ``finished``: the process must run no other trial, so replace it. Its device works no
     more, or the trial left it changed, see `Record.left_changed`."""
+    doing: Doing | None = None
 
     @property
     def is_last(self) -> bool:
         """Return whether no other event of the trial follows."""
-        return self.kind not in ("started", "epoch")
+        return self.kind not in ("started", "epoch", "doing")
 
 
 @dataclass(frozen=True)
@@ -84,12 +113,12 @@ def never() -> bool:
 class Task(Protocol):
     """What a worker does with a trial: ``task(trial, settings, report)``.
 
-    It claims the trial, so that no other run takes it as well, passes ``started`` and each
-    ``epoch`` to `report` as they happen, writes the record, and returns the event ``finished``. The
-    claim ends with the process, if not before. `report` may raise `TrialEnded` to end the trial,
-    which passes through; what plugins raise is told in the record. It is a function that pickles by
-    name. A process runs one trial at a time, in its main thread, because random states and torch's
-    settings belong to the process.
+    It claims the trial, so that no other run takes it as well, passes ``started``, each ``epoch``
+    and what it is ``doing`` to `report` as they happen, writes the record, and returns the event
+    ``finished``. The claim ends with the process, if not before. `report` may raise `TrialEnded` to
+    end the trial, which passes through; what plugins raise is told in the record. It is a function
+    that pickles by name. A process runs one trial at a time, in its main thread, because random
+    states and torch's settings belong to the process.
     """
 
     def __call__(
@@ -145,6 +174,10 @@ class Executor(ABC):
     @abstractmethod
     def cancel(self, trial: Trial) -> None:
         """End `trial`, which `run` then reports as lost with the reason ``cancelled``."""
+
+    def slots(self, settings: WorkerSettings) -> int | None:
+        """Return how many trials run side by side; None if that is not known beforehand."""
+        return None
 
     def where(self, settings: WorkerSettings) -> str:
         """Return where trials run, as the first lines of a run say it: ``2 worker processes``."""

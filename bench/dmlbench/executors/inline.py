@@ -70,6 +70,10 @@ class Inline(Executor):
         self._cancelled.add(trial.id)
         self._worker.cancel(trial)
 
+    def slots(self, settings: WorkerSettings) -> int:
+        """Return that trials run one after the other."""
+        return 1
+
     def where(self, settings: WorkerSettings) -> str:
         """Return that there are no workers."""
         return "in this process"

@@ -58,7 +58,7 @@ class Local(Executor):
 
     def run(self, task: Task, trials: Iterator[Trial], settings: WorkerSettings) -> Iterator[Event]:
         """Run up to `jobs` of `trials` side by side; a worker that died or is unfit is replaced."""
-        slots = self._slots(settings)
+        slots = self.slots(settings)
         workers: list[WorkerProcess] = []
         try:
             while time.monotonic() < self._deadline:
@@ -127,13 +127,14 @@ class Local(Executor):
         """End the worker that is at `trial`; another takes its place."""
         self._cancelled.add(trial.id)
 
+    def slots(self, settings: WorkerSettings) -> int:
+        """Return the number of workers."""
+        return self.jobs or max(1, default_jobs(settings.device) // settings.devices_per_trial)
+
     def where(self, settings: WorkerSettings) -> str:
         """Return the number of workers, and of what each leads."""
         each = f" on {n} devices each" if (n := settings.devices_per_trial) > 1 else ""
-        return f"{self._slots(settings)} worker processes{each}"
-
-    def _slots(self, settings: WorkerSettings) -> int:
-        return self.jobs or max(1, default_jobs(settings.device) // settings.devices_per_trial)
+        return f"{self.slots(settings)} worker processes{each}"
 
 
 def default_jobs(device: str) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,7 +11,7 @@ from importlib import import_module
 from pkgutil import walk_packages
 from typing import TYPE_CHECKING
 
-from dmlbench.contracts.executor import Event, WorkerSettings, never
+from dmlbench.contracts.executor import Doing, Event, WorkerSettings, never
 from dmlbench.errors import DataError, RankLostError, TrialStoppedError
 from dmlbench.executors.group import device_of_rank, group_of
 from dmlbench.schemas.record import Epoch, Record
@@ -19,6 +20,9 @@ from dmlbench.schemas.trial import Trial
 if TYPE_CHECKING:
     from dmlbench.components.workplace import Workplace
     from dmlbench.storage.record_store import Store
+
+_TELL_SECONDS = 1.0
+"""From one word on what a trial is doing to the next."""
 
 
 def run_in_worker(
@@ -66,6 +70,7 @@ def _run(
     store: "Store",
 ) -> Event:
     from dmlbench.compute import device
+    from dmlbench.compute.phases import heard_by
     from dmlbench.training.session import Session
     from dmlbench.trials.run_trial import run_trial
 
@@ -88,7 +93,10 @@ def _run(
     keep = partial(store.write_embeddings, trial) if settings.keep_embeddings else None
     metrics = (*settings.metrics, *_metrics_there(trial, store, workplace))
     try:
-        with group.together(trial, workplace.device) if group else nullcontext():
+        with (
+            heard_by(_Teller(trial, report)),
+            group.together(trial, workplace.device) if group else nullcontext(),
+        ):
             record = run_trial(trial, workplace, on_epoch, keep, metrics, session)
     except TrialStoppedError:
         return Event("stopped", trial)
@@ -103,6 +111,23 @@ def _run(
     if kept.status == record.status:  # else the disk is full, and the checkpoint is needed
         session.remove()
     return Event("finished", trial, record=kept, worker_broken=broken or bool(record.left_changed))
+
+
+class _Teller:
+    """Reports what a trial is doing: each phase when it first comes, and then once a second."""
+
+    def __init__(self, trial: Trial, report: Callable[[Event], None]) -> None:
+        self._trial, self._report = trial, report
+        self._told: set[str] = set()
+        self._last = time.monotonic()
+
+    def __call__(self, phase: str, done: int, total: int, unit: str) -> None:
+        now = time.monotonic()
+        if phase in self._told and now - self._last < _TELL_SECONDS:
+            return
+        self._told.add(phase)
+        self._last = now
+        self._report(Event("doing", self._trial, doing=Doing(phase, done, total, unit)))
 
 
 @cache

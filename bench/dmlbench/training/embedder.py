@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmlbench.compute.device import constant
+from dmlbench.compute.phases import progressed
 from dmlbench.compute.precision import Precision, forward_in
 from dmlbench.compute.world import ALONE, World
 from dmlbench.contracts.components import Backbone, ImageFormat
@@ -190,12 +191,14 @@ def embed(model: Embedder, items: Items, device: torch.device, world: World = AL
     Each of the processes of `world` embeds its share of them.
     """
     model.eval()
-    parts, size = [], _evaluation_batch(items, device)
+    parts, size, done = [], _evaluation_batch(items, device), 0
     inputs = to_device_inputs(items.inputs, device)
     mine = np.arange(len(items))[world.share(len(items))]
     index = np.array_split(mine, range(size, len(mine), size))
     for batch in prefetch_to(device, inputs.plain, index, inputs.threads, 2 * inputs.threads):
         parts.append(model(batch))
+        done += len(batch)
+        progressed(done, len(mine), "items")
     return world.gather(torch.cat(parts), len(items))
 
 

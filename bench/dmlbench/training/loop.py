@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dmlbench.compute.determinism import IMAGE_STREAM, SHARE_STREAM
+from dmlbench.compute.phases import progressed
 from dmlbench.compute.world import ALONE, World
 from dmlbench.contracts.components import Sampler
 from dmlbench.data.batches.device_inputs import to_device_inputs
@@ -98,6 +99,7 @@ def train(
                     key = (recipe.seed, SHARE_STREAM, step)
                     now.losses.append(take_step(training, inputs, own_labels, choices, key))
                     session.pause()
+                    progressed(step + 1, steps * length.epochs, "steps")
             losses = torch.stack(now.losses).tolist()  # once an epoch, as it waits for the GPU
             world.require_same("the losses of the steps", losses)
             _check(losses, epoch, training)

@@ -18,7 +18,13 @@ from dmlbench.compute.determinism import repeatable
 from dmlbench.compute.device import describe
 from dmlbench.compute.left_changed import change_noted
 from dmlbench.compute.memory import held_memory, keeps_much, peaks
-from dmlbench.compute.phases import PhaseClock, phase, seconds_by_phase
+from dmlbench.compute.phases import (
+    PhaseClock,
+    part_of_phase,
+    phase,
+    progressed,
+    seconds_by_phase,
+)
 from dmlbench.compute.versions import versions
 from dmlbench.contracts.components import Dataset
 from dmlbench.data.batches.device_inputs import drop_resident_photos, photos_stay_on_cpu
@@ -171,7 +177,18 @@ def load_once(
     """
     part = Part(reference=reference, name=reference, settings=json.loads(settings))
     dataset = workplace.make("dataset", part)
-    return dataset, load_data(dataset, workplace.data_dir, photos, cache_dir=workplace.cache_dir)
+    return dataset, load_data(
+        dataset,
+        workplace.data_dir,
+        photos,
+        cache_dir=workplace.cache_dir,
+        on_progress=_decoded,
+    )
+
+
+def _decoded(done: int, total: int) -> None:
+    with part_of_phase("decoding"):
+        progressed(done, total, "photos")
 
 
 @lru_cache(maxsize=2)
