@@ -81,7 +81,7 @@ def minutes_allowed(partition: str) -> int | None:
     """
     done = _run("sinfo", "--noheader", "--format=%P|%l")
     if done.returncode != 0:
-        raise ConfigError(f"Slurm does not answer: {_first_line(done.stderr)} Try again later.")
+        raise ConfigError(f"Slurm does not answer: {_last_line(done.stderr)} Try again later.")
     limits = dict(line.strip().split("|") for line in done.stdout.splitlines())
     default = [name for name in limits if name.endswith("*")]
     limits = {name.rstrip("*"): limit for name, limit in limits.items()}
@@ -162,7 +162,7 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, -1, "", f"{command[0]}: {error}")
 
 
-def _first_line(text: str) -> str:
-    """Return the first line of what a command said, as a sentence."""
-    line = (text.strip().splitlines() or ["it says nothing"])[0]
+def _last_line(text: str) -> str:
+    """Return the last line of what a command said, as a sentence."""
+    line = (text.strip().splitlines() or ["it says nothing"])[-1]
     return line.rstrip(".") + "."
