@@ -86,18 +86,15 @@ def slurm_cluster() -> Iterator[None]:
 
 
 def said(*command: str) -> str:
-    """Return what a command of Slurm says, at once or after a busy moment."""
+    """Return what a command of Slurm says."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
 
 def processes_of(text: str) -> list[psutil.Process]:
     """Return the processes whose command line contains `text`."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any(text in word for word in process.info["cmdline"] or ()):
-            found.append(process)
-    return found
+    processes = psutil.process_iter(["cmdline"])
+    return [each for each in processes if text in " ".join(each.info["cmdline"] or ())]
 
 
 @contextmanager
