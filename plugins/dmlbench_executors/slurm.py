@@ -244,7 +244,7 @@ class Slurm(Executor):
         with open(handle, "wb"):
             pass
         return Job(
-            task,
+            f"{task.__module__}:{task.__name__}",  # type: ignore[attr-defined]  # it is a function
             trials,
             settings,
             devices=devices[: len(trials)],

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 _PYTHON = f"{shlex.quote(sys.executable)} -P"
 """Without -P, a file in the folder where the run was started could stand in for a library."""
 
-_LAST_SECONDS = 5.0
-"""How long an ended process of the local cluster may take to be gone."""
+_KILLED_SECONDS = 5.0
+"""How long a process of the local cluster may take to end once it is told to."""
+_IDLE_SECONDS = 60.0
+"""How long it may take to end by itself when all of its trials have ended."""
 
 
 class Cluster(ABC):
@@ -127,16 +129,16 @@ class LocalCluster(Cluster):
         """End the processes, and wait for that."""
         for job in jobs:
             job.cancel()
-        _wait(jobs)
+        _wait(jobs, _KILLED_SECONDS)
 
     def close(self) -> None:
         """Wait for the processes, and end those that don't end by themselves."""
-        _wait(self._started)
+        _wait(self._started, _IDLE_SECONDS)
         self.end([job for job in self._started if not job.done()])
 
 
-def _wait(jobs: "Sequence[submitit.Job[None]]") -> None:
-    limit = time.monotonic() + _LAST_SECONDS
+def _wait(jobs: "Sequence[submitit.Job[None]]", seconds: float) -> None:
+    limit = time.monotonic() + seconds
     for job in jobs:
         while not job.done() and time.monotonic() < limit:
             time.sleep(0.05)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -32,7 +33,7 @@ class Job:
     """What submitit calls in a job. It is pickled for that, and again when the job is requeued.
 
     Args:
-        task: what to do with each trial.
+        task: what to do with each trial, as ``module:name``: it is imported once `path` is set.
         trials: those of this job. A requeued job leaves out what is over.
         settings: of the workers.
         devices: one for each trial that runs side by side with others.
@@ -44,7 +45,7 @@ class Job:
         path: ``sys.path`` of the run: trials may name the user's modules.
     """
 
-    task: Task
+    task: str
     trials: tuple[Trial, ...]
     settings: WorkerSettings
     devices: tuple[str, ...]
@@ -88,13 +89,15 @@ class Job:
         self, lanes: list[Local], trials: list[Trial], meanwhile: Callable[[], None]
     ) -> Iterator[Event]:
         """Yield what happens to `trials`, each of which goes to the next lane that is free."""
+        module, _, name = self.task.partition(":")
+        task: Task = getattr(import_module(module), name)
         waiting = iter(trials)
         queue: SimpleQueue[Event | BaseException | None] = SimpleQueue()
 
         def run(lane: Local, device: str) -> None:
             settings = replace(self.settings, device=device)
             try:
-                for event in lane.run(self.task, waiting, settings):
+                for event in lane.run(task, waiting, settings):
                     queue.put(event)
                 queue.put(None)
             except BaseException as error:  # to be raised where the job sees it
