@@ -4,6 +4,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmlbench import ConfigError, Event
@@ -32,7 +34,7 @@ class UnderWay:
         cluster: where they run.
 
     Attributes:
-        lost: whether one ended without telling what became of its trials. Its log is of use.
+        lost: whether one of them, or a worker in it, died at a trial. Its log is of use.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -88,7 +90,9 @@ class UnderWay:
         if stopping:
             self._waiting.clear()
         for each in self._submitted:
-            yield from each.news()
+            for event in each.news():
+                self.lost = self.lost or event.kind == "lost"
+                yield event
             yield from each.drop(cancelled)
         if time.monotonic() >= self._next_look or stopping:
             yield from self._look(stopping=stopping)
@@ -152,7 +156,9 @@ class _Submitted:
             if event.trial.id in self.left and self._is_new(event):
                 if event.is_last:
                     del self.left[event.trial.id]
-                yield event
+                died = event.kind == "lost" and event.reason != "cancelled"
+                hint = f" Its log is {self._log}." if died else ""
+                yield replace(event, reason=event.reason + hint)
 
     def _is_new(self, event: Event) -> bool:
         """Return whether this was not told before: a requeued job begins its trials again."""
@@ -169,13 +175,16 @@ class _Submitted:
                 del self.left[trial.id]
                 yield Event("lost", trial, reason="cancelled")
 
+    @property
+    def _log(self) -> Path:
+        return self.job.paths.stderr
+
     def fate(self, state: State) -> str:
         """Return why the trials are lost that it has told nothing of."""
-        path = self.job.paths.stderr
         try:
-            lines = path.read_text(errors="replace").split("\n")
+            lines = self._log.read_text(errors="replace").split("\n")
         except OSError:
             lines = []
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         words = f" The last line of its log: {last}" if last else ""
-        return f"Its job {self.job.job_id} {state.meaning} Its log is {path}.{words}"
+        return f"Its job {self.job.job_id} {state.meaning} Its log is {self._log}.{words}"

@@ -1,6 +1,8 @@
 """Trials as jobs: what is checked, submitted and told, where Slurm itself is not needed."""
 
+import inspect
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from submitit.core.utils import FailedJobError
+from support.forking_task import forking_task
 from support.patient_task import patient_task
 
 from dmlbench import ConfigError, Epoch, Event, Record, WorkerSettings
@@ -29,6 +32,7 @@ from dmlbench_executors.slurm_files import EventFile
 from dmlbench_executors.slurm_job import Job
 from dmlbench_executors.slurm_under_way import UnderWay
 
+PAGE = Path(__file__).parents[3] / "docs" / "executors.md"
 PARTITIONS = "gpu|1-12:00:00\nshort*|30:00\nlong|infinite\n"
 
 
@@ -271,6 +275,29 @@ def test_a_dry_run_shows_the_script_and_submits_nothing(tmp_path, say, dmlbench)
         assert f"#SBATCH --{line}" in script
     assert script.index("true") < script.index("export SUBMITIT_EXECUTOR=slurm")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.usefixtures("commands")
+def test_the_page_of_executors_shows_the_script_and_all_options(settings):
+    text = PAGE.read_text()
+    executor = Slurm(partition="gpu", gpus_per_node=8, check_shared=False)
+    script = executor.describe(replace(settings, records=Path("/shared/cub/runs")), 1_000)
+    shown = text.partition("```text\n")[2].partition("```")[0]
+    assert shown == script.replace(sys.executable, "/shared/venv/bin/python")
+    for name, parameter in inspect.signature(Slurm).parameters.items():
+        (line,) = [each for each in text.splitlines() if re.match(rf"\| .*`{name}`.* \|", each)]
+        default = parameter.default
+        if type(default) in (int, str) and default:
+            assert str(default) in line.split("|")[2]
+
+
+def test_a_worker_that_dies_in_a_job_costs_its_trial_and_the_log_is_kept(settings):
+    executor = Slurm(cluster="debug", trials_per_job=2)
+    (first, second) = executor.run(forking_task, map(quick, range(2)), settings)
+    for event in (first, second):
+        reason, _, log = event.reason.partition(" Its log is ")
+        assert reason == "The worker process exited with code 5 in the middle of the trial."
+        assert Path(log).parent.is_dir()
 
 
 @pytest.mark.parametrize(
