@@ -255,6 +255,7 @@ def command(
     for reason in before.damaged:
         click.echo(f"Will run again: {reason}", err=True)
     if dry_run:
+        click.echo(chosen.describe(settings, len(before.to_do)), nl=False)
         return
     for folder in (output / LEADERBOARDS, store.folder):
         Store(folder).check_writable()

@@ -182,3 +182,15 @@ class Executor(ABC):
     def where(self, settings: WorkerSettings) -> str:
         """Return where trials run, as the first lines of a run say it: ``2 worker processes``."""
         return f"executor {type(self).__name__}"
+
+    def describe(self, settings: WorkerSettings, trials: int) -> str:
+        """Return what a dry run shows of how trials are started, such as a script for a cluster.
+
+        Args:
+            settings: as `run` gets them.
+            trials: how many are to run.
+
+        Raises:
+            ConfigError: they can't be run with `settings`.
+        """
+        return ""

@@ -45,6 +45,7 @@ def run_in_worker(
     from dmlbench.executors.sharing import settled_elsewhere
 
     claims = Claims(settings.records)
+    claims.lose(trial.id, settings.run)  # of a worker that died; an executor tries a trial again
     try:
         claim = claims.take(trial.id, settings.run)
     except OSError as error:

@@ -181,7 +181,8 @@ def work(pipe: "Connection[Any, Any]") -> None:
             os._exit(128 + number)
         stop.set()
 
-    signal.signal(signal.SIGTERM, end)  # batch systems send it to all processes of a job
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, end)  # batch systems send them to all processes of a job
 
     def report(event: Event) -> None:
         try:
