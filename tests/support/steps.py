@@ -15,7 +15,7 @@ from support.small_training import CPU, ITEMS, protocol
 from torch import Tensor
 
 from dmlbench.compute.determinism import seed_everything
-from dmlbench.compute.world import ALONE, World, joined, meeting_point
+from dmlbench.compute.world import ALONE, HERE, World, joined, meeting_point
 from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.batches.feed import Feed
 from dmlbench.data.splits import with_consecutive_labels
@@ -63,7 +63,7 @@ def of_one_rank(asked: Path, rank: int, most: int) -> None:
         name: Trial.model_validate(one) for name, one in json.loads(asked.read_text()).items()
     }
     port = int(os.environ["MASTER_PORT"])
-    store = meeting_point("127.0.0.1", port, leads=False)
+    store = meeting_point(HERE, port)
     found = {}
     for size in (2, most):
         if rank < size:

@@ -143,7 +143,9 @@ def test_trained_batch_norm_is_refused_before_anything_runs(tmp_path):
     import dmlbench
 
     asked = {"losses": "contrastive", "baselines": "none", "output": tmp_path, "chunk": 16}
-    with pytest.raises(ConfigError, match=r"small-conv .*--chunk\): 3 .*batch_norm in backbone_settings"):
+    with pytest.raises(
+        ConfigError, match=r"small-conv .*--chunk\): 3 .*batch_norm in backbone_settings"
+    ):
         dmlbench.run("glyphs", jobs=0, progress=False, **asked)
     assert not [*tmp_path.rglob("*.json")]
     with pytest.raises(ConfigError, match="a chunk has at least 1 image"):

@@ -15,7 +15,7 @@ from support.steps import AUGMENTED, LABELS, STEPS, Taken, started, steps
 from torch import nn
 
 from dmlbench.compute.determinism import seed_everything, seeded
-from dmlbench.compute.world import ALONE, World, meeting_point
+from dmlbench.compute.world import ALONE, World, open_meeting_point
 from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.batches.feed import Feed
 from dmlbench.training.embedder import formatted
@@ -73,7 +73,7 @@ def taken(module_plan, tmp_path_factory) -> list[dict[tuple[int, str], Taken]]:
     """Return the steps that each of four processes took, among two and among four."""
     asked = tmp_path_factory.mktemp("ranks") / "trials.json"
     asked.write_text(json.dumps({k: v.model_dump(mode="json") for k, v in module_plan.items()}))
-    store = meeting_point("127.0.0.1", 0, leads=True)
+    store = open_meeting_point()
     place = {"MASTER_PORT": str(store.port), "WORLD_SIZE": str(RANKS), "OMP_NUM_THREADS": "1"}
     place |= {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
     command = [sys.executable, "-m", "support.steps", str(asked)]

@@ -1,6 +1,6 @@
 """From a part of a trial to an instance, on the machine that the trial runs on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ class Workplace:
     cache_dir: Path | None = None
     chunk: int | None = None
     """Most images that pass through a network at a time in training; None: a batch."""
-    world: World = ALONE
-    """The processes that train a network together."""
+    world: World = field(default=ALONE, compare=False)
+    """The processes that train a network together; data and components are the same for all."""
 
     def make(self, kind: str, part: Part, **available: Any) -> Any:
         """Return the component that `part` describes, given what it asks for by name.

@@ -7,17 +7,22 @@ of the whole batch. (The mean of the losses of the shares would be another loss.
 """
 
 import json
+import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from dmlbench.errors import RankLostError, TrialError
+
+HERE = "127.0.0.1"
 
 LONGEST_WAIT = timedelta(minutes=30)
 """For the others: one may be decoding photos, or computing metrics."""
@@ -115,9 +120,27 @@ ALONE = World()
 """One process, which asks nobody for anything."""
 
 
-def meeting_point(address: str, port: int, *, leads: bool) -> Any:
-    """Return the store by which processes find each other; at port 0, it chooses one."""
-    return dist.TCPStore(address, port, is_master=leads, wait_for_workers=False)  # type: ignore[attr-defined]
+def open_meeting_point() -> Any:
+    """Return a store by which processes of this machine find each other, at a `port` of its own.
+
+    It listens on the loopback interface alone, and so do they.
+    """
+    names = psutil.net_if_addrs().items()
+    loopback = [name for name, all_of_it in names if any(one.address == HERE for one in all_of_it)]
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback[0])
+    listening = socket.create_server((HERE, 0))
+    return dist.TCPStore(  # type: ignore[attr-defined]
+        HERE,
+        listening.getsockname()[1],
+        is_master=True,
+        wait_for_workers=False,
+        master_listen_fd=listening.detach(),
+    )
+
+
+def meeting_point(address: str, port: int) -> Any:
+    """Return the store that another process has opened."""
+    return dist.TCPStore(address, port, is_master=False, wait_for_workers=False)  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -126,7 +149,7 @@ def joined(world: World, store: Any, name: str, device: torch.device) -> Iterato
 
     Args:
         world: the place of this process.
-        store: by which they find each other, see `meeting_point`.
+        store: by which they find each other, see `open_meeting_point`.
         name: of what they do together, different each time.
         device: of this process.
 

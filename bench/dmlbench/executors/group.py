@@ -23,7 +23,6 @@ from dmlbench.schemas.trial import Trial
 if TYPE_CHECKING:
     import torch
 
-_HERE = "127.0.0.1"
 _GRACE_SECONDS = 15.0
 """After a trial: processes that have not ended theirs by then are killed."""
 _LOOK_SECONDS = 0.2
@@ -40,11 +39,11 @@ class Group:
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
-        from dmlbench.compute.world import World, meeting_point
+        from dmlbench.compute.world import HERE, World, open_meeting_point
 
         self.world = World(0, settings.devices_per_trial)
-        self._meeting_point = meeting_point(_HERE, 0, leads=True)
-        place = {"MASTER_ADDR": _HERE, "MASTER_PORT": str(self._meeting_point.port)}
+        self._meeting_point = open_meeting_point()
+        place = {"MASTER_ADDR": HERE, "MASTER_PORT": str(self._meeting_point.port)}
         place |= {"WORLD_SIZE": str(self.world.size)}
         self._others = [
             WorkerProcess(help_with, replace(settings, device=device_of_rank(settings, rank)), at)
@@ -167,7 +166,7 @@ def help_with(
 def _meeting_point() -> Any:
     from dmlbench.compute.world import meeting_point
 
-    return meeting_point(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), leads=False)
+    return meeting_point(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
 
 
 _numbers = count(1)
