@@ -51,7 +51,10 @@ class ProgressDisplay:
         self.whole = self.progress.add_task("all trials", total=self.trials)
         if self.live:
             self.progress.start()
-        else:
+
+    def start(self) -> None:
+        """Say once a minute what is under way, where no bar can move."""
+        if not self.live:
             self._writer.start()
 
     def stop(self) -> None:
@@ -136,6 +139,7 @@ def _under_way(trials: int) -> str:
 def run_display(trials: int) -> Iterator[ProgressDisplay]:
     """Yield the display of a run, whose bars go when it ends, or when it is interrupted."""
     display = ProgressDisplay(trials)
+    display.start()
     try:
         yield display
     finally:
