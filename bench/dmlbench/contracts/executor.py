@@ -27,16 +27,17 @@ class Event:
     instead of ``finished``. The harness writes a failed record for it. ``finished`` alone, without
     a record, says that another run is at the trial, or was faster: the harness waits for that. One
     that was asked to stop ends as ``stopped``: it has no record, and goes on from its checkpoint
-    when it is run again.
+    when it is run again. One whose machine went away, which is no fault of the trial's, is
+    ``interrupted``: the harness takes its claim back, and gives it to the executor once more.
     """
 
-    kind: Literal["started", "epoch", "finished", "lost", "stopped"]
+    kind: Literal["started", "epoch", "finished", "lost", "stopped", "interrupted"]
     trial: Trial
     epoch: Epoch | None = None
     record: Record | None = None
     """Of a finished trial, whether it succeeded or failed."""
     reason: str = ""
-    """Why the trial was lost."""
+    """Why the trial was lost or interrupted."""
     worker_broken: bool = False
     """With ``finished``: the process must run no other trial, so replace it. Its device works no
     more, or the trial left it changed, see `Record.left_changed`."""
@@ -125,7 +126,8 @@ class Executor(ABC):
             task: see `Task`; call it in a process of the worker's.
             trials: what to run, in this order. It may be exhausted for a while, when all that are
                 left are under way in other runs: asking it again whenever a slot is free finds out
-                early that one was given up. A run may end without that.
+                early that one was given up. A run may end without that. It may say by
+                `operator.length_hint` how many are left.
             settings: passed to `task`.
         """
 
