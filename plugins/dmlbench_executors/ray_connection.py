@@ -9,6 +9,8 @@ gets what they chose.
 
 import logging
 import os
+import random
+import resource
 import secrets
 import signal
 import socket
@@ -25,6 +27,8 @@ _SECONDS = 10.0
 """How long a cluster may take to answer."""
 _STORE_BYTES = 80 * 2**20
 """Of shared memory: what Ray needs at least. No images go that way, only events."""
+_SYSTEM = {"worker_niceness": 0}
+"""Ray would have its workers stand back (nice 15) behind all else on the machine."""
 _TOKEN_FILE = Path(".ray", "auth_token")
 
 
@@ -55,13 +59,14 @@ def connected(address: str | None) -> Iterator[bool]:
     Raises:
         ConfigError: nothing answers there.
     """
-    import ray
-
-    if ray.is_initialized():
-        yield True
-        return
-    environment = dict(os.environ)
+    environment, files = dict(os.environ), resource.getrlimit(resource.RLIMIT_NOFILE)
+    numbers = random.getstate()
     try:
+        import ray
+
+        if ray.is_initialized():
+            yield True
+            return
         _connect(place(address))
         try:
             yield place(address) != "local"
@@ -71,6 +76,8 @@ def connected(address: str | None) -> Iterator[bool]:
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)
+        random.setstate(numbers)
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)
 
 
 def _connect(where: str) -> None:
@@ -79,6 +86,7 @@ def _connect(where: str) -> None:
     options = {"logging_level": logging.ERROR}
     if where == "local":
         options |= {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
+        options |= {"_system_config": _SYSTEM}
         if not _is_token_chosen():
             os.environ["RAY_AUTH_TOKEN"] = _token()
     elif where != "auto":
@@ -101,7 +109,7 @@ def _check_answers(address: str) -> None:
         ConfigError: it is no address, or nothing answers.
     """
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or "/" in host or not port.isdigit():
         raise ConfigError(
             f"executor.address={address}: it is auto (a cluster that has a node on this machine) "
             "or an address such as 10.0.0.1:6379. Ray's client (ray://) does not do: start the "

@@ -137,7 +137,7 @@ class Crew:
     @property
     def idle(self) -> list[Worker]:
         """Return those that can take a trial now."""
-        return [worker for worker in self._workers if worker.call is None]
+        return [worker for worker in self._workers if worker.call is None and not worker.death]
 
     def hire(self, trials: int) -> None:
         """Start workers for so many more trials, as far as there is room.
