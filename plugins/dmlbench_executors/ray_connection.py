@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from dmlbench import ConfigError
 
@@ -83,7 +84,7 @@ def connected(address: str | None) -> Iterator[bool]:
 def _connect(where: str) -> None:
     import ray
 
-    options = {"logging_level": logging.ERROR}
+    options: dict[str, Any] = {"logging_level": logging.ERROR}
     if where == "local":
         options |= {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
         options |= {"_system_config": _SYSTEM}

@@ -1,11 +1,15 @@
 """Options that several verbs share."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from dmlbench.api.defaults import DATA_VARIABLE, DEVICE, OUTPUT
 from dmlbench.cli.quantity import MEBIBYTES, SECONDS, Quantity
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 data_dir_option = click.option(
     "--data-dir",
@@ -32,6 +36,13 @@ device_option = click.option(
     "--device", default=DEVICE, show_default=True, help="cpu, cuda, cuda:1 …"
 )
 
+devices_option = click.option(
+    "--devices",
+    metavar="NAMES",
+    help="Several, for workers to take turns: cuda:0,cuda:1; cuda:0,cuda:0 for two trials at a "
+    "time on one; 'all': every GPU.",
+)
+
 jobs_option = click.option(
     "--jobs", type=click.IntRange(0), help="Worker processes; 0: run the trials in this process."
 )
@@ -53,6 +64,14 @@ trial_memory_option = click.option(
     type=Quantity("memory", MEBIBYTES, "MiB"),
     help="Let a trial fail that takes more memory: 4000 (MiB), 8GiB.",
 )
+
+
+def worker_options(command: _Function) -> _Function:
+    """Add the options on processes, what a trial may take of them, and where it computes."""
+    limits = (trial_timeout_option, trial_memory_option)
+    for option in reversed((jobs_option, isolate_option, *limits, device_option, devices_option)):
+        command = option(command)
+    return command
 
 
 def _metrics(

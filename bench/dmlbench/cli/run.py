@@ -15,13 +15,9 @@ from dmlbench.api.defaults import CHECKPOINT_MINUTES, LEADERBOARDS, RUNS
 from dmlbench.cli.options import (
     cache_dir_option,
     data_dir_option,
-    device_option,
-    isolate_option,
-    jobs_option,
     metrics_option,
     output_option,
-    trial_memory_option,
-    trial_timeout_option,
+    worker_options,
 )
 
 if TYPE_CHECKING:
@@ -158,16 +154,12 @@ class _Run(click.Command):
     metavar="NAME",
     help="Where trials run: local (if not given), inline, or one from a plugin.",
 )
-@jobs_option
-@isolate_option
-@trial_timeout_option
-@trial_memory_option
+@worker_options
 @click.option(
     "--allow-partial",
     is_flag=True,
     help="Accept datasets of which only a part is here; the tables say so.",
 )
-@device_option
 @click.option(
     "--keep-embeddings",
     is_flag=True,
@@ -196,6 +188,7 @@ def command(
     trial_memory: float | None,
     allow_partial: bool,
     device: str,
+    devices: str | None,
     keep_embeddings: bool,
     metrics: tuple[str, ...],
     checkpoint_minutes: float,
@@ -235,6 +228,7 @@ def command(
         isolate=isolate,
         trial_timeout=trial_timeout,
         trial_memory=trial_memory,
+        devices=devices,
     )
     check_device(device)
     choose_metrics(metrics, catalogue)

@@ -56,7 +56,7 @@ class WorkerSettings:
     """Folder that records are written to. This and the other folders are made absolute."""
     data_dir: Path | None = None
     device: str = "auto"
-    """The one device of all workers, however many GPUs there are."""
+    """Of the run. An executor that has more than one gives each worker its own."""
     cache_dir: Path | None = None
     keep_embeddings: bool = False
     """Whether the test embeddings are written beside each record."""

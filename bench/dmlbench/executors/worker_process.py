@@ -51,6 +51,7 @@ class WorkerProcess:
     """A worker process as its parent sees it.
 
     Attributes:
+        device: where it computes.
         pipe: carries events; ready to be read when there is one, or when the worker died.
         trial: the one under way, if any.
         began: when that started, by `time.monotonic`.
@@ -58,6 +59,7 @@ class WorkerProcess:
     """
 
     def __init__(self, task: Task, settings: WorkerSettings) -> None:
+        self.device = settings.device
         self.trial: Trial | None = None
         self.began = 0.0
         self.retired = False
