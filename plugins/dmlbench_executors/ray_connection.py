@@ -2,9 +2,9 @@
 
 From 2.60, a cluster that a program starts asks for a token, and Ray writes one to
 ``~/.ray/auth_token`` for that. Here it gets a token of this process instead, by the environment, so
-that the cluster is closed to others and nothing is written to the home folder. Whoever has chosen
-otherwise (``RAY_AUTH_MODE``, ``RAY_AUTH_TOKEN``, ``RAY_AUTH_TOKEN_PATH``, or a token in that file)
-gets what they chose.
+that the cluster is closed to others and nothing is written to the home folder. Whoever has a token
+(``RAY_AUTH_TOKEN``, ``RAY_AUTH_TOKEN_PATH``, or that file), or wants none
+(``RAY_AUTH_MODE=disabled``), gets what they chose.
 """
 
 import logging
@@ -30,6 +30,10 @@ _STORE_BYTES = 80 * 2**20
 """Of shared memory: what Ray needs at least. No images go that way, only events."""
 _SYSTEM = {"worker_niceness": 0}
 """Ray would have its workers stand back (nice 15) behind all else on the machine."""
+_WAY_OUT = (
+    "ray status, on a node of the cluster, shows whether it is up. Without executor.address and "
+    "the variable RAY_ADDRESS, Ray is started on this machine."
+)
 _TOKEN_FILE = Path(".ray", "auth_token")
 
 
@@ -96,8 +100,10 @@ def _connect(where: str) -> None:
     try:
         ray.init(where, **options)
     except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
-        what = "be started on this machine" if where == "local" else f"be reached at {where}"
-        raise ConfigError(f"Ray can't {what}: {first_line(error)}") from error
+        reason = first_line(error).rstrip(".")
+        if where == "local":
+            raise ConfigError(f"Ray can't be started on this machine: {reason}.") from error
+        raise ConfigError(f"Ray can't be reached at {where}: {reason}. {_WAY_OUT}") from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_terminate)  # Ray's would end the run at once
@@ -121,15 +127,16 @@ def _check_answers(address: str) -> None:
     except (OSError, OverflowError) as error:
         raise ConfigError(
             f"executor.address={address}: nothing answers there within {_SECONDS:.0f} seconds "
-            f"({error}). ray status, on a node of the cluster, shows whether it is up. Without "
-            "executor.address, Ray is started on this machine."
+            f"({error}). {_WAY_OUT}"
         ) from error
 
 
 def _is_token_chosen() -> bool:
-    """Return whether the user has decided how the cluster is closed."""
-    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    return any(name in os.environ for name in names) or (Path.home() / _TOKEN_FILE).exists()
+    """Return whether the user has a token for the cluster, or wants none."""
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+        return True
+    given = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    return given or (Path.home() / _TOKEN_FILE).exists()
 
 
 @cache

@@ -239,6 +239,7 @@ def test_a_run_on_a_gpu_has_one_worker_and_on_the_cpu_one_a_core():
 
 @pytest.fixture
 def two_gpus(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
 
 

@@ -1,5 +1,6 @@
-"""A task that tells where it would compute."""
+"""A task that tells where it would compute, and of which GPUs."""
 
+import os
 from collections.abc import Callable
 
 from dmlbench import Event, Trial, WorkerSettings
@@ -12,4 +13,6 @@ def device_task(
     report: Callable[[Event], None],
     stop: Callable[[], bool] = never,
 ) -> Event:
-    return Event("finished", trial, reason=settings.device)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    reason = " of ".join(filter(None, (settings.device, visible)))
+    return Event("finished", trial, reason=reason)

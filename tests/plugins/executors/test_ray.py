@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.device_task import device_task
 from support.processes import needs_proc, wait_until
 from support.ray_cluster import dying_task, two_nodes, workers_under
 
@@ -160,6 +161,18 @@ def test_a_trial_whose_worker_dies_is_interrupted_and_the_third_time_lost(tmp_pa
         (1, "lost"),
     ]
     assert event.reason.startswith("3 workers or nodes of Ray died at it: ")
+
+
+def test_ray_gives_trials_their_parts_of_a_gpu(tmp_path, cluster):
+    node = cluster.add_node(num_cpus=2, num_gpus=1)  # as far as Ray knows
+    try:
+        for options, expected in (({"num_gpus": 0.5, "jobs": 2}, "cuda of 0"), ({}, "cuda of 0")):
+            events = Ray(**options).run(
+                device_task, Drawn(quick(0), quick(1)), WorkerSettings(tmp_path)
+            )
+            assert [event.reason for event in events] == [expected] * 2
+    finally:
+        cluster.remove_node(node)
 
 
 def test_a_stop_saves_the_trial_which_then_goes_on(plan_of, zoo, tmp_path):
