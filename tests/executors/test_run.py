@@ -15,6 +15,7 @@ from dmlbench.executors.local import Local
 from dmlbench.executors.run import progress, run
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.record import Record
+from dmlbench.storage.claims import Claims
 from dmlbench.storage.record_store import Store
 
 
@@ -301,6 +302,24 @@ def test_an_executor_that_fails_is_named(plan_of, zoo, store, hooks):
 
     with pytest.raises(PluginError, match="The executor Bankrupt failed: KeyError: 'account'"):
         run(plan_of(losses=(zoo("Pull"),)), WorkerSettings(store.folder), hooks, Bankrupt(""))
+
+
+class Preempted(Inline):
+    """The machine of each trial goes away once, and the trial's claim stays behind."""
+
+    def run(self, task, trials, settings):
+        trial = next(trials)
+        assert Claims(settings.records).take(trial.id, settings.run)
+        yield Event("interrupted", trial, reason="The node died.")
+        yield from super().run(task, trials, settings)
+
+
+def test_an_interrupted_trial_is_given_out_once_more(plan_of, zoo, store, hooks, listener):
+    plan = plan_of(losses=(zoo("Pull"),), seeds=(0, 1))
+    records = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, Preempted())
+    assert [record.status for record in records] == ["finished"] * 2
+    ends = [event[1] for event in listener.heard if event[0] == "trial finished"]
+    assert ends == [plan.trials[1].id, plan.trials[0].id]
 
 
 def test_trials_that_an_executor_leaves_have_no_record(plan_of, zoo, store, hooks, listener):

@@ -93,6 +93,7 @@ def run(
     data_dir: str | Path | None = None,
     cache_dir: str | Path | None = None,
     device: str = DEVICE,
+    devices: str | None = None,
     executor: str | Executor | None = None,
     jobs: int | None = None,
     isolate: bool = False,
@@ -137,10 +138,12 @@ def run(
         cache_dir: folder for decoded photos and features. None: the variable DMLBENCH_CACHE, else
             ``~/.cache/dmlbench``.
         device: "cpu", "cuda", "cuda:1"; "auto" is the GPU where there is one.
+        devices: several, for worker processes to take turns: "cuda:0,cuda:1"; "cuda:0,cuda:0" for
+            two trials at a time on one GPU; "all" is every GPU. None: all are on `device`.
         executor: where trials run: "local" (if None), "inline", a plugin's name or an `Executor`.
             Options of one that is named are in `settings`: ``{"executor.jobs": 4}``.
-        jobs: worker processes; 0 runs the trials in this process. None: one a CPU core, or one on
-            a GPU.
+        jobs: worker processes; 0 runs the trials in this process. None: one for each of `devices`,
+            else one a CPU core, or one on a GPU.
         isolate: give every trial a process of its own, which takes some seconds each.
         trial_timeout: seconds after which a trial fails, and the run goes on. None: never.
         trial_memory: MiB of memory over which a trial fails: what its worker and the processes that
@@ -184,8 +187,9 @@ def run(
             isolate=isolate,
             trial_timeout=trial_timeout,
             trial_memory=trial_memory,
+            devices=devices,
         )
-    elif options or isolate or (jobs, trial_timeout, trial_memory) != (None, None, None):
+    elif options or isolate or {jobs, devices, trial_timeout, trial_memory} != {None}:
         raise ConfigError("An executor that is made already has its options: leave out the others.")
     check_device(device)
     choose_metrics(metrics, catalogue)

@@ -36,6 +36,13 @@ device_option = click.option(
     "--device", default=DEVICE, show_default=True, help="cpu, cuda, cuda:1 …"
 )
 
+devices_option = click.option(
+    "--devices",
+    metavar="NAMES",
+    help="Several, for workers to take turns: cuda:0,cuda:1; cuda:0,cuda:0 for two trials at a "
+    "time on one; 'all': every GPU.",
+)
+
 jobs_option = click.option(
     "--jobs", type=click.IntRange(0), help="Worker processes; 0: run the trials in this process."
 )
@@ -79,7 +86,7 @@ trial_memory_option = click.option(
 def worker_options(command: _Function) -> _Function:
     """Add the options on processes, what a trial may take of them, and where it computes."""
     limits = (trial_timeout_option, trial_memory_option)
-    devices = (device_option, devices_per_trial_option, chunk_option)
+    devices = (device_option, devices_option, devices_per_trial_option, chunk_option)
     for option in reversed((jobs_option, isolate_option, *limits, *devices)):
         command = option(command)
     return command

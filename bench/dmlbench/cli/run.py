@@ -187,6 +187,7 @@ def command(
     trial_memory: float | None,
     allow_partial: bool,
     device: str,
+    devices: str | None,
     chunk: int | None,
     devices_per_trial: int,
     keep_embeddings: bool,
@@ -230,6 +231,7 @@ def command(
         isolate=isolate,
         trial_timeout=trial_timeout,
         trial_memory=trial_memory,
+        devices=devices,
     )
     check_device(device)
     choose_metrics(metrics, catalogue)

@@ -55,16 +55,17 @@ class Event:
     instead of ``finished``. The harness writes a failed record for it. ``finished`` alone, without
     a record, says that another run is at the trial, or was faster: the harness waits for that. One
     that was asked to stop ends as ``stopped``: it has no record, and goes on from its checkpoint
-    when it is run again.
+    when it is run again. One whose machine went away, which is no fault of the trial's, is
+    ``interrupted``: the harness takes its claim back, and gives it to the executor once more.
     """
 
-    kind: Literal["started", "epoch", "finished", "lost", "stopped", "doing"]
+    kind: Literal["started", "epoch", "finished", "lost", "stopped", "interrupted", "doing"]
     trial: Trial
     epoch: Epoch | None = None
     record: Record | None = None
     """Of a finished trial, whether it succeeded or failed."""
     reason: str = ""
-    """Why the trial was lost."""
+    """Why the trial was lost or interrupted."""
     worker_broken: bool = False
     """With ``finished``: the process must run no other trial, so replace it. Its device works no
     more, or the trial left it changed, see `Record.left_changed`."""
@@ -84,7 +85,7 @@ class WorkerSettings:
     """Folder that records are written to. This and the other folders are made absolute."""
     data_dir: Path | None = None
     device: str = "auto"
-    """The one device of all workers, however many GPUs there are."""
+    """Of the run. An executor that has more than one gives each worker its own."""
     cache_dir: Path | None = None
     keep_embeddings: bool = False
     """Whether the test embeddings are written beside each record."""
@@ -158,7 +159,8 @@ class Executor(ABC):
             task: see `Task`; call it in a process of the worker's.
             trials: what to run, in this order. It may be exhausted for a while, when all that are
                 left are under way in other runs: asking it again whenever a slot is free finds out
-                early that one was given up. A run may end without that.
+                early that one was given up. A run may end without that. It may say by
+                `operator.length_hint` how many are left.
             settings: passed to `task`.
         """
 

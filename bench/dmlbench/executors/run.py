@@ -143,6 +143,10 @@ def _run_here(
                 notify(hooks, "dmlbench_epoch_finished", trial=event.trial, metrics=metrics)
             elif event.kind == "finished" and event.record is None:
                 trials.hold(event.trial)
+            elif event.kind == "interrupted":
+                if settings.run:
+                    claims.lose(event.trial.id, settings.run)
+                trials.put_back(event.trial)
             elif event.is_last and event.kind != "stopped":
                 record = _kept(event, store, settings)
                 if event.kind == "lost" and settings.run:

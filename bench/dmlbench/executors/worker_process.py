@@ -52,6 +52,7 @@ class WorkerProcess:
     """A worker process as its parent sees it.
 
     Attributes:
+        device: where it computes.
         pipe: carries events; ready to be read when there is one, or when the worker died.
         trial: the one under way, if any.
         began: when that started, by `time.monotonic`.
@@ -61,6 +62,7 @@ class WorkerProcess:
     def __init__(
         self, task: Task, settings: WorkerSettings, environment: Mapping[str, str] | None = None
     ) -> None:
+        self.device = settings.device
         self.trial: Trial | None = None
         self.began = 0.0
         self.retired = False
