@@ -161,7 +161,7 @@ def test_the_page_of_plugins_documents_every_hook_with_its_arguments():
     columns = hooks.pop("dmlbench_leaderboard_columns")
     expected = {name: set(inspect.signature(f).parameters) - {"self"} for name, f in hooks.items()}
     assert list(rows) == list(hooks), "in the order of a run"
-    assert len(rows) == 5
+    assert len(rows) == 6
     (more,) = re.findall(r"One more hook, `dmlbench_leaderboard_columns`,[^:]*", text)
     assert all(
         f"`{each}`" in more for each in inspect.signature(columns).parameters if each != "self"

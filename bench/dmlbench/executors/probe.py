@@ -1,7 +1,8 @@
 """A few steps of the rows of a plan, timed where its trials will run."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from itertools import chain, zip_longest
 
 from dmlbench.contracts.executor import Event, Executor, WorkerSettings, never
@@ -31,9 +32,8 @@ def probe_rows(
     """
     found: dict[Row, Measured] = {}
     reasons: list[str] = []
-    rows = _while_there_is_time(_in_turn(trials))
-    with guarded(f"The executor {type(executor).__name__}"):
-        for event in executor.run(probe_in_worker, rows, settings):
+    with closing(_events(_while_there_is_time(_in_turn(trials)), settings, executor)) as events:
+        for event in events:
             if event.kind == "lost":
                 reasons.append(f"{event.trial}: {event.reason}")
             record = event.record
@@ -45,6 +45,13 @@ def probe_rows(
             else:
                 reasons.append(f"{event.trial}: {record.reason}")
     return found, reasons
+
+
+def _events(
+    trials: Iterator[Trial], settings: WorkerSettings, executor: Executor
+) -> Generator[Event, None, None]:
+    with guarded(f"The executor {type(executor).__name__}"):
+        yield from executor.run(probe_in_worker, trials, settings)
 
 
 def _in_turn(trials: Iterable[Trial]) -> list[Trial]:

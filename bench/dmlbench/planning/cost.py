@@ -183,8 +183,8 @@ class _Known:
 
     def memory_mib(self, row: Row, trial: Trial) -> float:
         """Return the most that a worker will have resident; 0 if nothing tells."""
-        here = [one.memory_mib for one in self.here(row)]
-        return max([*here, self.scaled.memory_mib(trial)])
+        here = max((one.memory_mib for one in self.here(row)), default=0.0)
+        return here or self.scaled.memory_mib(trial)
 
     def feature_bytes(self, row: Row, trial: Trial) -> int:
         """Return the size of the features of a frozen backbone; 0 if nothing tells."""
