@@ -89,8 +89,8 @@ class Task(Protocol):
     claim ends with the process, if not before. It returns ``lost`` if it led other processes, for
     `WorkerSettings.devices_per_trial`, and lost one. `report` may raise `TrialEnded` to end the
     trial, which passes through; what plugins raise is told in the record. It is a function that
-    pickles by name. A process runs one trial at a time, in its main thread, because random states and torch's
-    settings belong to the process.
+    pickles by name. A process runs one trial at a time, in its main thread, because random states
+    and torch's settings belong to the process.
     """
 
     def __call__(
