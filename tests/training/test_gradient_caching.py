@@ -92,7 +92,7 @@ def test_while_the_head_alone_learns_one_pass_is_enough(monkeypatch):
     features = Embedder.features
 
     def noting(self, inputs: Tensor) -> Tensor:
-        passed.append(len(inputs)) if torch.is_grad_enabled() or self.training else None
+        passed.append(len(inputs))
         return features(self, inputs)
 
     monkeypatch.setattr(Embedder, "features", noting)

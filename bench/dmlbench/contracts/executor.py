@@ -116,10 +116,11 @@ class Task(Protocol):
 
     It claims the trial, so that no other run takes it as well, passes ``started``, each ``epoch``
     and what it is ``doing`` to `report` as they happen, writes the record, and returns the event
-    ``finished``. The claim ends with the process, if not before. `report` may raise `TrialEnded` to
-    end the trial, which passes through; what plugins raise is told in the record. It is a function
-    that pickles by name. A process runs one trial at a time, in its main thread, because random
-    states and torch's settings belong to the process.
+    ``finished``. The claim ends with the process, if not before. It returns ``lost`` if it led
+    other processes, for `WorkerSettings.devices_per_trial`, and lost one. `report` may raise
+    `TrialEnded` to end the trial, which passes through; what plugins raise is told in the record.
+    It is a function that pickles by name. A process runs one trial at a time, in its main thread,
+    because random states and torch's settings belong to the process.
     """
 
     def __call__(
