@@ -155,8 +155,9 @@ class Slurm(Executor):
     def where(self, settings: WorkerSettings) -> str:
         """Return the number of jobs and of trials in each."""
         partition = f" in partition {self._partition}" if self._partition else ""
+        kind = f"Slurm jobs{partition}" if self._kind == "slurm" else "jobs on this machine"
         each = "a trial" if self.trials_per_job == 1 else f"{self.trials_per_job} trials"
-        return f"up to {self.jobs} Slurm jobs{partition} at one time, each of {each}"
+        return f"up to {self.jobs} {kind} at one time, each of {each}"
 
     def describe(self, settings: WorkerSettings, trials: int) -> str:
         """Return the script that is handed to sbatch first."""
@@ -197,6 +198,7 @@ class Slurm(Executor):
         try:
             yield from self._turns(task, trials, settings, folder, under_way)
         finally:
+            self._order("stop 0")
             self._orders = None
             under_way.end()
             if not under_way.lost:

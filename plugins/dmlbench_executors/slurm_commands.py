@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from dmlbench import ConfigError, nearest
 
 _SECONDS = 120.0
 """How long a command may take: a busy controller needs a minute."""
+
+_END_SECONDS = 5.0
+"""How long ended jobs are waited for."""
 
 _UNDER_WAY = frozenset(
     {
@@ -143,9 +147,20 @@ def cancel_pending(jobs: Iterable[str]) -> None:
 
 
 def end(jobs: Iterable[str]) -> None:
-    """End `jobs` at once."""
-    _scancel(["--signal=KILL"], jobs)
-    _scancel([], jobs)  # also those that wait, and shells that are left
+    """End `jobs` at once, and wait for that, but not long.
+
+    Slurm gives a job that is cancelled half a minute, in which it can't be killed. So jobs are
+    killed first; again and again, as a signal to one that is just about to start is lost. Now and
+    then Slurm misses one nevertheless. Then it ends by itself, as the orders of its run say.
+    """
+    left = list(jobs)
+    limit = time.monotonic() + _END_SECONDS
+    while left and time.monotonic() < limit:
+        cancel_pending(left)
+        _scancel(["--signal=KILL", "--full"], left)
+        time.sleep(_END_SECONDS / 20)
+        left = [job for job, state in states(left).items() if not state.is_over]
+    _scancel([], left)
 
 
 def _scancel(options: list[str], jobs: Iterable[str]) -> None:

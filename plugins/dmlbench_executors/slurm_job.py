@@ -141,7 +141,11 @@ class _Orders:
 
     def follow(self) -> None:
         """Follow the orders that have come since the last time."""
-        for line in self._lines.new():
+        try:
+            orders = list(self._lines.new())
+        except FileNotFoundError:  # the run has ended, and its folder is gone
+            orders = ["stop 0"]
+        for line in orders:
             order, _, argument = line.partition(" ")
             for lane in self._lanes:
                 if order == "stop":

@@ -1,5 +1,6 @@
 """The jobs of a run: submitted, followed by what they tell, given up when Slurm has lost them."""
 
+import math
 import sys
 import time
 from collections import deque
@@ -23,6 +24,8 @@ ARRAY_TASKS = 1_000
 _RETRY_SECONDS = 30.0
 _LOOK_SECONDS = (5.0, 60.0)
 """From one look at the states of jobs to the next, at first and at most: others ask Slurm, too."""
+_STOPPING_SECONDS = 1.0
+"""The same while jobs that wait are taken back, and others come back to the queue."""
 _LOOK_SHARE = 0.05
 """Of the time that a run has taken, is the time to its next look."""
 
@@ -43,7 +46,7 @@ class UnderWay:
         self._waiting: deque[Job] = deque()
         self._submitted: list[_Submitted] = []
         self._began = time.monotonic()
-        self._next_look = 0.0
+        self._last_look = -math.inf
         self._next_try = 0.0
         self._was_accepted = False
 
@@ -94,19 +97,26 @@ class UnderWay:
                 self.lost = self.lost or event.kind == "lost"
                 yield event
             yield from each.drop(cancelled)
-        if time.monotonic() >= self._next_look or stopping:
+        if time.monotonic() - self._last_look >= self._pause(stopping=stopping):
             yield from self._look(stopping=stopping)
         self._end([each for each in self._submitted if not each.left and not each.has_begun])
         self._submitted = [each for each in self._submitted if each.left]
+
+    def _pause(self, *, stopping: bool) -> float:
+        """Return how many seconds lie between two looks at states."""
+        shortest, longest = _LOOK_SECONDS
+        spent = time.monotonic() - self._began
+        seconds = (
+            _STOPPING_SECONDS if stopping else min(max(spent * _LOOK_SHARE, shortest), longest)
+        )
+        return self._cluster.patience * seconds
 
     def _look(self, *, stopping: bool) -> Iterator[Event]:
         """See which jobs are over, though some of their trials are not."""
         if stopping:
             self._cluster.cancel_pending([each.job for each in self._submitted])
         states = self._cluster.states([each.job for each in self._submitted if each.left])
-        shortest, longest = (self._cluster.patience * seconds for seconds in _LOOK_SECONDS)
-        spent = time.monotonic() - self._began
-        self._next_look = time.monotonic() + min(max(spent * _LOOK_SHARE, shortest), longest)
+        self._last_look = time.monotonic()
         for each in self._submitted:
             state = states.get(each.job.job_id)
             was_over, each.is_over = each.is_over, state is not None and state.is_over

@@ -38,7 +38,7 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1
-KillWait=60
+KillWait=10
 MessageTimeout=60
 BatchStartTimeout=60
 SlurmdTimeout=0

@@ -85,7 +85,7 @@ def test_a_stop_takes_back_what_waits_and_saves_what_runs(long_trial, settings):
             whole.stop(60)
     assert (events[-1].kind, events[-1].trial) == ("stopped", long_trial)
     assert {event.trial.id for event in events} == {long_trial.id}
-    wait_until(lambda: job_ids() == [])
+    wait_until(lambda: job_ids() == [], 180)
     left = [path for path in settings.records.rglob("*") if path.is_file()]
     assert left == [Store(settings.records).checkpoint_path(long_trial)]
 
@@ -131,8 +131,8 @@ def test_jobs_end_with_their_run_if_it_is_closed(settings):
     events = executor().run(long_task, iter([quick(0), quick(0)]), settings)
     assert next(events).kind == "started"
     events.close()
-    wait_until(lambda: job_ids("PENDING,RUNNING,COMPLETING") == [])
-    wait_until(lambda: processes_of(str(settings.records)) == [])
+    wait_until(lambda: job_ids("PENDING,RUNNING,COMPLETING") == [], 180)
+    wait_until(lambda: processes_of(str(settings.records)) == [], 180)
 
 
 class Starts:
