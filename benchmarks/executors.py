@@ -101,7 +101,8 @@ def main() -> None:
         "workers have had two.\n\n"
         f"{tabulate(rates, ['workers of `local`', 'trials a minute'], 'github')}\n\n"
         f"Two workers do {median(ratios):.2f} times the work of one "
-        f"({min(ratios):.2f} to {max(ratios):.2f} in the turns).\n"
+        f"({min(ratios):.2f} to {max(ratios):.2f} in the turns). Turns that differ much say that "
+        "other work had the cores meanwhile: then only a quiet machine can tell.\n"
     )
     options.out.write_text(page, encoding="utf-8")
 

@@ -16,6 +16,7 @@ from support.ray_cluster import dying_task, two_nodes, workers_under
 
 from dmlbench import Local, Record, Trial, WorkerSettings, hookimpl
 from dmlbench.components.hook_plugins import empty_manager
+from dmlbench.executors.inline import Inline
 from dmlbench.executors.run import run
 from dmlbench.schemas.plan import Plan
 from dmlbench.storage.record_store import Store
@@ -76,7 +77,7 @@ def locally() -> dict[str, str]:
 
 def test_a_grid_leaves_the_records_of_local(grid, locally, tmp_path):
     assert len(grid.trials) == 60
-    here = without_measurements(records_of(grid, Local(jobs=2), tmp_path / "local"))
+    here = without_measurements(records_of(grid, Local(jobs=1), tmp_path / "local"))
     locally.update(zip((trial.id for trial in grid.trials), here, strict=True))
     listener = Listener()
     there = records_of(grid, Ray(), tmp_path / "ray", listener)
@@ -88,7 +89,7 @@ def test_a_grid_leaves_the_records_of_local(grid, locally, tmp_path):
 def test_when_a_node_dies_all_trials_finish_and_none_is_recorded_twice(
     grid, locally, tmp_path, cluster
 ):
-    node = cluster.add_node(num_cpus=1)
+    (node,) = cluster.worker_nodes
     half = Plan(grid.trials[::2])
     assert len(half.trials) == 30
 
@@ -101,6 +102,8 @@ def test_when_a_node_dies_all_trials_finish_and_none_is_recorded_twice(
     expected = [locally[trial.id] for trial in half.trials]
     assert without_measurements(there) == expected == kept(tmp_path, half)
     assert set(listener.ends.values()) == {1}
+    assert not cluster.worker_nodes
+    cluster.add_node(num_cpus=1)
 
 
 DRIVER = """
@@ -112,7 +115,7 @@ from dmlbench_executors.ray import Ray
 from pathlib import Path
 
 plan = pickle.loads(Path(sys.argv[1]).read_bytes())
-run(plan, WorkerSettings(Path(sys.argv[2]), device="cpu"), empty_manager(), Ray())
+run(plan, WorkerSettings(Path(sys.argv[2]), device="cpu"), empty_manager(), Ray(jobs=1))
 """
 
 
@@ -126,7 +129,7 @@ def test_a_driver_that_is_killed_and_started_again_goes_on(grid, locally, tmp_pa
     driver.wait()
     written = {path: path.stat().st_mtime_ns for path in runs.rglob("*.json")}
     listener = Listener()
-    there = records_of(part, Ray(), tmp_path, listener)
+    there = records_of(part, Ray(jobs=1), tmp_path, listener)
     assert without_measurements(there) == [locally[trial.id] for trial in part.trials]
     assert set(listener.ends.values()) == {1}
     assert len(listener.ends) < len(part.trials)
@@ -166,22 +169,18 @@ def test_a_trial_whose_worker_dies_is_interrupted_and_the_third_time_lost(tmp_pa
 def test_ray_gives_trials_their_parts_of_a_gpu(tmp_path, cluster):
     node = cluster.add_node(num_cpus=2, num_gpus=1)  # as far as Ray knows
     try:
-        for options, expected in (({"num_gpus": 0.5, "jobs": 2}, "cuda of 0"), ({}, "cuda of 0")):
-            events = Ray(**options).run(
-                device_task, Drawn(quick(0), quick(1)), WorkerSettings(tmp_path)
-            )
-            assert [event.reason for event in events] == [expected] * 2
+        events = Ray(num_gpus=0.5, jobs=2).run(
+            device_task, Drawn(quick(0), quick(1)), WorkerSettings(tmp_path)
+        )
+        assert [event.reason for event in events] == ["cuda of 0"] * 2
     finally:
         cluster.remove_node(node)
 
 
 def test_a_stop_saves_the_trial_which_then_goes_on(plan_of, zoo, tmp_path):
     settings = {"protocol.length.epochs": "100", "protocol.length.steps_per_epoch": "10"}
-    plan, executor, hooks = (
-        plan_of(losses=(zoo("Pull"),), settings=settings),
-        Ray(),
-        empty_manager(),
-    )
+    plan = plan_of(losses=(zoo("Pull"),), settings=settings)
+    executor, hooks = Ray(jobs=1), empty_manager()
 
     class Stopper:
         @hookimpl
@@ -190,9 +189,9 @@ def test_a_stop_saves_the_trial_which_then_goes_on(plan_of, zoo, tmp_path):
 
     hooks.register(Stopper())
     assert run(plan, WorkerSettings(tmp_path / "runs", device="cpu"), hooks, executor) == []
-    (record,) = records_of(plan, Ray(), tmp_path)
+    (record,) = records_of(plan, Inline(), tmp_path)
     assert record.measurements["resumed"] > 0
-    expected = records_of(plan, Local(jobs=1), tmp_path / "local")
+    expected = records_of(plan, Inline(), tmp_path / "here")
     assert without_measurements([record]) == without_measurements(expected)
 
 
