@@ -55,6 +55,7 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
         (ROOT / "docs" / "suites.md", 0),
         (ROOT / "docs" / "python.md", 0),
         (ROOT / "docs" / "isolation.md", 0),
+        (ROOT / "docs" / "executors.md", 0),
         (ROOT / "README.md", 2),
     ],
     ids=lambda value: getattr(value, "name", ""),
@@ -74,7 +75,15 @@ def test_the_code_of_a_page_runs(page, elsewhere, tmp_path):
 def test_no_code_block_escapes_the_tests():
     ran = {
         f"docs/{name}.md"
-        for name in ("plugins", "retrieval", "records", "suites", "python", "isolation")
+        for name in (
+            "plugins",
+            "retrieval",
+            "records",
+            "suites",
+            "python",
+            "isolation",
+            "executors",
+        )
     }
     for page in PAGES:
         if str(page.relative_to(ROOT)) not in ran:
