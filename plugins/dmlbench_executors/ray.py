@@ -36,8 +36,9 @@ class Ray(Executor):
         jobs: how many trials at most at one time. None: as many as the cluster has room for, and
             one that waits for more room, which makes a cluster that scales by itself add a node.
         num_cpus: CPUs for each trial, which Ray counts; parts of one, too.
-        num_gpus: GPUs for each trial; 0.25 has four share a GPU. None: 1 if the cluster has GPUs or
-            ``--device`` asks for one, else 0.
+        num_gpus: GPUs for each trial; 0.25 has four share a GPU. None: as many as a trial has
+            devices (1, or ``--devices-per-trial``) if the cluster has GPUs or ``--device`` asks for
+            one, else 0.
         variables: which environment variables workers take over: the beginnings of their names,
             with commas.
         isolate: whether every trial gets a process of its own.
@@ -86,11 +87,11 @@ class Ray(Executor):
 
     def run(self, task: Task, trials: Iterator[Trial], settings: WorkerSettings) -> Iterator[Event]:
         """Run `trials` on Ray; nothing is started if there are none."""
-        self._check_device(settings.device)
+        self._check_devices(settings)
         if self._is_stopping or (first := next(trials, None)) is None:
             return
         with connected(self.address) as grows, _mark_in(settings.records) as mark:
-            num_gpus = self._gpus_each(settings.device)
+            num_gpus = self._gpus_each(settings)
             crew = Crew(
                 (task, replace(settings, device="cuda" if num_gpus else "cpu"), mark),
                 Surroundings.here(self.variables.split(",")),
@@ -153,12 +154,18 @@ class Ray(Executor):
         reason = f"{_MOST_INTERRUPTIONS} workers or nodes of Ray died at it: {event.reason}"
         return Event("lost", event.trial, reason=reason)
 
-    def _check_device(self, device: str) -> None:
-        """Check that `device` goes with the GPUs that are asked for.
+    def _check_devices(self, settings: WorkerSettings) -> None:
+        """Check that the run's devices go with the GPUs that are asked for.
 
         Raises:
-            ConfigError: it doesn't.
+            ConfigError: they don't.
         """
+        device, several = settings.device, settings.devices_per_trial
+        if several > 1 and self.num_gpus not in (None, 0, several):
+            raise ConfigError(
+                f"--devices-per-trial {several} and executor.num_gpus={self.num_gpus:g} contradict "
+                "each other. Leave executor.num_gpus out."
+            )
         if device not in ("auto", "cpu", "cuda"):
             raise ConfigError(
                 f"--device {device}: Ray itself gives each trial its CPUs and GPUs. Leave --device "
@@ -170,13 +177,13 @@ class Ray(Executor):
                 "Leave --device out."
             )
 
-    def _gpus_each(self, device: str) -> float:
+    def _gpus_each(self, settings: WorkerSettings) -> float:
         import ray
 
         if self.num_gpus is not None:
             return self.num_gpus
-        there = device == "auto" and ray.cluster_resources().get("GPU", 0) > 0
-        return 1.0 if there or device == "cuda" else 0.0
+        there = settings.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0
+        return float(settings.devices_per_trial) if there or settings.device == "cuda" else 0.0
 
     @property
     def _is_stopping(self) -> bool:

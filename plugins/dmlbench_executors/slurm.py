@@ -159,16 +159,33 @@ class Slurm(Executor):
         each = "a trial" if self.trials_per_job == 1 else f"{self.trials_per_job} trials"
         return f"up to {self.jobs} {kind} at one time, each of {each}"
 
+    def slots(self, settings: WorkerSettings) -> int:
+        """Return how many trials the jobs run side by side, once Slurm has started all of them."""
+        return self.jobs * self.side_by_side
+
     def describe(self, settings: WorkerSettings, trials: int) -> str:
         """Return the script that is handed to sbatch first."""
-        if self._check_shared:
-            check_folders(settings)
+        self._check(settings)
         if self._kind != "slurm" or trials == 0:
             return ""
         jobs = min(self.jobs, math.ceil(trials / self.trials_per_job), ARRAY_TASKS)
         cluster = self._cluster(settings.records / _FOLDER / "RUN")
         assert isinstance(cluster, SlurmCluster)
         return cluster.script(jobs)
+
+    def _check(self, settings: WorkerSettings) -> None:
+        """Check that jobs can do what the run asks for.
+
+        Raises:
+            ConfigError: they can't.
+        """
+        if settings.devices_per_trial > 1:
+            raise ConfigError(
+                f"--devices-per-trial {settings.devices_per_trial}: a trial on Slurm has one GPU. "
+                "Start the run itself in a job that has several, with --executor local."
+            )
+        if self._check_shared:
+            check_folders(settings)
 
     def stop(self, grace: float) -> None:
         """Take back jobs that wait; ask those under way to save their trials within `grace`."""
@@ -187,8 +204,7 @@ class Slurm(Executor):
 
     def run(self, task: Task, trials: Iterator[Trial], settings: WorkerSettings) -> Iterator[Event]:
         """Submit `trials` as there is room for jobs, and yield what these tell."""
-        if self._check_shared:
-            check_folders(settings)
+        self._check(settings)
         folder = _run_folder(settings.records)
         self._orders = Lines(folder / "orders")
         self._orders.create()

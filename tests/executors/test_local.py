@@ -290,6 +290,12 @@ def test_devices_that_are_not_there_or_contradict_are_refused(
         next(executor.run(quick_task, iter([quick(0)]), settings))
 
 
+def test_devices_in_turn_and_several_for_a_trial_are_refused(two_gpus, tmp_path):
+    several = WorkerSettings(tmp_path, devices_per_trial=2)
+    with pytest.raises(ConfigError, match="--devices all .* --devices-per-trial 2 .* Leave one"):
+        Local(devices="all").where(several)
+
+
 def test_all_gpus_where_there_is_none_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(ConfigError, match="every GPU, and torch finds none"):

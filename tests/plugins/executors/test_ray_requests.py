@@ -64,6 +64,12 @@ def test_what_can_never_run_is_refused_before_a_trial_starts(options, device, re
     assert list(tmp_path.iterdir()) == []
 
 
+def test_gpus_of_a_trial_must_be_as_many_as_its_devices(tmp_path):
+    settings = WorkerSettings(tmp_path, devices_per_trial=4)
+    with pytest.raises(ConfigError, match=r"--devices-per-trial 4 and executor\.num_gpus=2"):
+        next(Ray(num_gpus=2.0).run(quick_task, iter([trial(0)]), settings))
+
+
 def test_where_trials_run_is_told_without_asking_the_cluster(monkeypatch, tmp_path):
     settings = WorkerSettings(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)

@@ -243,6 +243,9 @@ def test_folders_that_other_machines_do_not_see_are_refused_before_anything_is_s
     monkeypatch.delenv("DMLBENCH_CACHE")
     fine = replace(settings, records=Path("/shared/runs"))
     assert "#SBATCH" in Slurm().describe(fine, 1)
+    assert Slurm(jobs=3, gpus_per_node=4).slots(fine) == 12
+    with pytest.raises(ConfigError, match="--devices-per-trial 2: a trial on Slurm has one GPU"):
+        Slurm().describe(replace(fine, devices_per_trial=2), 1)
     in_memory = SimpleNamespace(mountpoint="/shared", fstype="tmpfs")
     monkeypatch.setattr(psutil, "disk_partitions", lambda all: [in_memory])
     cache = replace(settings, records=Path("/home/runs"), cache_dir=Path("/shared/cache"))
@@ -279,7 +282,7 @@ def test_a_dry_run_shows_the_script_and_submits_nothing(tmp_path, say, dmlbench)
 
 @pytest.mark.usefixtures("commands")
 def test_the_page_of_executors_shows_the_script_and_all_options(settings):
-    text = PAGE.read_text()
+    text = PAGE.read_text().partition("\n## Ray")[0]
     executor = Slurm(partition="gpu", gpus_per_node=8, check_shared=False)
     script = executor.describe(replace(settings, records=Path("/shared/cub/runs")), 1_000)
     shown = text.partition("```text\n")[2].partition("```")[0]
