@@ -130,7 +130,6 @@ class Ray(Executor):
         self, crew: Crew, drawn: deque[Trial], trials: Iterator[Trial]
     ) -> Generator[Event, None, bool]:
         """Hand trials to idle workers; return whether there are no more, for now."""
-        crew.hire(len(drawn) + length_hint(trials, _MANY))
         while crew.idle:
             trial = drawn.popleft() if drawn else next(trials, None)
             if trial is None:
@@ -140,6 +139,7 @@ class Ray(Executor):
                 yield Event("lost", trial, reason="cancelled")
             else:
                 crew.idle[0].start(trial)
+        crew.hire(len(drawn) + length_hint(trials, _MANY))
         return False
 
     def _judged(self, event: Event, interruptions: Counter[str]) -> Event:
