@@ -292,7 +292,7 @@ def test_devices_that_are_not_there_or_contradict_are_refused(
 
 def test_devices_in_turn_and_several_for_a_trial_are_refused(two_gpus, tmp_path):
     several = WorkerSettings(tmp_path, devices_per_trial=2)
-    with pytest.raises(ConfigError, match="--devices all .* --devices-per-trial 2 .* Leave one"):
+    with pytest.raises(ConfigError, match=r"--devices all .* --devices-per-trial 2 .* Leave one"):
         Local(devices="all").where(several)
 
 
