@@ -1,18 +1,19 @@
-"""How long a dry run takes on sets of the official sizes, once their photos are decoded.
+"""What a dry run takes on sets of the official sizes, and the plan of 10,000 trials.
 
-    python benchmarks/planning.py FOLDER
+    python benchmarks/planning.py FOLDER [--side 64]
 
 Writes CUB-200-2011, Cars196 and Stanford Online Products with made photos of 64 pixels or so to
 FOLDER, in their authors' layout and with their numbers of images and classes. The first dry run
-decodes the photos, which takes minutes and some 25 GB of disk; then a few are timed.
+decodes the photos, which takes minutes and some 25 GB of disk, or 4 GB with photos stored at 64
+pixels; then a few are timed. Seconds are of the processor: the clock also counts other programs.
 """
 
 import argparse
+import json
 import resource
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,24 @@ from scipy.io import savemat
 SIZES = {"cub": (5_864, 100, 5_924, 100), "cars": (8_054, 98, 8_131, 98)}
 SOP = (59_551, 11_318, 60_502, 11_316)
 ROUNDS = 3
+SIDES = ("store_side", "short_side", "image_size")
+MANY = """
+import json, time
+from dmlbench import plan
+from dmlbench.api.cost import run_cost
+from dmlbench.contracts.executor import WorkerSettings
+from pathlib import Path
+def memory():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) / 1024
+few = plan("digits", losses="all", seeds=1)
+before = memory()
+planned = plan("digits", losses="all", seeds=240)
+cost = run_cost(planned, planned.trials, (), WorkerSettings(Path("none"), device="cpu"))
+drawn = cost.drawn(planned.trials)
+found = [len(drawn), time.process_time(), memory(), memory() - before]
+print(json.dumps(found))
+"""
 RUN = ("run", "--all", "--dataset", "cub,cars,sop", "--protocol", "resnet50-512", "--dry-run")
 
 
@@ -29,30 +48,45 @@ def main() -> None:
     """Make the sets if they are not there, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--side", type=int, help="store photos of so many pixels")
+    asked = parser.parse_args()
+    folder, side = asked.folder, asked.side
     if not folder.exists():
         rng = np.random.default_rng(0)
         write_cub(folder, rng)
         write_cars(folder, rng)
         write_sop(folder, rng)
-    first, text = dry_run(folder)
+    first, text = dry_run(folder, side)
     print(text)
-    times = [dry_run(folder)[0] for _ in range(ROUNDS)]
+    times = [dry_run(folder, side)[0] for _ in range(ROUNDS)]
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(
         f"first dry run (decodes): {first:.0f} s; then {statistics.median(times):.1f} s, ", end=""
     )
     print(f"the median of {ROUNDS}; at most {peak:.0f} MiB in memory")
+    done = subprocess.run([sys.executable, "-c", MANY], check=True, capture_output=True)
+    trials, seconds, memory, more = json.loads(done.stdout)
+    print(
+        f"{trials:,} trials planned, with their cost and order: {seconds:.1f} s from the start of "
+        f"the process, {memory:.0f} MiB of its own, {more:.0f} of them for the trials"
+    )
 
 
-def dry_run(folder: Path) -> tuple[float, str]:
-    """Return the seconds of a dry run on the sets in `folder`, and what it printed."""
-    start = time.perf_counter()
+def dry_run(folder: Path, side: int | None) -> tuple[float, str]:
+    """Return the processor's seconds of a dry run on the sets in `folder`, and what it printed."""
+    before = _processor_seconds()
     where = ("--data-dir", str(folder), "--cache-dir", str(folder / "cache"))
     output = ("--output", str(folder / "results"))
-    script = Path(sys.executable).parent / "dmlbench"
-    done = subprocess.run([script, *RUN, *where, *output], check=True, capture_output=True)
-    return time.perf_counter() - start, done.stdout.decode()
+    sides = [f"--set=protocol.{name}={side}" for name in SIDES] if side else []
+    command = [sys.executable, "-m", "dmlbench", *RUN, *where, *output, *sides]
+    done = subprocess.run(command, check=True, capture_output=True)
+    return _processor_seconds() - before, done.stdout.decode()
+
+
+def _processor_seconds() -> float:
+    """Return the seconds of the processor that processes started here have taken."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def classes(train: int, train_classes: int, test: int, test_classes: int) -> np.ndarray:

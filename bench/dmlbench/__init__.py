@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from dmlbench.contracts.components import Sampler as Sampler
     from dmlbench.contracts.draws import draw_below as draw_below
     from dmlbench.contracts.draws import random_shares as random_shares
+    from dmlbench.contracts.executor import Doing as Doing
     from dmlbench.contracts.executor import Event as Event
     from dmlbench.contracts.executor import Executor as Executor
+    from dmlbench.contracts.executor import Task as Task
     from dmlbench.contracts.executor import WorkerSettings as WorkerSettings
     from dmlbench.contracts.hooks import hookimpl as hookimpl
     from dmlbench.contracts.hub import hub_revision as hub_revision
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from dmlbench.errors import TrialEnded as TrialEnded
     from dmlbench.errors import TrialError as TrialError
     from dmlbench.errors import nearest as nearest
+    from dmlbench.executors.local import Local as Local
     from dmlbench.leaderboard.tables import Table as Table
     from dmlbench.retrieval.contract import Metric as Metric
     from dmlbench.retrieval.contract import SetMetric as SetMetric
@@ -84,7 +87,7 @@ _PUBLIC = {
         "Sampler",
     ),
     "contracts.draws": ("draw_below", "random_shares"),
-    "contracts.executor": ("Event", "Executor", "WorkerSettings"),
+    "contracts.executor": ("Doing", "Event", "Executor", "Task", "WorkerSettings"),
     "contracts.hooks": ("hookimpl",),
     "contracts.hub": ("hub_revision",),
     "contracts.pairs": (
@@ -108,6 +111,7 @@ _PUBLIC = {
         "TrialError",
         "nearest",
     ),
+    "executors.local": ("Local",),
     "leaderboard.tables": ("Table",),
     "retrieval.contract": ("Metric", "SetMetric"),
     "schemas.added": ("Added",),

@@ -71,6 +71,14 @@ class TrialStoppedError(TrialEnded):
     """Ends a trial that was asked to stop, and goes on when it is run again."""
 
 
+class RankLostError(TrialEnded):
+    """Ends a trial of several processes of which another one ended, or does not answer."""
+
+
+class HelpedError(TrialEnded):
+    """Ends the trial in a process that did its share of it: the first one makes the record."""
+
+
 @contextmanager
 def guarded(what: str) -> Iterator[None]:
     """Turn anything that a plugin raises inside into a `PluginError` that says `what` failed.

@@ -116,7 +116,7 @@ def steps_of(
     training = begin(model, objective, choices)
     own = labels.repeat(objective.views)
     given = batch.repeat(objective.views, 1, 1, 1).contiguous(memory_format=torch.channels_last)
-    values = [take_step(training, given, own, choices) for _ in range(STEPS)]
+    values = [take_step(training, iter([given]), own, choices) for _ in range(STEPS)]
     weights = torch.stack([weight.detach().double().sum() for weight in model.parameters()])
     return [*torch.stack(values).tolist(), float(weights.sum())]
 
@@ -218,7 +218,7 @@ def _take_steps(
     training: Training, batch: Tensor, labels: Tensor, choices: Optimiser, steps: int
 ) -> None:
     for _ in range(steps):
-        take_step(training, batch, labels, choices)
+        take_step(training, iter([batch]), labels, choices)
 
 
 def _if(place: Place, reached: bool) -> bool | None:

@@ -55,6 +55,7 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
         (ROOT / "docs" / "suites.md", 0),
         (ROOT / "docs" / "python.md", 0),
         (ROOT / "docs" / "isolation.md", 0),
+        (ROOT / "docs" / "executors.md", 0),
         (ROOT / "README.md", 2),
     ],
     ids=lambda value: getattr(value, "name", ""),
@@ -74,7 +75,15 @@ def test_the_code_of_a_page_runs(page, elsewhere, tmp_path):
 def test_no_code_block_escapes_the_tests():
     ran = {
         f"docs/{name}.md"
-        for name in ("plugins", "retrieval", "records", "suites", "python", "isolation")
+        for name in (
+            "plugins",
+            "retrieval",
+            "records",
+            "suites",
+            "python",
+            "isolation",
+            "executors",
+        )
     }
     for page in PAGES:
         if str(page.relative_to(ROOT)) not in ran:
@@ -152,7 +161,7 @@ def test_the_page_of_plugins_documents_every_hook_with_its_arguments():
     columns = hooks.pop("dmlbench_leaderboard_columns")
     expected = {name: set(inspect.signature(f).parameters) - {"self"} for name, f in hooks.items()}
     assert list(rows) == list(hooks), "in the order of a run"
-    assert len(rows) == 5
+    assert len(rows) == 6
     (more,) = re.findall(r"One more hook, `dmlbench_leaderboard_columns`,[^:]*", text)
     assert all(
         f"`{each}`" in more for each in inspect.signature(columns).parameters if each != "self"
@@ -253,7 +262,7 @@ def generator(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["make_losses", "make_protocols"])
+@pytest.mark.parametrize("name", ["make_losses", "make_protocols", "make_full_grid"])
 def test_a_page_that_is_made_says_what_it_is_made_from(name):
     module = generator(name)
     assert module.PAGE.read_text() == module.page()

@@ -24,6 +24,11 @@ def test_jobs_is_short_for_the_option_of_that_name():
         assert executor.jobs == 3
 
 
+def test_devices_are_an_option_too():
+    for asked in ({"devices": "cuda:0,cuda:1"}, {"options": {"devices": "cuda:0,cuda:1"}}):
+        assert choose_executor(CATALOGUE, **asked).devices == "cuda:0,cuda:1"
+
+
 def test_limits_are_short_for_options_too():
     limits = {"isolate": True, "trial_timeout": 90.0, "trial_memory": 4000}
     for asked in (limits, {"options": {name: str(value) for name, value in limits.items()}}):
@@ -39,6 +44,8 @@ def test_limits_are_short_for_options_too():
         ({"options": {"jobs": "two"}}, "executor.jobs='two' is not of type int"),
         ({"options": {"jobs": "0"}}, "executor.jobs=0: at least 1"),
         ({"options": {"jobs": "2"}, "jobs": 2}, "say the same. Leave one out."),
+        ({"jobs": 0, "devices": "all"}, "--devices needs worker processes, and --jobs 0 has none"),
+        ({"reference": "inline", "devices": "all"}, r"executor\.devices: "),
         ({"jobs": 0, "isolate": True}, "--isolate needs worker processes, and --jobs 0 has none"),
         ({"reference": "inline", "trial_timeout": 9.0}, r"executor\.trial_timeout: "),
         ({"trial_timeout": -1.0}, r"executor\.trial_timeout=-1.0: a limit is a number above 0"),

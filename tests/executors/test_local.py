@@ -6,10 +6,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from support.device_task import device_task
 from support.forking_task import forking_task, stubborn_task
 from support.processes import is_running, needs_proc, wait_until, workers
 
@@ -27,13 +30,13 @@ from dmlbench.testing.quick_trials import trial as quick
 pytestmark = needs_proc
 
 
-def settings_for(folder: Path) -> WorkerSettings:
-    return WorkerSettings(folder / "runs", device="cpu")
+def settings_for(folder: Path, device: str = "cpu") -> WorkerSettings:
+    return WorkerSettings(folder / "runs", device=device)
 
 
-def outcomes(executor: Executor, trials, folder: Path) -> dict[str, Record]:
+def outcomes(executor: Executor, trials, folder: Path, *device: str) -> dict[str, Record]:
     hooks = empty_manager()
-    records = run(Plan(tuple(trials)), settings_for(folder), hooks, executor)
+    records = run(Plan(tuple(trials)), settings_for(folder, *device), hooks, executor)
     return {record.id: record for record in records}
 
 
@@ -53,11 +56,12 @@ def test_records_are_the_same_for_any_number_of_workers(plan_of, zoo, tmp_path, 
         baselines=("pixels", "pca", "untrained"),
     ).trials
     here = outcomes(Inline(), trials, tmp_path / "0")
-    for jobs in (1, 2):
-        found = outcomes(Local(jobs=jobs), trials, tmp_path / str(jobs))
+    ways = {"one": (Local(jobs=1), "cpu"), "two": (Local(devices="cpu,cpu"), "auto")}
+    for name, (executor, device) in ways.items():
+        found = outcomes(executor, trials, tmp_path / name, device)
         for trial in trials:
             assert without_measurements(found[trial.id]) == without_measurements(here[trial.id])
-            again = Store(tmp_path / str(jobs) / "runs").read(trial)
+            again = Store(tmp_path / name / "runs").read(trial)
             assert again.to_json() == found[trial.id].to_json()
         assert workers() == set()
 
@@ -231,6 +235,71 @@ def test_a_run_on_a_gpu_has_one_worker_and_on_the_cpu_one_a_core():
     assert default_jobs("cuda:1") == 1
     assert default_jobs("cpu") == len(os.sched_getaffinity(0))
     assert default_jobs("auto") >= 1
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected", "where"),
+    [
+        ({"devices": "all"}, ["cuda:0", "cuda:1"], "2 worker processes on cuda:0, cuda:1"),
+        ({"devices": "cuda:1, cuda:1"}, ["cuda:1"] * 2, "2 worker processes on cuda:1"),
+        (
+            {"devices": "cuda:0,cuda:1", "jobs": 3},
+            ["cuda:0", "cuda:0", "cuda:1"],
+            "3 worker processes on cuda:0, cuda:1",
+        ),
+    ],
+)
+def test_workers_take_turns_on_devices(two_gpus, tmp_path, options, expected, where):
+    executor, count = Local(**options), len(expected)
+    assert executor.where(WorkerSettings(tmp_path)) == where
+    events = events_of(executor, map(quick, range(count)), tmp_path, device_task)
+    assert sorted(event.reason for event in events) == expected
+
+
+def test_a_worker_that_is_replaced_computes_where_the_last_one_did(two_gpus, tmp_path):
+    executor, found = Local(devices="cuda:0,cuda:1", isolate=True), []
+    for event in events_of(executor, map(quick, range(8)), tmp_path, device_task):
+        found.append(event.reason)
+    assert set(found[:2]) == {"cuda:0", "cuda:1"}
+    assert Counter(found).total() == 8
+    assert min(Counter(found).values()) >= 2
+
+
+@pytest.mark.parametrize(
+    ("devices", "device", "reason"),
+    [
+        ("cuda:0,cuda:2", "auto", "no device 'cuda:2' on this machine"),
+        ("cuda:0,", "auto", "no device '' on this machine"),
+        ("cuda:0,cuda:1", "cuda:1", "--device cuda:1 is where all workers compute, --devices"),
+        ("cpu,cpu", "cpu", "Leave one out"),
+    ],
+)
+def test_devices_that_are_not_there_or_contradict_are_refused(
+    two_gpus, tmp_path, devices, device, reason
+):
+    executor, settings = Local(devices=devices), WorkerSettings(tmp_path, device=device)
+    with pytest.raises(ConfigError, match=reason):
+        executor.where(settings)
+    with pytest.raises(ConfigError, match=reason):
+        next(executor.run(quick_task, iter([quick(0)]), settings))
+
+
+def test_devices_in_turn_and_several_for_a_trial_are_refused(two_gpus, tmp_path):
+    several = WorkerSettings(tmp_path, devices_per_trial=2)
+    with pytest.raises(ConfigError, match=r"--devices all .* --devices-per-trial 2 .* Leave one"):
+        Local(devices="all").where(several)
+
+
+def test_all_gpus_where_there_is_none_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ConfigError, match="every GPU, and torch finds none"):
+        Local(devices="all").where(WorkerSettings(tmp_path))
 
 
 def test_a_number_of_workers_below_one_is_refused():

@@ -15,6 +15,7 @@ from dmlbench.executors.local import Local
 from dmlbench.executors.run import progress, run
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.record import Record
+from dmlbench.storage.claims import Claims
 from dmlbench.storage.record_store import Store
 
 
@@ -303,9 +304,56 @@ def test_an_executor_that_fails_is_named(plan_of, zoo, store, hooks):
         run(plan_of(losses=(zoo("Pull"),)), WorkerSettings(store.folder), hooks, Bankrupt(""))
 
 
+class Preempted(Inline):
+    """The machine of each trial goes away once, and the trial's claim stays behind."""
+
+    def run(self, task, trials, settings):
+        trial = next(trials)
+        assert Claims(settings.records).take(trial.id, settings.run)
+        yield Event("interrupted", trial, reason="The node died.")
+        yield from super().run(task, trials, settings)
+
+
+def test_an_interrupted_trial_is_given_out_once_more(plan_of, zoo, store, hooks, listener):
+    plan = plan_of(losses=(zoo("Pull"),), seeds=(0, 1))
+    records = run(plan, WorkerSettings(store.folder, device="cpu"), hooks, Preempted())
+    assert [record.status for record in records] == ["finished"] * 2
+    ends = [event[1] for event in listener.heard if event[0] == "trial finished"]
+    assert ends == [plan.trials[1].id, plan.trials[0].id]
+
+
 def test_trials_that_an_executor_leaves_have_no_record(plan_of, zoo, store, hooks, listener):
     executor = Inline()
     executor.stop(grace=0)
     plan = plan_of(losses=(zoo("Pull"),))
     assert run(plan, WorkerSettings(store.folder, device="cpu"), hooks, executor) == []
     assert listener.heard == [("run started", 1), ("run finished", [])]
+
+
+def test_what_a_worker_is_doing_reaches_the_hooks(plan_of, zoo, store, hooks):
+    told = []
+
+    class Ear:
+        @hookimpl
+        def dmlbench_trial_progressed(self, trial, doing):
+            told.append((trial.id, doing.phase))
+
+    hooks.register(Ear())
+    plan = plan_of(losses=(zoo("Pull"),))
+    settings = WorkerSettings(store.folder, device="cpu")
+    run(plan, settings, hooks, Local(jobs=1))
+    (trial,) = plan.trials
+    first = list(dict.fromkeys(told))
+    assert first == [(trial.id, p) for p in ("loading", "training", "validation", "test")]
+
+
+def test_trials_are_drawn_in_the_order_asked_for_and_records_keep_that_of_the_plan(
+    plan_of, zoo, store, hooks, listener
+):
+    plan = plan_of(losses=(zoo("Pull"), zoo("Raising")))
+    settings = WorkerSettings(store.folder, device="cpu")
+    backwards = lambda trials: tuple(reversed(trials))  # noqa: E731
+    records = run(plan, settings, hooks, Inline(), order=backwards)
+    ids = [trial.id for trial in plan.trials]
+    assert [record.id for record in records] == ids
+    assert ran(listener) == ids[::-1]

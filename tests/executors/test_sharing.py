@@ -156,6 +156,16 @@ def test_a_worker_leaves_alone_what_somebody_took_since_it_was_drawn(plan, setti
         assert run_in_worker(plan.trials[0], settings, told.append).record is None
 
 
+def test_a_worker_takes_the_claim_of_one_of_its_run_that_died_at_the_trial(plan, settings, claims):
+    trial = plan.trials[0]
+    with claims.run() as run_name:
+        mine = replace(settings, run=run_name)
+        left = claims.take(trial.id, run_name)  # a job is requeued after its process was killed
+        event = run_in_worker(trial, mine, lambda event: None)
+        assert event.record.status == "finished"
+        assert not left.path.exists()
+
+
 def test_a_run_that_is_stopped_waits_for_no_other(plan, settings, claims, hooks, starts):
     executor = Inline()
     with claims.take(plan.trials[0].id):

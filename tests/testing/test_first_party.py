@@ -24,14 +24,19 @@ COMPONENTS = [
 ]
 MEMBERS: Mapping[str, Mapping[str, Any]] = {
     "timm": {"argument": "test_resnet", "settings": {"weights": "none"}},
+    "slurm": {"settings": {"cluster": "local", "jobs": 1, "trials_per_job": 5}},
     "recall": {"argument": 2},
     "precision": {"argument": 3},
 }
-"""A small member of each family that needs no files."""
+"""A small member of each family that needs no files, and no cluster."""
 
 
-AT_HAND = [entry for entry in COMPONENTS if entry.kind != "dataset" or load_entry(entry).embedded]
-"""All but the datasets whose data do not ship; those have tests of their own."""
+AT_HAND = [
+    entry
+    for entry in COMPONENTS
+    if (entry.kind != "dataset" or load_entry(entry).embedded) and entry.name != "ray"
+]
+"""All but the datasets whose data do not ship, and Ray; those have tests of their own."""
 
 
 @pytest.mark.parametrize("entry", AT_HAND, ids=lambda entry: f"{entry.kind}-{entry.name}")

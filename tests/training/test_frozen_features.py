@@ -12,10 +12,12 @@ from torch import nn
 from dmlbench import Backbone, DataError, ImageFormat, TrialError
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
+from dmlbench.compute.phases import heard_by
 from dmlbench.data.items import Data, Items
 from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.trial import Part
+from dmlbench.training import frozen_features
 from dmlbench.training.frozen_features import Extractor
 from dmlbench.trials.run_trial import features_once, load_once, run_trial
 
@@ -238,3 +240,12 @@ def test_images_are_loaded_once_and_kept_as_they_are(plan_of, frozen_suite, tmp_
     _, data = load_once(workplace, *asked, PhotoFormat.of(trial.protocol))
     assert data.splits["train"].inputs.ndim == 4
     assert features.splits["train"].inputs.ndim == 2
+
+
+def test_each_block_of_features_is_told_with_the_number_of_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(frozen_features, "_BLOCK", 8)
+    told = []
+    with heard_by(lambda *news: told.append(news)):
+        extractor(Means()).features(DATA, tmp_path)
+    split = [("features", done, 20, "items") for done in (8, 16, 20)]
+    assert told == split + split

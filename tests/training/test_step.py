@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dmlbench import Loss, Miner, PairMask, Pairs, TrialError
 from dmlbench.data.items import Items
-from dmlbench.training import embedder, step
+from dmlbench.training import embedder, passes
 from dmlbench.training.embedder import Embedder, embed
 from dmlbench.training.loop import Recipe, train
 from dmlbench.training.objective import Objective, Summand
@@ -145,7 +145,7 @@ def test_the_backbone_alone_computes_in_the_precision_of_the_protocol(precision,
         return within
 
     monkeypatch.setattr(embedder, "forward_in", noting("forward", embedder.forward_in))
-    monkeypatch.setattr(step, "backward_in", noting("backward", step.backward_in))
+    monkeypatch.setattr(passes, "backward_in", noting("backward", passes.backward_in))
 
     class Loud(Sum):
         def forward(self, pairs: Pairs, selection: object) -> Tensor:

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.official_sets import picture
 
 from dmlbench import Contamination, Pretraining
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.workplace import Workplace
+from dmlbench.compute.phases import heard_by
 from dmlbench.data.items import load_data
+from dmlbench.data.photos.decoding import PhotoFormat
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Trial
 from dmlbench.trials.run_trial import learn, load_once, run_trial
@@ -413,3 +416,17 @@ def test_a_baseline_that_loses_items_is_said(trial_of, zoo, workplace):
     record = run_trial(trial_of(baselines=(zoo("Forgetful"),)), workplace)
     assert record.status == "failed"
     assert "Forgetful made embeddings of shape (1, 64), not [24, E]" in record.reason
+
+
+# What is told meanwhile
+
+
+def test_photos_that_a_worker_has_to_decode_are_told(tmp_path):
+    """Where no planner has decoded them: on another machine, or after the cache was emptied."""
+    for number in range(24):
+        picture(tmp_path / f"photos/class {number % 4}/{number}.jpg", number)
+    here = Workplace(Catalogue.discover(), None, torch.device("cpu"), tmp_path / "cache")
+    told = []
+    with heard_by(lambda *news: told.append(news)):
+        load_once(here, f"folder:{tmp_path / 'photos'}", "{}", PhotoFormat(8, 8))
+    assert told == [("decoding", done, 24, "photos") for done in range(1, 25)]

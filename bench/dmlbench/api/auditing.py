@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dmlbench.api.defaults import DEVICE, RUNS
 from dmlbench.api.records import as_records
 from dmlbench.api.running import check_device, data_folder, decoding_progress, run_plan
+from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.record import Record
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def reproduce_all(
     """
     from tempfile import TemporaryDirectory
 
-    from dmlbench.audit.reproduce import compare_records, device_again, plan_again
+    from dmlbench.audit.reproduce import compare_records, device_again, divided_again, plan_again
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.source_aliases import installed_aliases, loadable
     from dmlbench.components.workplace import Workplace
@@ -90,12 +91,21 @@ def reproduce_all(
     workplace = Workplace(catalogue, data, pick_device(device), cache)
     with decoding_progress(progress) as on_progress:
         plan = plan_again(given, workplace, on_progress)
-    with TemporaryDirectory(prefix="dmlbench-") as folder:
-        settings = WorkerSettings(Path(folder), data, device, cache)
-        again = {
-            record.id: record for record in run_plan(plan, settings, executor, progress=progress)
-        }
-    return [compare_records(record, again[record.id]) for record in given]
+    ways = [divided_again(record, workplace.device) for record in given]
+    again: dict[tuple[Any, str], Record] = {}
+    for way in dict.fromkeys(ways):
+        ids = {record.id for record, its in zip(given, ways, strict=True) if its == way}
+        some = Plan(tuple(trial for trial in plan.trials if trial.id in ids))
+        with TemporaryDirectory(prefix="dmlbench-") as folder:
+            settings = WorkerSettings(
+                Path(folder), data, device, cache, chunk=way[0], devices_per_trial=way[1]
+            )
+            ran = run_plan(some, settings, executor, progress=progress)
+            again |= {(way, record.id): record for record in ran}
+    return [
+        compare_records(record, again[way, record.id])
+        for record, way in zip(given, ways, strict=True)
+    ]
 
 
 def add_source_aliases(

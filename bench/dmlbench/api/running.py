@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from os import environ
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dmlbench.api.cost import cost_lines, run_cost
 from dmlbench.api.defaults import CHECKPOINT_MINUTES, DATA_VARIABLE, DEVICE, OUTPUT, RUNS
 from dmlbench.api.records import Records
 from dmlbench.api.request import Names, Seeds, make_suite
@@ -17,6 +18,9 @@ from dmlbench.contracts.executor import Executor, WorkerSettings
 from dmlbench.errors import ConfigError, PluginError, guarded
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.suite import Suite
+
+if TYPE_CHECKING:
+    from dmlbench.planning.cost import Cost
 
 
 def plan(
@@ -89,6 +93,7 @@ def run(
     data_dir: str | Path | None = None,
     cache_dir: str | Path | None = None,
     device: str = DEVICE,
+    devices: str | None = None,
     executor: str | Executor | None = None,
     jobs: int | None = None,
     isolate: bool = False,
@@ -98,6 +103,9 @@ def run(
     keep_embeddings: bool = False,
     metrics: Iterable[str] = (),
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    chunk: int | None = None,
+    devices_per_trial: int = 1,
+    probe: bool = False,
     progress: bool = True,
 ) -> Records:
     """Run what is not finished yet, and return the records of all trials, in the plan's order.
@@ -130,10 +138,12 @@ def run(
         cache_dir: folder for decoded photos and features. None: the variable DMLBENCH_CACHE, else
             ``~/.cache/dmlbench``.
         device: "cpu", "cuda", "cuda:1"; "auto" is the GPU where there is one.
+        devices: several, for worker processes to take turns: "cuda:0,cuda:1"; "cuda:0,cuda:0" for
+            two trials at a time on one GPU; "all" is every GPU. None: all are on `device`.
         executor: where trials run: "local" (if None), "inline", a plugin's name or an `Executor`.
             Options of one that is named are in `settings`: ``{"executor.jobs": 4}``.
-        jobs: worker processes; 0 runs the trials in this process. None: one a CPU core, or one on
-            a GPU.
+        jobs: worker processes; 0 runs the trials in this process. None: one for each of `devices`,
+            else one a CPU core, or one on a GPU.
         isolate: give every trial a process of its own, which takes some seconds each.
         trial_timeout: seconds after which a trial fails, and the run goes on. None: never.
         trial_memory: MiB of memory over which a trial fails: what its worker and the processes that
@@ -142,8 +152,14 @@ def run(
         keep_embeddings: write the test embeddings beside each record, as `score` reads them.
         metrics: further metrics by name: keys, aliases such as "mrr", or those of plugins.
         checkpoint_minutes: how often trials under way are saved, to go on from there after a stop.
-        progress: whether to show progress, and what is odd about the data (see `Plan.remarks`), on
-            standard error or in the notebook.
+        chunk: most images that pass through a network at a time in training: larger batches are
+            trained exactly, by gradient caching, in the memory of one chunk. None: a batch at once.
+        devices_per_trial: how many GPUs train a network together (or processes on a CPU), each with
+            a share of every batch, by the loss of the whole batch.
+        probe: time a few steps of the rows that no record here tells of, to say what the run will
+            take; without `progress` that is not said.
+        progress: whether to show progress, what the run will take, and what is odd about the data
+            (see `Plan.remarks`), on standard error or in the notebook.
 
     Raises:
         ConfigError: an unknown name, an impossible combination, a wrong setting, a device that
@@ -171,8 +187,9 @@ def run(
             isolate=isolate,
             trial_timeout=trial_timeout,
             trial_memory=trial_memory,
+            devices=devices,
         )
-    elif options or isolate or (jobs, trial_timeout, trial_memory) != (None, None, None):
+    elif options or isolate or {jobs, devices, trial_timeout, trial_memory} != {None}:
         raise ConfigError("An executor that is made already has its options: leave out the others.")
     check_device(device)
     choose_metrics(metrics, catalogue)
@@ -192,7 +209,7 @@ def run(
         allow_partial=allow_partial,
         progress=progress,
     )
-    check_networks(planned, device)
+    check_networks(planned, device, chunk, devices_per_trial)
     if progress:
         for remark in planned.remarks:
             print(f"Note: {remark}", file=sys.stderr)
@@ -204,10 +221,12 @@ def run(
         keep_embeddings=keep_embeddings,
         metrics=metrics,
         checkpoint_seconds=60 * checkpoint_minutes,
+        chunk=chunk,
+        devices_per_trial=devices_per_trial,
     )
     by_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with stopping(executor, [signal.SIGINT] if by_default else []) as stop:
-        records = run_plan(planned, worker_settings, executor, progress=progress)
+        records = run_plan(planned, worker_settings, executor, progress=progress, probe=probe)
     if stop.signal:
         raise KeyboardInterrupt
     if gone := records.vanished():
@@ -225,6 +244,8 @@ def run_plan(
     *,
     progress: bool = True,
     hooks: Iterable[object] = (),
+    cost: "Cost | None" = None,
+    probe: bool = False,
 ) -> Records:
     """Run the unfinished trials of `plan`, and return the records of all.
 
@@ -234,6 +255,8 @@ def run_plan(
         executor: where trials run.
         progress: whether to show progress.
         hooks: hook implementations to call beside the installed ones.
+        cost: what is known of it; None to find out. It decides the order of trials.
+        probe: whether a few steps are timed to find out.
 
     Raises:
         ConfigError: the folder for records can't be written to.
@@ -247,6 +270,15 @@ def run_plan(
 
     store = Store(settings.records)
     store.check_writable()
+    before = finished_before(
+        plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics
+    )
+    if cost is None:
+        probe_on = executor if probe and progress else None
+        cost = run_cost(plan, before.to_do, before.done, settings, probe_on)
+        if progress:
+            for line in cost_lines(cost, executor, settings):
+                print(line, file=sys.stderr)
     on_others: Callable[[OtherRuns], None] | None = None
     with ExitStack() as stack:
         manager = stack.enter_context(plugin_manager(Catalogue.discover()))
@@ -255,13 +287,10 @@ def run_plan(
         if progress:
             from dmlbench.api.progress import run_display
 
-            left = finished_before(
-                plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics
-            ).to_do
-            display = stack.enter_context(run_display(len(left)))
+            display = stack.enter_context(run_display(len(before.to_do)))
             manager.register(display)
             on_others = display.show_others
-        ran = run_trials(plan, settings, manager, executor, on_others)
+        ran = run_trials(plan, settings, manager, executor, on_others, cost.drawn)
         return Records(ran, folder=settings.records)
 
 
@@ -288,21 +317,30 @@ def check_device(device: str) -> None:
     pick_device(device)
 
 
-def check_networks(planned: Plan, device: str) -> None:
-    """Check that `device` can train the networks of a plan repeatably: not every GPU layer can.
+def check_networks(
+    planned: Plan, device: str, chunk: int | None = None, devices_per_trial: int = 1
+) -> None:
+    """Check that the networks of a plan can be trained as asked.
+
+    Not every layer can be trained repeatably on a GPU, or with batches in parts.
 
     Raises:
-        ConfigError: it can't.
+        ConfigError: one can't, or this machine has too few devices.
     """
     from dmlbench.compute.device import pick_device
+    from dmlbench.training.batch_statistics import how_divided
 
-    kind = pick_device(device).type
-    if kind != "cuda":
+    if chunk is not None and chunk < 1:
+        raise ConfigError(f"chunk={chunk}: a chunk has at least 1 image.")
+    kind, divided = pick_device(device).type, how_divided(chunk, devices_per_trial)
+    _check_number(planned, device, kind, devices_per_trial)
+    if kind != "cuda" and not divided:
         return
     import torch
 
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.workplace import Workplace
+    from dmlbench.training.batch_statistics import refuse_batch_statistics_of
     from dmlbench.training.unrepeatable_layers import refuse_unrepeatable_layers
 
     workplace = Workplace(Catalogue.discover(), None, torch.device("cpu"))
@@ -311,6 +349,35 @@ def check_networks(planned: Plan, device: str) -> None:
         # That the network can't be built is its trial's reason to fail.
         with suppress(PluginError), guarded("The backbone"):
             refuse_unrepeatable_layers(trial, workplace, kind)
+        if divided:
+            refuse_batch_statistics_of(trial, workplace, divided)
+
+
+def _check_number(planned: Plan, device: str, kind: str, devices_per_trial: int) -> None:
+    """Check that there are so many devices, and that each batch has an item for each of them."""
+    import torch
+
+    if devices_per_trial < 1:
+        raise ConfigError(f"devices_per_trial={devices_per_trial}: a trial has at least 1 device.")
+    if devices_per_trial == 1:
+        return
+    if kind == "cuda" and device not in ("auto", "cuda"):
+        raise ConfigError(
+            f"--devices-per-trial {devices_per_trial} takes the first GPUs, and --device {device} "
+            "names one. Say --device cuda; CUDA_VISIBLE_DEVICES chooses among GPUs."
+        )
+    there = torch.cuda.device_count() if kind == "cuda" else devices_per_trial
+    if there < devices_per_trial:
+        raise ConfigError(
+            f"--devices-per-trial {devices_per_trial}: this machine has {there} GPUs. Ask for as "
+            "many or fewer, or say --device cpu."
+        )
+    for trial in planned.trials:
+        if "loss" in trial.parts and trial.protocol.batch_size < devices_per_trial:
+            raise ConfigError(
+                f"--devices-per-trial {devices_per_trial}: batches of {trial.protocol.name} have "
+                f"{trial.protocol.batch_size} items, and each device needs one."
+            )
 
 
 def data_folder(data_dir: str | Path | None) -> Path | None:

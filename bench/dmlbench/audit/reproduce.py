@@ -1,7 +1,10 @@
 """Run a trial again from its record alone, and say whether the results are the same."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import torch
 
 from dmlbench.audit.record_differences import Difference, changed, differences
 from dmlbench.components.composition import Composition, compose
@@ -81,6 +84,20 @@ def device_again(records: Sequence[Record], asked: str) -> str:
     """Return the device to run the trials of `records` on: of "auto", the CPU if all ran on one."""
     ran_on = {record.settings.get("device") for record in records}
     return "cpu" if asked == "auto" and ran_on == {"cpu"} else asked
+
+
+def divided_again(record: Record, device: torch.device) -> tuple[int | None, int]:
+    """Return in which chunks and on how many devices to run a trial again: as its record says.
+
+    That is a whole batch on one device if the record, which may be a stranger's, says nothing that
+    can be, or asks for more devices, or processor cores, than there are.
+    """
+    chunk, devices = (record.settings.get(name) for name in ("chunk", "devices"))
+    there = torch.cuda.device_count() if device.type == "cuda" else os.cpu_count() or 1
+    return (
+        chunk if type(chunk) is int and chunk > 0 else None,
+        devices if type(devices) is int and 0 < devices <= there else 1,
+    )
 
 
 def plan_again(

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 
-import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
-
 from dmlbench.contracts.components import Backbone
 from dmlbench.contracts.pretraining import Pretraining
-from dmlbench.errors import PluginError, guarded
+from dmlbench.errors import guarded
+from dmlbench.training.operations import network_size
 
 _USUAL_SIDE = 224
 """Side of the image that operations are counted on, if the backbone takes any."""
@@ -39,29 +36,15 @@ def _network(backbone: Backbone) -> dict[str, str]:
     wanted = backbone.image_format()
     side = wanted.size or _USUAL_SIDE
     channels = wanted.channels or 3
-    with torch.device("meta"):  # shapes alone: no numbers are drawn or computed
-        network = backbone.without_weights().build((channels, side, side)).eval()
-        operations = _operations(network, torch.empty(1, channels, side, side))
+    found = network_size(backbone, (channels, side, side))
     size = f"{channels} x {side} x {side}"
     return {
         "input": f"{size} pixels" if wanted.size else "images of any size",
-        "features": f"{network.num_features:,}",
-        "parameters": f"{sum(weight.numel() for weight in network.parameters()):,}",
-        "GFLOPs": f"{operations / 1e9:.3g} in the matrix products, convolutions and attention for "
-        f"an image of {size}; a multiply-add is two",
+        "features": f"{found.features:,}",
+        "parameters": f"{found.parameters:,}",
+        "GFLOPs": f"{found.operations / 1e9:.3g} in the matrix products, convolutions and "
+        f"attention for an image of {size}; a multiply-add is two",
     }
-
-
-def _operations(network: nn.Module, images: torch.Tensor) -> int:
-    network.requires_grad_(False)
-    with FlopCounterMode(display=False) as counter:
-        features = network(images)
-    if features.shape != (1, network.num_features):
-        raise PluginError(
-            f"The network says that it makes {network.num_features} features of an image, and "
-            f"makes {[*features.shape]} of one."
-        )
-    return int(counter.get_total_flops())
 
 
 def _weights(pretraining: Pretraining) -> Iterator[tuple[str, str]]:

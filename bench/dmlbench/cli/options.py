@@ -1,11 +1,15 @@
 """Options that several verbs share."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from dmlbench.api.defaults import DATA_VARIABLE, DEVICE, OUTPUT
 from dmlbench.cli.quantity import MEBIBYTES, SECONDS, Quantity
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 data_dir_option = click.option(
     "--data-dir",
@@ -32,8 +36,32 @@ device_option = click.option(
     "--device", default=DEVICE, show_default=True, help="cpu, cuda, cuda:1 …"
 )
 
+devices_option = click.option(
+    "--devices",
+    metavar="NAMES",
+    help="Several, for workers to take turns: cuda:0,cuda:1; cuda:0,cuda:0 for two trials at a "
+    "time on one; 'all': every GPU.",
+)
+
 jobs_option = click.option(
     "--jobs", type=click.IntRange(0), help="Worker processes; 0: run the trials in this process."
+)
+
+chunk_option = click.option(
+    "--chunk",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Most images that pass through a network at a time; larger batches are trained exactly, "
+    "in less memory and more time (gradient caching).",
+)
+
+devices_per_trial_option = click.option(
+    "--devices-per-trial",
+    type=click.IntRange(1),
+    default=1,
+    metavar="N",
+    help="Train each network on N GPUs, or in N processes on a CPU: each takes a share of every "
+    "batch, and the loss is that of the whole batch.",
 )
 
 isolate_option = click.option(
@@ -53,6 +81,15 @@ trial_memory_option = click.option(
     type=Quantity("memory", MEBIBYTES, "MiB"),
     help="Let a trial fail that takes more memory: 4000 (MiB), 8GiB.",
 )
+
+
+def worker_options(command: _Function) -> _Function:
+    """Add the options on processes, what a trial may take of them, and where it computes."""
+    limits = (trial_timeout_option, trial_memory_option)
+    devices = (device_option, devices_option, devices_per_trial_option, chunk_option)
+    for option in reversed((jobs_option, isolate_option, *limits, *devices)):
+        command = option(command)
+    return command
 
 
 def _metrics(

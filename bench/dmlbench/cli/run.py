@@ -15,19 +15,13 @@ from dmlbench.api.defaults import CHECKPOINT_MINUTES, LEADERBOARDS, RUNS
 from dmlbench.cli.options import (
     cache_dir_option,
     data_dir_option,
-    device_option,
-    isolate_option,
-    jobs_option,
     metrics_option,
     output_option,
-    trial_memory_option,
-    trial_timeout_option,
+    worker_options,
 )
 
 if TYPE_CHECKING:
     from dmlbench.api.records import Records
-    from dmlbench.schemas.plan import Plan
-    from dmlbench.schemas.trial import Trial
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -158,16 +152,12 @@ class _Run(click.Command):
     metavar="NAME",
     help="Where trials run: local (if not given), inline, or one from a plugin.",
 )
-@jobs_option
-@isolate_option
-@trial_timeout_option
-@trial_memory_option
+@worker_options
 @click.option(
     "--allow-partial",
     is_flag=True,
     help="Accept datasets of which only a part is here; the tables say so.",
 )
-@device_option
 @click.option(
     "--keep-embeddings",
     is_flag=True,
@@ -182,7 +172,8 @@ class _Run(click.Command):
     show_default=True,
     help="How often trials under way are saved; they go on from there after a stop.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@click.option("--dry-run", is_flag=True, help="Show the plan with its cost, and stop.")
+@click.option("--probe", is_flag=True, help="Time a few steps first, to tell the cost.")
 @click.option("--log", is_flag=True, help="Print a line for each epoch of each trial.")
 def command(
     suite: Path | None,
@@ -196,10 +187,14 @@ def command(
     trial_memory: float | None,
     allow_partial: bool,
     device: str,
+    devices: str | None,
+    chunk: int | None,
+    devices_per_trial: int,
     keep_embeddings: bool,
     metrics: tuple[str, ...],
     checkpoint_minutes: float,
     dry_run: bool,
+    probe: bool,
     log: bool,
     **asked: Any,
 ) -> None:
@@ -216,6 +211,7 @@ def command(
     from dmlbench.api.running import check_device, check_networks, plan, run_plan
     from dmlbench.api.stopping import stopping
     from dmlbench.cli.epoch_log import EpochLog
+    from dmlbench.cli.shown_plan import show_cost, show_plan
     from dmlbench.components.catalogue import Catalogue
     from dmlbench.components.metrics import choose_metrics
     from dmlbench.contracts.executor import WorkerSettings
@@ -235,11 +231,12 @@ def command(
         isolate=isolate,
         trial_timeout=trial_timeout,
         trial_memory=trial_memory,
+        devices=devices,
     )
     check_device(device)
     choose_metrics(metrics, catalogue)
     planned = plan(**request, data_dir=data_dir, cache_dir=cache_dir, allow_partial=allow_partial)
-    check_networks(planned, device)
+    check_networks(planned, device, chunk, devices_per_trial)
     store = Store(output / RUNS)
     before = progress(planned, store, embeddings=keep_embeddings, metrics=metrics)
     settings = WorkerSettings(
@@ -250,19 +247,23 @@ def command(
         keep_embeddings,
         metrics=metrics,
         checkpoint_seconds=60 * checkpoint_minutes,
+        chunk=chunk,
+        devices_per_trial=devices_per_trial,
     )
-    _show(planned, len(before.done), chosen.where(settings))
+    show_plan(planned, len(before.done), chosen.where(settings))
+    cost = show_cost(planned, before, chosen, settings, probe=probe)
     if asked["everything"] and not asked["datasets"]:
         _show_other_datasets(make_suite(**request).datasets, data_dir, allow_partial)
     for reason in before.damaged:
         click.echo(f"Will run again: {reason}", err=True)
     if dry_run:
+        click.echo(chosen.describe(settings, len(before.to_do)), nl=False)
         return
     for folder in (output / LEADERBOARDS, store.folder):
         Store(folder).check_writable()
     with stopping(chosen) as stop:
         hooks = [EpochLog(partial(stop.ask, signal.SIGPIPE))] if log else []
-        records = run_plan(planned, settings, chosen, progress=not log, hooks=hooks)
+        records = run_plan(planned, settings, chosen, progress=not log, hooks=hooks, cost=cost)
     tables = None
     if records or not stop.signal:
         tables = _publish(output, typed)
@@ -295,31 +296,6 @@ def _request(suite: Path | None, asked: dict[str, Any]) -> dict[str, Any]:
     return {"suite": "all", **request}
 
 
-def _show(plan: "Plan", done: int, where: str) -> None:
-    for table, trials in _by_table(plan).items():
-        rows = list(dict.fromkeys(trial.label for trial in trials))
-        seeds = sorted({trial.seed for trial in trials})
-        click.echo(f"{table}: {len(rows)} rows x {len(seeds)} seeds = {len(trials)} trials")
-        click.echo(_wrapped(rows))
-        if cost := plan.workloads.get(table):
-            click.echo(f"  {cost}")
-    for reason in plan.left_out:
-        click.echo(f"Left out: {reason}")
-    for remark in plan.remarks:
-        click.echo(f"Note: {remark}", err=True)
-    rest = f"{len(plan.trials) - done} trials to run, {done} finished before"
-    click.echo(f"{rest}; {where}.\n")
-
-
-def _by_table(plan: "Plan") -> "dict[str, list[Trial]]":
-    from dmlbench.schemas.plan import table_name
-
-    tables: dict[str, list[Trial]] = {}
-    for trial in plan.trials:
-        tables.setdefault(table_name(trial), []).append(trial)
-    return tables
-
-
 def _show_other_datasets(
     chosen: Collection[str], data_dir: Path | None, allow_partial: bool
 ) -> None:
@@ -335,14 +311,6 @@ def _show_other_datasets(
     for reason in missing:
         click.echo(f"Left out: {reason}")
     click.echo()
-
-
-def _wrapped(rows: list[str]) -> str:
-    from textwrap import fill
-
-    return fill(
-        ", ".join(rows), 96, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
-    )
 
 
 def _publish(output: Path, typed: Path) -> list[Path] | None:

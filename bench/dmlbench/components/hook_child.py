@@ -6,6 +6,7 @@ import pluggy
 
 from dmlbench.components.hook_plugins import call_alone, empty_manager, heard_hooks, texts
 from dmlbench.components.importing import import_value
+from dmlbench.contracts import executor  # noqa: F401 - as below
 from dmlbench.contracts.hooks import COLUMNS
 from dmlbench.errors import PluginError, describe_exception
 from dmlbench.schemas import plan, record  # noqa: F401 - no plugin's time, when first it hears of one

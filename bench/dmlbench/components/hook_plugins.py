@@ -141,6 +141,10 @@ class _StandIn:
         self._tell("dmlbench_epoch_finished", trial=trial, metrics=metrics)
 
     @hookimpl
+    def dmlbench_trial_progressed(self, trial: Any, doing: Any) -> None:
+        self._tell("dmlbench_trial_progressed", trial=trial, doing=doing)
+
+    @hookimpl
     def dmlbench_trial_finished(self, trial: Any, record: Any) -> None:
         self._tell("dmlbench_trial_finished", trial=trial, record=record)
 

@@ -1,6 +1,6 @@
 """From a part of a trial to an instance, on the machine that the trial runs on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.composition import compose
 from dmlbench.components.file_hashes import file_hashes
+from dmlbench.compute.world import ALONE, World
 from dmlbench.contracts.hub import hub_revision
 from dmlbench.errors import TrialError
 from dmlbench.schemas.trial import Part
@@ -22,6 +23,10 @@ class Workplace:
     data_dir: Path | None
     device: torch.device
     cache_dir: Path | None = None
+    chunk: int | None = None
+    """Most images that pass through a network at a time in training; None: a batch."""
+    world: World = field(default=ALONE, compare=False)
+    """The processes that train a network together; data and components are the same for all."""
 
     def make(self, kind: str, part: Part, **available: Any) -> Any:
         """Return the component that `part` describes, given what it asks for by name.

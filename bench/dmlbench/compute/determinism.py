@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 # Each stream of random numbers is seeded by (seed, stream, …), so that the same seed gives every
 # loss the same initial network, batches and augmentation: rows can be compared in pairs.
 NETWORK_STREAM, LOSS_STREAM, BATCH_STREAM, IMAGE_STREAM = range(4)
-MINER_STREAM, SPLIT_STREAM, FIT_STREAM = range(4, 7)
+MINER_STREAM, SPLIT_STREAM, FIT_STREAM, SHARE_STREAM = range(4, 8)
 
 
 @contextmanager
@@ -79,6 +79,17 @@ def set_random_states(states: dict[str, Any], device: torch.device) -> None:
     random.setstate(states["python"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)
+
+
+@contextmanager
+def seeded(device: torch.device, *key: int) -> Iterator[None]:
+    """Draw by a stream of its own inside, seeded by `key`; afterwards the others go on."""
+    before = random_states(device)
+    seed_everything(*key)
+    try:
+        yield
+    finally:
+        set_random_states(before, device)
 
 
 def seed_everything(*key: int) -> None:

@@ -29,6 +29,27 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def named_devices(names: str) -> list[str]:
+    """Return the devices of a list such as ``cuda:0,cuda:1``, or every GPU for ``all``.
+
+    GPUs are only counted: to look at one takes hundreds of MiB of its memory.
+
+    Raises:
+        ConfigError: this machine lacks one.
+    """
+    gpus = torch.cuda.device_count()
+    if names.strip() == "all":
+        if not gpus:
+            raise ConfigError("--devices all means every GPU, and torch finds none here.")
+        return [f"cuda:{number}" for number in range(gpus)]
+    devices = [name.strip() for name in names.split(",")]
+    counted = {"cuda", *(f"cuda:{number}" for number in range(gpus))} if gpus else set()
+    for name in dict.fromkeys(devices):
+        if name not in counted:
+            pick_device(name)
+    return devices
+
+
 def still_works(device: torch.device) -> bool:
     """Return whether `device` still works; some errors make a GPU unusable for the process."""
     if device.type == "cuda":

@@ -1,14 +1,25 @@
-"""Where the time of a trial goes: to loading, training, validation or the test."""
+"""Where the time of a trial goes: to loading, training, validation or the test.
+
+Whoever works at one may say how far it is; a worker hears it, and tells the run.
+"""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
+Listener = Callable[[str, int, int, str], None]
+"""Called with a phase, how much of it is done, of how much (0: not counted), and the unit."""
+
+_NAMES = {"load": "loading", "train": "training", "validate": "validation", "test": "test"}
+_MUTE: Listener = lambda phase, done, total, unit: None  # noqa: E731
+
 _clock: ContextVar["PhaseClock | None"] = ContextVar("_clock", default=None)
+_listener: ContextVar[Listener] = ContextVar("_listener", default=_MUTE)
+_part: ContextVar[tuple[str, int, int]] = ContextVar("_part", default=("", 0, 0))
 
 
 class PhaseClock:
@@ -53,10 +64,44 @@ def phase(name: str) -> Iterator[None]:
     if clock is not None:
         clock.start(name)
     try:
-        yield
+        with part_of_phase(_NAMES.get(name, name)):
+            progressed(0, 0, "")
+            yield
     finally:
         if clock is not None:
             clock.end()
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Call `listener` with what the trial inside is doing."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+@contextmanager
+def part_of_phase(name: str, before: int = 0, total: int = 0) -> Iterator[None]:
+    """Call what is done inside `name`.
+
+    Args:
+        name: what users know it as.
+        before: how much of it was done before.
+        total: of how much; 0 if only what is done inside is counted.
+    """
+    token = _part.set((name, before, total))
+    try:
+        yield
+    finally:
+        _part.reset(token)
+
+
+def progressed(done: int, total: int, unit: str) -> None:
+    """Say that `done` of `total` units are over of what is under way."""
+    name, before, of_all = _part.get()
+    _listener.get()(name, before + done, of_all or total, unit)
 
 
 def each_in_phase(name: str, items: Iterable[Item]) -> Iterator[Item]:

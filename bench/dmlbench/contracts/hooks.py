@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from dmlbench.contracts.executor import Doing
     from dmlbench.schemas.plan import Plan
     from dmlbench.schemas.record import Record
     from dmlbench.schemas.trial import Trial
@@ -40,6 +41,13 @@ class Specification:
         An epoch that the protocol does not have measured has a loss alone: ``distances`` and
         ``validation`` are empty. Where a network is trained anew on all classes, its epochs follow,
         from 0 again, with ``retraining`` true.
+        """
+
+    @hookspec
+    def dmlbench_trial_progressed(self, trial: "Trial", doing: "Doing") -> None:
+        """Called about once a second with what a trial is doing: ``training 340 of 3,000 steps``.
+
+        Where trials run in the process of the run, nothing is told until they are over.
         """
 
     @hookspec

@@ -18,6 +18,7 @@ def choose_executor(
     isolate: bool = False,
     trial_timeout: float | None = None,
     trial_memory: float | None = None,
+    devices: str | None = None,
 ) -> Executor:
     """Return the executor that a user asks for.
 
@@ -29,6 +30,7 @@ def choose_executor(
         isolate: short for the option of that name.
         trial_timeout: likewise; in seconds.
         trial_memory: likewise; in MiB.
+        devices: likewise; names with commas.
 
     Raises:
         ConfigError: an unknown executor, an unknown or wrong option, or a contradiction.
@@ -36,7 +38,7 @@ def choose_executor(
     """
     given = dict(options or {})
     limits = {"trial_timeout": trial_timeout, "trial_memory": trial_memory}
-    short = {"jobs": jobs, "isolate": isolate or None, **limits}
+    short: dict[str, Any] = {"jobs": jobs, "devices": devices, "isolate": isolate or None, **limits}
     short = {name: value for name, value in short.items() if value is not None}
     for name in short.keys() & given.keys():
         option = f"--{name.replace('_', '-')}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from dmlbench.contracts.executor import Event, Executor, Task, WorkerSettings
-from dmlbench.errors import TrialEnded
+from dmlbench.errors import ConfigError, TrialEnded
 from dmlbench.executors.local import Local
 from dmlbench.schemas.trial import Trial
 
@@ -25,7 +25,16 @@ class Inline(Executor):
         self._worker = Local(jobs=1)
 
     def run(self, task: Task, trials: Iterator[Trial], settings: WorkerSettings) -> Iterator[Event]:
-        """Run `trials` in order."""
+        """Run `trials` in order.
+
+        Raises:
+            ConfigError: a trial is to have several devices, and so processes.
+        """
+        if settings.devices_per_trial > 1:
+            raise ConfigError(
+                "A trial on several devices (--devices-per-trial) needs worker processes: leave "
+                "out --jobs 0 and --executor inline."
+            )
         while self._deadline == math.inf and (trial := next(trials, None)):
             if trial.id not in self._cancelled:
                 yield Event("started", trial)
@@ -60,6 +69,10 @@ class Inline(Executor):
         """End `trial` when its epoch ends."""
         self._cancelled.add(trial.id)
         self._worker.cancel(trial)
+
+    def slots(self, settings: WorkerSettings) -> int:
+        """Return that trials run one after the other."""
+        return 1
 
     def where(self, settings: WorkerSettings) -> str:
         """Return that there are no workers."""

@@ -4,6 +4,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing.connection import wait
 
 from dmlbench.contracts.executor import Event, Executor, Task, WorkerSettings
@@ -25,7 +26,9 @@ class Local(Executor):
     and the figures do not depend on their number.
 
     Args:
-        jobs: how many; None: one a CPU core, or one on a GPU.
+        jobs: how many; None: one for each of `devices`, else one a CPU core, or one on a GPU.
+        devices: where they compute, in turn, such as ``cuda:0,cuda:1``; one that is named twice
+            takes two trials side by side. ``all``: every GPU. None: all on the device of the run.
         isolate: whether every trial gets a process of its own.
         trial_timeout: seconds after which a trial fails; None: never.
         trial_memory: MiB of resident memory, of a worker and what its plugins start, over which
@@ -36,6 +39,7 @@ class Local(Executor):
         self,
         *,
         jobs: int | None = None,
+        devices: str | None = None,
         isolate: bool = False,
         trial_timeout: float | None = None,
         trial_memory: float | None = None,
@@ -49,6 +53,7 @@ class Local(Executor):
             if limit is not None and not limit > 0:
                 raise ConfigError(f"executor.{name}={limit}: a limit is a number above 0.")
         self.jobs = jobs
+        self.devices = devices
         self.isolate = isolate
         self.trial_timeout = trial_timeout
         self.trial_memory = trial_memory
@@ -58,7 +63,8 @@ class Local(Executor):
 
     def run(self, task: Task, trials: Iterator[Trial], settings: WorkerSettings) -> Iterator[Event]:
         """Run up to `jobs` of `trials` side by side; a worker that died or is unfit is replaced."""
-        slots = self._slots(settings)
+        devices = self._devices(settings)
+        slots = self.slots(settings)
         workers: list[WorkerProcess] = []
         try:
             while time.monotonic() < self._deadline:
@@ -75,7 +81,8 @@ class Local(Executor):
                         continue
                     idle = [worker for worker in workers if worker.trial is None]
                     if not idle:
-                        idle = [WorkerProcess(task, settings)]
+                        device = least_used(devices, [worker.device for worker in workers])
+                        idle = [WorkerProcess(task, replace(settings, device=device))]
                         workers += idle
                     idle[0].start(trial)
                 if not _busy(workers):
@@ -127,12 +134,52 @@ class Local(Executor):
         """End the worker that is at `trial`; another takes its place."""
         self._cancelled.add(trial.id)
 
-    def where(self, settings: WorkerSettings) -> str:
+    def slots(self, settings: WorkerSettings) -> int:
         """Return the number of workers."""
-        return f"{self._slots(settings)} worker processes"
+        if self.jobs:
+            return self.jobs
+        if self.devices:
+            return len(self._devices(settings))
+        return max(1, default_jobs(settings.device) // settings.devices_per_trial)
 
-    def _slots(self, settings: WorkerSettings) -> int:
-        return self.jobs or default_jobs(settings.device)
+    def where(self, settings: WorkerSettings) -> str:
+        """Return the number of workers, and of their devices if there are several."""
+        on = f" on {', '.join(dict.fromkeys(self._devices(settings)))}" if self.devices else ""
+        each = f" on {n} devices each" if (n := settings.devices_per_trial) > 1 else ""
+        return f"{self.slots(settings)} worker processes{on}{each}"
+
+    def _devices(self, settings: WorkerSettings) -> list[str]:
+        """Return the devices that workers get in turn.
+
+        Raises:
+            ConfigError: one isn't there, or the run has devices of its own.
+        """
+        if self.devices is None:
+            return [settings.device]
+        if settings.device != "auto":
+            raise ConfigError(
+                f"--device {settings.device} is where all workers compute, --devices "
+                f"{self.devices} has them take turns. Leave one out."
+            )
+        if settings.devices_per_trial > 1:
+            raise ConfigError(
+                f"--devices {self.devices} is for trials on one device each, and "
+                f"--devices-per-trial {settings.devices_per_trial} takes the first "
+                f"{settings.devices_per_trial} of this machine. Leave one out."
+            )
+        from dmlbench.compute.device import named_devices
+
+        return named_devices(self.devices)
+
+
+def least_used(devices: list[str], used: list[str]) -> str:
+    """Return the first of `devices` that has most room; one that is named twice has twice as much.
+
+    Example:
+        >>> least_used(["cuda:0", "cuda:0", "cuda:1"], ["cuda:0", "cuda:1"])
+        'cuda:0'
+    """
+    return min(devices, key=lambda device: used.count(device) / devices.count(device))
 
 
 def default_jobs(device: str) -> int:

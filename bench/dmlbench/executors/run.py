@@ -1,7 +1,7 @@
 """The main job: run what is not finished yet, and return the records of the plan."""
 
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
@@ -61,6 +61,7 @@ def run(
     hooks: pluggy.PluginManager,
     executor: Executor,
     on_others: Callable[[OtherRuns], None] | None = None,
+    order: Callable[[Sequence[Trial]], Sequence[Trial]] = tuple,
 ) -> list[Record]:
     """Run the unfinished trials of `plan` and return the records, in the plan's order.
 
@@ -75,6 +76,7 @@ def run(
         hooks: called for the trials that run here.
         executor: where trials run. An instance that was stopped runs nothing more.
         on_others: called when other runs take, finish or give up trials of the plan.
+        order: returns the trials that are to run in the order to draw them.
 
     Raises:
         DataError: trials can't be claimed.
@@ -94,7 +96,7 @@ def run(
             plan, store, embeddings=settings.keep_embeddings, metrics=settings.metrics
         )
         records = {record.id: record for record in before.done}
-        trials = SharedTrials(before.to_do, claims, settings)
+        trials = SharedTrials(order(before.to_do), claims, settings)
         notify(hooks, "dmlbench_run_started", plan=plan)
 
         def tell_of_others() -> None:
@@ -134,12 +136,18 @@ def _run_here(
             record = None
             if event.kind == "started":
                 notify(hooks, "dmlbench_trial_started", trial=event.trial)
+            elif event.doing is not None:
+                notify(hooks, "dmlbench_trial_progressed", trial=event.trial, doing=event.doing)
             elif event.epoch is not None:
                 metrics = event.epoch.model_dump(mode="json")
                 notify(hooks, "dmlbench_epoch_finished", trial=event.trial, metrics=metrics)
             elif event.kind == "finished" and event.record is None:
                 trials.hold(event.trial)
-            elif event.kind != "stopped":
+            elif event.kind == "interrupted":
+                if settings.run:
+                    claims.lose(event.trial.id, settings.run)
+                trials.put_back(event.trial)
+            elif event.is_last and event.kind != "stopped":
                 record = _kept(event, store, settings)
                 if event.kind == "lost" and settings.run:
                     if record.status == "failed":

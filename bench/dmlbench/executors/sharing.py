@@ -64,6 +64,9 @@ class SharedTrials(Iterator[Trial]):
             return self._fresh.popleft()
         raise StopIteration
 
+    def __length_hint__(self) -> int:
+        return len(self._fresh)
+
     @property
     def are_left(self) -> bool:
         """Return whether there are trials that may be drawn now."""
@@ -72,6 +75,10 @@ class SharedTrials(Iterator[Trial]):
     def hold(self, trial: Trial) -> None:
         """Put back a trial that another run was faster to take."""
         self.held[trial.id] = trial
+
+    def put_back(self, trial: Trial) -> None:
+        """Give a trial once more that was drawn, and did not end."""
+        self._fresh.append(trial)
 
     def wait(self) -> None:
         """Wait until there may be news of other runs, but not long."""

@@ -2,20 +2,27 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from importlib import import_module
 from pkgutil import walk_packages
 from typing import TYPE_CHECKING
 
-from dmlbench.contracts.executor import Event, WorkerSettings, never
-from dmlbench.errors import DataError, TrialStoppedError
+from dmlbench.contracts.executor import Doing, Event, WorkerSettings, never
+from dmlbench.errors import DataError, RankLostError, TrialStoppedError
+from dmlbench.executors.group import device_of_rank, group_of
 from dmlbench.schemas.record import Epoch, Record
 from dmlbench.schemas.trial import Trial
 
 if TYPE_CHECKING:
     from dmlbench.components.workplace import Workplace
     from dmlbench.storage.record_store import Store
+
+_TELL_SECONDS = 1.0
+"""From one word on what a trial is doing to the next."""
 
 
 def run_in_worker(
@@ -38,6 +45,7 @@ def run_in_worker(
     from dmlbench.executors.sharing import settled_elsewhere
 
     claims = Claims(settings.records)
+    claims.lose(trial.id, settings.run)  # of a worker that died; an executor tries a trial again
     try:
         claim = claims.take(trial.id, settings.run)
     except OSError as error:
@@ -63,12 +71,15 @@ def _run(
     store: "Store",
 ) -> Event:
     from dmlbench.compute import device
+    from dmlbench.compute.phases import heard_by
     from dmlbench.training.session import Session
     from dmlbench.trials.run_trial import run_trial
 
-    _import_the_harness()
-    workplace = workplace_for(settings)
-    process = os.getpid()
+    import_the_harness()
+    workplace, process = workplace_for(settings), os.getpid()
+    group = group_of(trial, settings)
+    if group:
+        workplace = replace(workplace, world=group.world)
 
     def on_epoch(epoch: Epoch) -> None:
         report(Event("epoch", trial, epoch=epoch))
@@ -83,9 +94,16 @@ def _run(
     keep = partial(store.write_embeddings, trial) if settings.keep_embeddings else None
     metrics = (*settings.metrics, *_metrics_there(trial, store, workplace))
     try:
-        record = run_trial(trial, workplace, on_epoch, keep, metrics, session)
+        with (
+            heard_by(_Teller(trial, report)),
+            group.together(trial, workplace.device) if group else nullcontext(),
+        ):
+            record = run_trial(trial, workplace, on_epoch, keep, metrics, session)
     except TrialStoppedError:
         return Event("stopped", trial)
+    except RankLostError:
+        assert group is not None  # nobody else is lost
+        return Event("lost", trial, reason=group.what_happened())
     finally:
         if os.getpid() != process:  # a plugin forked, and this is the child
             os._exit(1)
@@ -96,8 +114,25 @@ def _run(
     return Event("finished", trial, record=kept, worker_broken=broken or bool(record.left_changed))
 
 
+class _Teller:
+    """Reports what a trial is doing: each phase when it first comes, and then once a second."""
+
+    def __init__(self, trial: Trial, report: Callable[[Event], None]) -> None:
+        self._trial, self._report = trial, report
+        self._told: set[str] = set()
+        self._last = time.monotonic()
+
+    def __call__(self, phase: str, done: int, total: int, unit: str) -> None:
+        now = time.monotonic()
+        if phase in self._told and now - self._last < _TELL_SECONDS:
+            return
+        self._told.add(phase)
+        self._last = now
+        self._report(Event("doing", self._trial, doing=Doing(phase, done, total, unit)))
+
+
 @cache
-def _import_the_harness() -> None:
+def import_the_harness() -> None:
     """Import all modules that a trial may use: only what is there can be seen to be replaced.
 
     It is no time of the first trial's.
@@ -134,5 +169,9 @@ def workplace_for(settings: WorkerSettings) -> "Workplace":
     from dmlbench.compute.device import pick_device
 
     return Workplace(
-        Catalogue.discover(), settings.data_dir, pick_device(settings.device), settings.cache_dir
+        Catalogue.discover(),
+        settings.data_dir,
+        pick_device(device_of_rank(settings, 0)),
+        settings.cache_dir,
+        settings.chunk,
     )

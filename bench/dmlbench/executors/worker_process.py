@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.spawn import get_command_line
@@ -51,13 +52,17 @@ class WorkerProcess:
     """A worker process as its parent sees it.
 
     Attributes:
+        device: where it computes.
         pipe: carries events; ready to be read when there is one, or when the worker died.
         trial: the one under way, if any.
         began: when that started, by `time.monotonic`.
         retired: whether it can take no more trials.
     """
 
-    def __init__(self, task: Task, settings: WorkerSettings) -> None:
+    def __init__(
+        self, task: Task, settings: WorkerSettings, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.device = settings.device
         self.trial: Trial | None = None
         self.began = 0.0
         self.retired = False
@@ -70,7 +75,7 @@ class WorkerProcess:
                 [*interpreter, "-P", "-c", _START, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=dict.fromkeys(_THREAD_SETTINGS, "1") | os.environ,
+                env={**dict.fromkeys(_THREAD_SETTINGS, "1"), **os.environ, **(environment or {})},
                 start_new_session=True,
             )
         self._send(sys.path)
@@ -178,7 +183,8 @@ def work(pipe: "Connection[Any, Any]") -> None:
             os._exit(128 + number)
         stop.set()
 
-    signal.signal(signal.SIGTERM, end)  # batch systems send it to all processes of a job
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, end)  # batch systems send them to all processes of a job
 
     def report(event: Event) -> None:
         try:

@@ -27,9 +27,8 @@ def _mixtures(records: Sequence[Record]) -> Iterator[str]:
     for name in sorted(set().union(*(record.settings for record in records))):
         seeds: dict[str, list[str]] = {}
         for record in records:
-            if name in record.settings:
-                value = plain(str(record.settings[name]))
-                seeds.setdefault(value, []).append(str(record.trial.seed))
+            if (value := record.setting(name)) is not None:
+                seeds.setdefault(plain(str(value)), []).append(str(record.trial.seed))
         if len(seeds) > 1:
             told = (f"{value} (seeds {', '.join(some)})" for value, some in sorted(seeds.items()))
             yield f"{plain(name)} {', '.join(told)}"

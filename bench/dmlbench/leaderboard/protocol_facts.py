@@ -107,8 +107,12 @@ def _rarely_set(optimiser: Optimiser) -> Iterator[str]:
 def provenance(table: Table) -> dict[str, str]:
     """Return all versions and settings that the figures were made with."""
     versions = _all_values(record.versions for record in table.records)
-    known = [record.settings for record in table.records if record.settings]
-    names: set[str] = set().union(*known)
+    telling = [record for record in table.records if record.settings]
+    names: set[str] = set().union(*(record.settings for record in telling))
+    known = [
+        {name: value for name in names if (value := record.setting(name)) is not None}
+        for record in telling
+    ]
     silent = {plain(name) for name in names if not all(name in one for one in known)}
     settings = {
         name: f"{values} or not recorded" if name in silent else values

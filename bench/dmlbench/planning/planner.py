@@ -25,7 +25,7 @@ from dmlbench.planning.combinations import HOME, Combinations, Settings
 from dmlbench.planning.dataset_tables import dataset_key
 from dmlbench.planning.idle_settings import IdleSettings
 from dmlbench.planning.named_components import named_components
-from dmlbench.schemas.plan import Plan, table_name
+from dmlbench.schemas.plan import Plan, Workload, table_name
 from dmlbench.schemas.private_paths import reference_without_folders
 from dmlbench.schemas.protocol import Protocol
 from dmlbench.schemas.protocol_file import read_protocol_file
@@ -69,7 +69,7 @@ class Planner:
             references, left_out = self.datasets()
         trials: dict[str, Trial] = {}
         odd: dict[str, None] = {}
-        workloads: dict[str, str] = {}
+        workloads: dict[str, Workload] = {}
         for reference in references:
             try:
                 part, dataset = self._dataset(reference, settings)
@@ -80,10 +80,10 @@ class Planner:
                     data = self._data(dataset, protocol)
                     idle.look_at(usual, protocol, data)
                     odd |= dict.fromkeys(f"{part}: {remark}" for remark in remarks(data))
-                    for trial in self._trials(suite, part, protocol, data, settings):
-                        trials[trial.id] = trial
-                        if "loss" in trial.parts and table_name(trial) not in workloads:
-                            workloads[table_name(trial)] = str(workload(protocol, data) or "")
+                    found = {t.id: t for t in self._trials(suite, part, protocol, data, settings)}
+                    trials |= found
+                    if found and (taken := workload(protocol, data)):
+                        workloads[table_name(next(iter(found.values())))] = taken
             except (DataError, PluginError) as error:
                 if suite.datasets != ("all",):
                     raise

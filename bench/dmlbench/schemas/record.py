@@ -23,6 +23,9 @@ _MOST_REASON = 4_000
 _LEVEL = 7
 """Of zlib's compression: at 9, text is 5 % shorter, and packing takes seven times as long."""
 
+_USUAL: dict[str, Any] = {"chunk": "none", "devices": 1}
+"""Settings that are recorded only where they are not as usual, and what that is."""
+
 MetricValue = Annotated[float, Field(ge=-1e100, le=1e100)]
 """No metric comes near these bounds, and their squares are still finite."""
 
@@ -149,6 +152,10 @@ class Record(Schema):
         """
         names = self.measurements.get("left_changed")
         return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+    def setting(self, name: str) -> Any:
+        """Return the value of one of the `settings`; None if the record doesn't tell."""
+        return self.settings.get(name, _USUAL.get(name) if self.settings else None)
 
     @property
     def seconds(self) -> Any:

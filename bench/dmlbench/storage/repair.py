@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,8 +79,7 @@ def repair(fault: Fault, output: Path) -> Path | None:
 def _foreign(runs: Path, claims: Claims) -> Iterator[Fault]:
     """Yield the files in `runs` that are no readable records and don't belong to one."""
     for folder, folders, names in os.walk(runs):
-        with suppress(ValueError):
-            folders.remove(FOLDER)
+        folders[:] = [each for each in folders if not each.startswith(".")]  # of claims, executors
         for name in names:
             path = Path(folder, name)
             record = path.with_suffix(".json")

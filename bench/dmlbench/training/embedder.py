@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmlbench.compute.device import constant
+from dmlbench.compute.phases import progressed
 from dmlbench.compute.precision import Precision, forward_in
+from dmlbench.compute.world import ALONE, World
 from dmlbench.contracts.components import Backbone, ImageFormat
 from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.batches.own_streams import prefetch_to
@@ -73,6 +75,11 @@ class Embedder(nn.Module):
         with forward_in(self.precision, inputs.device):
             features: Tensor = self.backbone(inputs)
         return features.float()
+
+    @property
+    def backbone_learns(self) -> bool:
+        """Return whether a weight of the backbone wants a gradient."""
+        return any(weight.requires_grad for weight in self.backbone.parameters())
 
     def _reusable(self, inputs: Tensor) -> Tensor | None:
         """Return the formatted inputs of the previous batch, if they may be overwritten.
@@ -178,15 +185,21 @@ def _rows(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def embed(model: Embedder, items: Items, device: torch.device) -> Tensor:
-    """Return the embeddings of `items` in evaluation mode, ``[N, E]`` float32."""
+def embed(model: Embedder, items: Items, device: torch.device, world: World = ALONE) -> Tensor:
+    """Return the embeddings of `items` in evaluation mode, ``[N, E]`` float32.
+
+    Each of the processes of `world` embeds its share of them.
+    """
     model.eval()
-    parts, size = [], _evaluation_batch(items, device)
+    parts, size, done = [], _evaluation_batch(items, device), 0
     inputs = to_device_inputs(items.inputs, device)
-    index = np.array_split(np.arange(len(items)), range(size, len(items), size))
+    mine = np.arange(len(items))[world.share(len(items))]
+    index = np.array_split(mine, range(size, len(mine), size))
     for batch in prefetch_to(device, inputs.plain, index, inputs.threads, 2 * inputs.threads):
         parts.append(model(batch))
-    return torch.cat(parts)
+        done += len(batch)
+        progressed(done, len(mine), "items")
+    return world.gather(torch.cat(parts), len(items))
 
 
 def _evaluation_batch(items: Items, device: torch.device) -> int:

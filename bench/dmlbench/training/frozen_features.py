@@ -20,6 +20,7 @@ from torch import nn
 
 from dmlbench.compute.determinism import seed_everything
 from dmlbench.compute.device import describe
+from dmlbench.compute.phases import part_of_phase
 from dmlbench.contracts.components import Backbone
 from dmlbench.data.items import Data, Items
 from dmlbench.data.photos.decoding import VERSION as DECODING
@@ -77,11 +78,7 @@ class Extractor:
             TrialError: features are not finite.
         """
         folder = cache_folder(cache_dir) / "features"
-        seed_everything(0)
-        items, precision = next(iter(data.splits.values())), self.protocol.precision
-        network = Embedder(self.backbone, items, 1, precision=precision).to(self.device)
-        width = network.head.in_features
-        network.head = nn.Identity()  # type: ignore[assignment]
+        network, width = self.network(data)
         weights = weights_hash(network.backbone)
         key = self._key(network, weights, data.fingerprint)
         splits = {}
@@ -91,6 +88,19 @@ class Extractor:
             write = partial(self._write, network, items, shape)
             splits[name] = replace(items, inputs=read_or_create(path, partial(_read, shape), write))
         return replace(data, splits=splits, initial_weights=weights)
+
+    def network(self, data: Data) -> tuple[Embedder, int]:
+        """Return the network that computes features of `data`, and how many of an item.
+
+        Raises:
+            ConfigError, DataError, PluginError: see `features`.
+        """
+        seed_everything(0)
+        items, precision = next(iter(data.splits.values())), self.protocol.precision
+        network = Embedder(self.backbone, items, 1, precision=precision).to(self.device)
+        width = network.head.in_features
+        network.head = nn.Identity()  # type: ignore[assignment]
+        return network, width
 
     def _key(self, network: nn.Module, weights: str, fingerprint: str) -> str:
         photos = PhotoFormat.of(self.protocol)
@@ -112,7 +122,8 @@ class Extractor:
         np.lib.format.write_array_header_2_0(file, header)
         for start in range(0, len(items), _BLOCK):
             some = items[np.arange(start, min(start + _BLOCK, len(items)))]
-            features = embed(network, some, self.device).cpu().numpy()
+            with part_of_phase("features", start, len(items)):
+                features = embed(network, some, self.device).cpu().numpy()
             if not np.isfinite(features).all():
                 raise TrialError(f"The features of {self.part} are not finite.")
             file.write(features.astype("<f4").data)

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dmlbench.compute.determinism import IMAGE_STREAM
+from dmlbench.compute.determinism import IMAGE_STREAM, SHARE_STREAM
+from dmlbench.compute.phases import progressed
+from dmlbench.compute.world import ALONE, World
 from dmlbench.contracts.components import Sampler
 from dmlbench.data.batches.device_inputs import to_device_inputs
 from dmlbench.data.batches.feed import Feed
@@ -42,6 +44,8 @@ def train(
     items: Items,
     device: torch.device,
     session: Session = UNSAVED,
+    chunk: int | None = None,
+    world: World = ALONE,
 ) -> Iterator[Training]:
     """Train `model` in place; yield its training, always the same object, after each epoch.
 
@@ -57,16 +61,18 @@ def train(
         items: what to train on.
         device: where to compute.
         session: pauses after each step.
+        chunk: most images that pass through the network at a time, see `passes`. None: a batch.
+        world: the processes that train the network together, each of which calls this.
 
     Raises:
         TrialError: the loss is not finite, gradients overflow in float16 at any scale, or the
             sampler made wrong batches.
     """
     choices, length = recipe.protocol.optimiser, recipe.protocol.length
-    training = begin(model, recipe.objective, choices)
+    training = begin(model, recipe.objective, choices, world)
     steps = length.steps(len(items), recipe.protocol.batch_size)
     backbone_weights = trainable(model.backbone) if choices.head_only_epochs else []
-    feed = _feed(recipe, items, device)
+    feed = replace(_feed(recipe, items, device), chunk=chunk, world=world)
     labels = torch.from_numpy(with_consecutive_labels(items.labels)[0]).to(device)
     now = UnderWay(training, recipe.sampler, device)
     with session.part("training", now.saved):
@@ -75,7 +81,7 @@ def train(
                 now.load(left)
         for epoch in range(max(1, now.epoch), length.epochs + 1):
             if epoch != now.epoch:
-                now.start(epoch, _start_epoch(model, recipe, items, labels, epoch))
+                now.start(epoch, _start_epoch(training, recipe, items, labels, epoch))
             model.train()
             recipe.objective.train()
             if choices.head_only_epochs:
@@ -85,24 +91,27 @@ def train(
                     weight.requires_grad_(not head_only)
             done = len(now.losses)
             in_order = labels[torch.from_numpy(now.batches[done:]).to(device)]
-            with closing(feed.batches(epoch, list(now.batches), done)) as inputs:
-                first = (epoch - 1) * steps + done
-                for step, (batch, own) in enumerate(zip(inputs, in_order, strict=True), first):
+            passes = 2 if chunk and model.backbone_learns else 1
+            with closing(feed.batches(epoch, list(now.batches), done, passes)) as inputs:
+                for step, own in enumerate(in_order, (epoch - 1) * steps + done):
                     set_rates(training.optimiser, rate_at(choices, step, steps, length.epochs))
                     own_labels = own.repeat(recipe.objective.views)
-                    now.losses.append(take_step(training, batch, own_labels, choices))
+                    key = (recipe.seed, SHARE_STREAM, step)
+                    now.losses.append(take_step(training, inputs, own_labels, choices, key))
                     session.pause()
+                    progressed(step + 1, steps * length.epochs, "steps")
             losses = torch.stack(now.losses).tolist()  # once an epoch, as it waits for the GPU
+            world.require_same("the losses of the steps", losses)
             _check(losses, epoch, training)
             training.epoch, training.loss = epoch, sum(losses) / len(losses)
             yield training
 
 
 def _start_epoch(
-    model: Embedder, recipe: Recipe, items: Items, labels: Tensor, epoch: int
+    training: Training, recipe: Recipe, items: Items, labels: Tensor, epoch: int
 ) -> np.ndarray:
     """Start an epoch of the losses that ask for it; return its batches ``[steps, B]``."""
-    embeddings = _embeddings_at_start(model, recipe, items, labels.device)
+    embeddings = _embeddings_at_start(training, recipe, items, labels.device)
     if embeddings is not None and recipe.objective.starts_epochs:
         recipe.objective.start_epoch(embeddings, labels)
     return batches_of_epoch(recipe.sampler, recipe.protocol, recipe.seed, items, embeddings, epoch)
@@ -124,11 +133,11 @@ def _check(losses: list[float], epoch: int, training: Training) -> None:
 
 
 def _embeddings_at_start(
-    model: Embedder, recipe: Recipe, items: Items, device: torch.device
+    training: Training, recipe: Recipe, items: Items, device: torch.device
 ) -> Tensor | None:
     """Return the embeddings of all items ``[N, D]``, not normalised, if anything needs them."""
     if recipe.objective.starts_epochs or "embeddings" in asks_for(recipe.sampler):
-        return embed(model, items, device)
+        return embed(training.model, items, device, training.world)
     return None
 
 

@@ -18,12 +18,18 @@ from dmlbench.compute.determinism import (
     NETWORK_STREAM,
     seed_everything,
 )
+from dmlbench.compute.world import ALONE, World
 from dmlbench.contracts.components import Miner
 from dmlbench.contracts.saved_state import load_saved_state
 from dmlbench.data.items import Items
 from dmlbench.data.splits import with_consecutive_labels
 from dmlbench.errors import TrialError
 from dmlbench.schemas.trial import Trial
+from dmlbench.training.batch_statistics import (
+    how_divided,
+    refuse_batch_statistics,
+    trains_backbone,
+)
 from dmlbench.training.embedder import Embedder, embed, weights_hash
 from dmlbench.training.frozen_features import FrozenFeatures
 from dmlbench.training.learner_state import Embed, State
@@ -59,6 +65,9 @@ def train_network(
     """
     protocol, device = trial.protocol, workplace.device
     model = untrained_network(trial, workplace, items)
+    world, divided = workplace.world, how_divided(workplace.chunk, workplace.world.size)
+    if divided and trains_backbone(protocol):
+        refuse_batch_statistics(model.backbone, str(trial.parts["backbone"]), divided)
     seed_everything(trial.seed, LOSS_STREAM)
     losses, weights = workplace.make_terms(
         "loss",
@@ -72,7 +81,7 @@ def train_network(
     objective = combine(losses, weights, miners).to(device)
     sampler = workplace.make("sampler", trial.parts["sampler"])
     seed_everything(trial.seed, MINER_STREAM)
-    embed_items = partial(embed_as_unit_vectors, model, device=device)
+    embed_items = partial(embed_as_unit_vectors, model, device=device, world=world)
     details = {
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "loss_parameters": sum(weight.numel() for weight in objective.parameters()),
@@ -85,7 +94,7 @@ def train_network(
     restore = partial(KeptNetwork, model, embed_items)
     yield State(0, None, embed_items, details, snapshot, restore)
     recipe = Recipe(objective, sampler, protocol, trial.seed)
-    for training in train(model, recipe, items, device, session):
+    for training in train(model, recipe, items, device, session, workplace.chunk, world):
         if protocol.precision == "float16":
             details = details | {"skipped_steps": training.skipped_steps}
         yield State(training.epoch, training.loss, embed_items, details, snapshot, restore)
@@ -113,13 +122,15 @@ def _snapshot(model: Embedder, embed_items: Embed) -> KeptNetwork:
     return KeptNetwork(model, embed_items, weights)
 
 
-def embed_as_unit_vectors(model: Embedder, items: Items, device: torch.device) -> np.ndarray:
-    """Return embeddings ``[N, E]`` of length 1.
+def embed_as_unit_vectors(
+    model: Embedder, items: Items, device: torch.device, world: World = ALONE
+) -> np.ndarray:
+    """Return embeddings ``[N, E]`` of length 1; each process of `world` embeds its share.
 
     Raises:
         TrialError: they are not finite.
     """
-    embeddings: np.ndarray = F.normalize(embed(model, items, device)).cpu().numpy()
+    embeddings: np.ndarray = F.normalize(embed(model, items, device, world)).cpu().numpy()
     if not np.isfinite(embeddings).all():
         raise TrialError("The network's embeddings are not finite. Lower the learning rate.")
     return embeddings

@@ -1,40 +1,15 @@
 """How many images one trained trial takes: what a run will cost, before it starts."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from dmlbench.data.items import Data
+from dmlbench.data.photos.pictures import StoredPhotos
 from dmlbench.data.splits import hold_out_classes
+from dmlbench.schemas.plan import Workload
 from dmlbench.schemas.protocol import Protocol
 
 CURVE_ITEMS = 500
 """Distances are measured on so many items of a split at most, the same every epoch."""
-
-
-@dataclass(frozen=True)
-class Workload:
-    """Items that a network sees in one trained trial, each time that it sees them.
-
-    Attributes:
-        learnt: in training steps, for one view of each; at most, where a network is trained anew up
-            to the epoch that was selected.
-        measured: embedded for validation and curves; at most, as above.
-        tested: embedded at the end.
-        frozen: whether they are features computed once for all trials.
-    """
-
-    learnt: int
-    measured: int
-    tested: int
-    frozen: bool
-
-    def __str__(self) -> str:
-        kind = "features" if self.frozen else "items"
-        return (
-            f"a trained trial: {self.learnt:,} {kind} in training, {self.measured:,} in validation "
-            f"and curves, {self.tested:,} in test"
-        )
 
 
 def workload(protocol: Protocol, data: Data) -> Workload | None:
@@ -62,4 +37,13 @@ def workload(protocol: Protocol, data: Data) -> Workload | None:
     if retrains:
         learnt += length.epochs * length.steps(len(training), size) * size
         measured += due * min(CURVE_ITEMS, len(training))
-    return Workload(learnt, measured, sum(map(len, tested)), protocol.frozen)
+    photos = training.inputs.store if isinstance(training.inputs, StoredPhotos) else None
+    return Workload(
+        learnt,
+        measured,
+        sum(map(len, tested)),
+        protocol.frozen,
+        items=sum(map(len, data.splits.values())),
+        shape=tuple(training.inputs.shape[1:]),
+        photo_bytes=photos.path.stat().st_size if photos else 0,
+    )

@@ -18,7 +18,13 @@ from dmlbench.compute.determinism import repeatable
 from dmlbench.compute.device import describe
 from dmlbench.compute.left_changed import change_noted
 from dmlbench.compute.memory import held_memory, keeps_much, peaks
-from dmlbench.compute.phases import PhaseClock, phase, seconds_by_phase
+from dmlbench.compute.phases import (
+    PhaseClock,
+    part_of_phase,
+    phase,
+    progressed,
+    seconds_by_phase,
+)
 from dmlbench.compute.versions import versions
 from dmlbench.contracts.components import Dataset
 from dmlbench.data.batches.device_inputs import drop_resident_photos, photos_stay_on_cpu
@@ -73,6 +79,8 @@ def run_trial(
         KeyboardInterrupt: Ctrl-C was pressed, or another signal ends the program.
         TrialStoppedError: the session was asked to stop. There is a checkpoint if training had
             begun.
+        RankLostError: another process of `workplace.world` ended, or does not answer.
+        HelpedError: this is not the first process of `workplace.world`, and it has done its share.
         TrialEnded: `on_epoch` raised it.
     """
     session = session or Session()
@@ -85,6 +93,10 @@ def run_trial(
         change_noted() as changed,
     ):
         settings = describe(device, trial.protocol.precision)
+        if workplace.chunk and "loss" in trial.parts:
+            settings["chunk"] = workplace.chunk
+        if workplace.world.size > 1:
+            settings["devices"] = workplace.world.size
         session.open({"trial": trial.id, "settings": settings, "versions": used})
         time_spent = _TimeSpent(clock, session.take("time spent") or {})
         held = [held_memory()]
@@ -165,7 +177,18 @@ def load_once(
     """
     part = Part(reference=reference, name=reference, settings=json.loads(settings))
     dataset = workplace.make("dataset", part)
-    return dataset, load_data(dataset, workplace.data_dir, photos, cache_dir=workplace.cache_dir)
+    return dataset, load_data(
+        dataset,
+        workplace.data_dir,
+        photos,
+        cache_dir=workplace.cache_dir,
+        on_progress=_decoded,
+    )
+
+
+def _decoded(done: int, total: int) -> None:
+    with part_of_phase("decoding"):
+        progressed(done, total, "photos")
 
 
 @lru_cache(maxsize=2)
@@ -218,7 +241,8 @@ def _measure_where_there_is_room(
     except UnusableCheckpointError as error:
         session.start_anew(str(error))
     except torch.OutOfMemoryError:
-        if session.epochs_over or not drop_resident_photos():
+        alone = workplace.world.size == 1  # else the others have no reason to begin again
+        if session.epochs_over or not alone or not drop_resident_photos():
             raise
         again = photos_stay_on_cpu()
         session.rewind()
@@ -251,6 +275,7 @@ def _measure(
             data = features_once(workplace, asked, backbone, trial.protocol)
     on_loaded()
     session.stop_if_asked()
+    workplace.world.require_same("how often the trial was resumed", session.resumed)
     learn_items = partial(learn, trial, workplace, session=session)
     if dataset.evaluation == "cross-validation":
         outcome = score_by_cross_validation(
@@ -268,6 +293,7 @@ def _measure(
             device=workplace.device,
             metrics=chosen.metrics,
             session=session,
+            world=workplace.world,
         )
         outcome["metric_facts"] = chosen.facts
     if data.initial_weights:

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from dmlbench.compute.phases import phase
+from dmlbench.compute.world import ALONE, World
 from dmlbench.data.items import Data, Items
+from dmlbench.errors import HelpedError
 from dmlbench.retrieval import Metric
 from dmlbench.retrieval.kept_embeddings import KeptSplit
 from dmlbench.schemas.trial import Trial
@@ -31,6 +33,7 @@ def score_retrieval(
     device: torch.device = CPU,
     metrics: Mapping[str, Metric] | None = None,
     session: Session = UNSAVED,
+    world: World = ALONE,
 ) -> dict[str, Any]:
     """Learn on the training classes and retrieve among the test items, or in a gallery.
 
@@ -48,16 +51,24 @@ def score_retrieval(
         device: where metrics are computed if it is a GPU.
         metrics: more of them, by key.
         session: goes on with what an earlier process left.
+        world: the processes that do this together; the first one alone computes metrics.
 
     Returns:
         The fields of the record that hold figures.
+
+    Raises:
+        HelpedError: this is not the first process of `world`, and it has done its share.
     """
     names = [name for name in ("test", "query", "gallery") if name in data.splits]
     tested = [data.splits[name] for name in names]
     measure = partial(score, precision=trial.protocol.precision, device=device)
 
     def validate(held_out: Items, embed: Embed) -> dict[str, float]:
-        return recorded_metrics(measure([held_out], [embed(held_out)], (1,)).result)
+        embeddings = embed(held_out)
+        found: dict[str, float] = world.from_first(
+            lambda: recorded_metrics(measure([held_out], [embeddings], (1,)).result)
+        )
+        return found
 
     def test(embed: Embed) -> tuple[list[np.ndarray], Scored]:
         with phase("test"):
@@ -67,6 +78,11 @@ def score_retrieval(
     shown = {"test": tested[0]}
     train = data.splits["train"]
     learnt = learn_and_select(trial, train, learn, validate, shown, on_epoch, session)
+    if world.rank:
+        for embed in filter(None, (learnt.last.embed, learnt.embed_earlier)):
+            for some in tested:
+                embed(some)
+        raise HelpedError
     embeddings, last = test(learnt.last.embed)
     selected = last
     if learnt.embed_earlier:

@@ -53,6 +53,23 @@ def test_nor_does_the_size_of_batches(pictures):
     assert torch.equal(torch.cat(batches(pictures, made=other)), whole)
 
 
+@pytest.mark.parametrize("threads", [0, 2])
+def test_chunks_are_parts_of_the_batch_and_the_same_in_each_pass(pictures, threads):
+    for inputs in (ARRAYS, pictures):
+        expected = batches(inputs, views=2)
+        feed = Feed(
+            to_device_inputs(inputs, CPU), RICH, "bilinear", (0, 3), 2, threads=threads, chunk=5
+        )
+        made = [part.clone() for part in feed.batches(1, BATCHES, 1, passes=2)]
+        assert [len(part) for part in made] == [5, 5, 2] * 12  # two passes over six batches of 12
+        for step, whole in enumerate(expected[1:]):
+            parts = made[6 * step : 6 * step + 6]
+            assert torch.equal(torch.cat(parts[:3]), whole)
+            assert torch.equal(torch.cat(parts[3:]), whole)
+        feed = Feed(to_device_inputs(inputs, CPU), RICH, "bilinear", (0, 3), 2, chunk=12)
+        assert all(map(torch.equal, feed.batches(1, BATCHES, passes=2), expected))
+
+
 def test_an_item_differs_each_time_it_comes_and_in_each_view(pictures):
     same = [np.array([4, 4, 4]), np.array([4, 4])]
     for inputs in (ARRAYS, pictures):

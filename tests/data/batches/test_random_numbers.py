@@ -95,9 +95,11 @@ def test_they_are_uniform_and_independent():
     assert abs(successive) < 5 / np.sqrt(4000)
 
 
-def test_two_batches_of_numbers_are_one_after_the_other():
+def test_each_image_has_the_numbers_of_its_own_view():
     one, two = (RandomNumbers.of((0, 0, 0), ITEMS[:5], NONE[:5], view) for view in (0, 1))
-    both = (one + two).uniform(Purpose.FLIP, 2)
+    views = np.arange(2).repeat(5)
+    found = RandomNumbers.of((0, 0, 0), np.tile(ITEMS[:5], 2), np.tile(NONE[:5], 2), views)
+    both = found.uniform(Purpose.FLIP, 2)
     expected = [one.uniform(Purpose.FLIP, 2), two.uniform(Purpose.FLIP, 2)]
     assert np.array_equal(both, np.concatenate(expected))
 

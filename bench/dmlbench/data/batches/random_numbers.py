@@ -40,7 +40,7 @@ class RandomNumbers:
 
     @classmethod
     def of(
-        cls, key: tuple[int, ...], items: np.ndarray, repeats: np.ndarray, view: int
+        cls, key: tuple[int, ...], items: np.ndarray, repeats: np.ndarray, views: np.ndarray | int
     ) -> "RandomNumbers":
         """Return the random numbers of a batch.
 
@@ -48,10 +48,10 @@ class RandomNumbers:
             key: seed, stream and epoch.
             items: which item each image shows ``[B]``.
             repeats: how often the epoch has shown it before ``[B]``.
-            view: which of several copies of the image it is.
+            views: which of several copies of its item each image is ``[B]``, or all of them are.
         """
         states = np.zeros(len(items), dtype=np.uint64)
-        for word in (*(np.full(1, number) for number in key), items, repeats, np.full(1, view)):
+        for word in (*(np.full(1, number) for number in key), items, repeats, np.atleast_1d(views)):
             states = _mixed(states + _GOLDEN, word)
         return cls(states)
 
@@ -62,10 +62,6 @@ class RandomNumbers:
         bits = _hashed(states[:, None] + places)
         numbers: np.ndarray = (bits >> np.uint64(11)) * 2.0**-53
         return numbers
-
-    def __add__(self, other: "RandomNumbers") -> "RandomNumbers":
-        """Return the random numbers of both batches, one after the other."""
-        return RandomNumbers(np.concatenate([self.states, other.states]))
 
 
 def repeats(batches: Sequence[np.ndarray]) -> list[np.ndarray]:

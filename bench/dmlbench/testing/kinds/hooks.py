@@ -9,6 +9,7 @@ from typing import Any
 
 import pluggy
 
+from dmlbench.contracts.executor import Doing
 from dmlbench.contracts.hooks import PROJECT, Specification
 from dmlbench.errors import PluginError
 from dmlbench.schemas.plan import Plan
@@ -39,6 +40,8 @@ def it_follows_a_run(subject: Subject) -> None:
     for record in records:
         with case(f"a trial that {record.status}"):
             hook.dmlbench_trial_started(trial=record.trial)
+            doing = Doing("training", 1, 80, "steps")
+            hook.dmlbench_trial_progressed(trial=record.trial, doing=doing)
             for number in range(2):
                 loss = 0.5 if number else None
                 epoch = Epoch(epoch=number, loss=loss).model_dump(mode="json")

@@ -1,0 +1,1 @@
+"""Executors that send trials to other machines, on engines that others keep."""
