@@ -130,15 +130,14 @@ def _card_table(trials: dict[str, list[float]]) -> str:
 
 
 def _layouts() -> str:
-    return """Layouts that need nothing but a folder that all can write to:
+    return """One option changes ([where trials run](executors.md)):
 
-- **1 card**: one `dmlbench run` with `--device cuda`.
-- **8 cards of one machine**: the same command once a card, with `--device cuda:0` to `--device
-  cuda:7` and one `--output`. Runs on one folder share the work: each draws the trials that no
-  other has taken.
-- **256 cards**: the same on each of 32 machines, with `--output` on storage that all share, and a
-  `--cache-dir` on a disk of each machine's own, filled by one run before the others start. An
-  [executor](plugins.md#an-executor) does it with one command.
+- **1 card**: one `dmlbench run`.
+- **8 cards of one machine**: with `--devices all`.
+- **256 cards**: `--executor slurm --set executor.gpus_per_node=8 --set executor.jobs=32`, or
+  `--executor ray`, with `--output` on storage that all machines share, and a `--cache-dir` on a disk
+  of each machine's own. Without either, start the command of one machine on all of them: runs on one
+  folder share the work, as each draws the trials that no other has taken.
 
 Whichever dies loses what it did since its last checkpoint; the same command goes on."""
 
