@@ -135,9 +135,9 @@ def _layouts() -> str:
 - **1 card**: one `dmlbench run`.
 - **8 cards of one machine**: with `--devices all`.
 - **256 cards**: `--executor slurm --set executor.gpus_per_node=8 --set executor.jobs=32`, or
-  `--executor ray`, with `--output` on storage that all machines share, and a `--cache-dir` on a disk
-  of each machine's own. Without either, start the command of one machine on all of them: runs on one
-  folder share the work, as each draws the trials that no other has taken.
+  `--executor ray`, with `--output` on storage that all machines share, and a `--cache-dir` on a
+  disk of each machine's own. Without either, start the command of one machine on all of them: runs
+  on one folder share the work, as each draws the trials that no other has taken.
 
 Whichever dies loses what it did since its last checkpoint; the same command goes on."""
 

@@ -126,6 +126,13 @@ def test_where_nothing_tells_no_number_is_given():
     assert list(sentences(Cost((), {}, {}, {}), 2, "cpu", NOON)) == []
 
 
+def test_memory_is_compared_with_that_of_the_machine_where_trials_run():
+    cost = Cost((record().trial,), {}, {}, {}, memory_mib=2048)
+    assert "up to 2.0 GiB a worker, 200.0 of the" in [*sentences(cost, 100, "cpu", NOON)][-1]
+    elsewhere = [*sentences(cost, 100, "cpu", NOON, here=False)]
+    assert "up to 2.0 GiB a worker, no photos" in elsewhere[-1]
+
+
 def test_a_row_that_ships_nowhere_is_scaled_by_its_images_and_says_so():
     protocol = record().trial.protocol
     longer = protocol.change("length.epochs", "80")

@@ -67,8 +67,11 @@ def _probed(
 
 def cost_lines(cost: "Cost", executor: Executor, settings: WorkerSettings) -> list[str]:
     """Return the lines that a run says of its cost before it starts."""
+    from dmlbench.executors.inline import Inline
+    from dmlbench.executors.local import Local
     from dmlbench.planning.cost_text import sentences
     from dmlbench.planning.timings import kind_of_machine
 
     device, _ = kind_of_machine(settings.device)
-    return list(sentences(cost, executor.slots(settings), device, datetime.now()))
+    here = isinstance(executor, Local | Inline)
+    return list(sentences(cost, executor.slots(settings), device, datetime.now(), here=here))

@@ -10,7 +10,9 @@ from dmlbench.planning.cost import Cost
 _UNITS = ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
-def sentences(cost: Cost, slots: int | None, device: str, now: datetime) -> Iterator[str]:
+def sentences(
+    cost: Cost, slots: int | None, device: str, now: datetime, *, here: bool = True
+) -> Iterator[str]:
     """Yield lines on time, memory and disk; none if there is nothing to run.
 
     Args:
@@ -18,6 +20,7 @@ def sentences(cost: Cost, slots: int | None, device: str, now: datetime) -> Iter
         slots: how many run side by side; None if the executor does not say.
         device: ``cpu``, or the name of the GPU.
         now: when they start.
+        here: whether they run on this machine, so that its memory has to do.
     """
     if not cost.trials:
         return
@@ -29,7 +32,7 @@ def sentences(cost: Cost, slots: int | None, device: str, now: datetime) -> Iter
             + "; ".join(f"{text} ({n:,} trials)" for text, n in counts.most_common())
             + "."
         )
-    yield f"Memory and disk: {', '.join(_room(cost, slots))}."
+    yield f"Memory and disk: {', '.join(_room(cost, slots if here else None))}."
 
 
 def _time(cost: Cost, slots: int | None, device: str, now: datetime) -> str:

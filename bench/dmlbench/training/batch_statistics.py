@@ -38,7 +38,7 @@ def refuse_batch_statistics(backbone: nn.Module, name: str, divided: str) -> Non
     """
     backbone.train()
     found = [
-        f"{path} ({type(layer).__name__})"
+        f"{path} ({type(layer).__name__})" if path else type(layer).__name__
         for path, layer in backbone.named_modules()
         if isinstance(layer, _BatchNorm) and layer.training
     ]
