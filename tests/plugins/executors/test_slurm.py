@@ -243,7 +243,7 @@ def test_folders_that_other_machines_do_not_see_are_refused_before_anything_is_s
     monkeypatch.delenv("DMLBENCH_CACHE")
     fine = replace(settings, records=Path("/shared/runs"))
     assert "#SBATCH" in Slurm().describe(fine, 1)
-    assert Slurm(jobs=3, gpus_per_node=4).slots(fine) == 12
+    assert Slurm(jobs=3, gpus_per_node=4).trials_at_once(fine) == 12
     with pytest.raises(ConfigError, match="--devices-per-trial 2: a trial on Slurm has one GPU"):
         Slurm().describe(replace(fine, devices_per_trial=2), 1)
     in_memory = SimpleNamespace(mountpoint="/shared", fstype="tmpfs")
