@@ -54,6 +54,16 @@ def test_a_card_names_who_cant_be_told_from_the_best_and_the_gain_over_the_best_
     assert "of 3 rows" in card.text
 
 
+def test_a_table_says_in_words_which_rows_cant_be_told_from_the_best(record, build):
+    page = build(run_of(record, MEANS))["tables/glyphs-small.html"]
+    told = {line["Loss"]: line["From the best"] for line in page.sheet("trained-0")}
+    assert told == {"arcface": "can't be told", "triplet": "can't be told", "margin": "worse"}
+    assert "2 of 3 trained networks can't be told from the best by MAP@R." in page.text
+    alone = build(run_of(record, MEANS | {"triplet": 0.15}))["tables/glyphs-small.html"]
+    told = {line["Loss"]: line["From the best"] for line in alone.sheet("trained-0")}
+    assert told == {"arcface": "the best", "triplet": "worse", "margin": "worse"}
+
+
 def test_sets_that_rank_come_first_partial_ones_last_and_samplers_share_a_card(record, part, build):
     small = load_protocol("small")
     losing = {**MEANS, "pixels": 0.6}

@@ -93,11 +93,7 @@ def _text(ingredient: Ingredient) -> MethodText:
         sentence=tuple(_pieces(sentence(component))),
         first=tuple(blocks[:cut]),
         more=tuple(blocks[cut:]),
-        facts={
-            name.capitalize(): tuple(_pieces(_written(stated[name])))
-            for name in _SHOWN
-            if name in stated
-        },
+        facts={name: tuple(_pieces(_written(stated[name]))) for name in _SHOWN if name in stated},
         settings=tuple(
             Setting(p.name, repr(p.default), repr(p.space) if p.space else "", said.get(p.name, ""))
             for p in hyperparameters(component).values()

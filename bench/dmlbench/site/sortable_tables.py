@@ -226,11 +226,14 @@ def trials(site: Contents, records: Sequence[Record]) -> Cell:
 
 
 def group_cell(ranking: Ranking | None, row: Row) -> Cell:
-    """Return what a row is called in its ranking."""
+    """Return how a row compares with the best of its ranking, in words."""
     if ranking is None or not ranking.decided:
         return Cell()
     group = ranking.group(row)
-    return Cell(_WORDS[group], mark=BEST if group == BEST else "")
+    if group != BEST:
+        return Cell(_WORDS[group])
+    alone = list(ranking.groups.values()).count(BEST) == 1
+    return Cell("the best" if alone else _WORDS[BEST], mark=BEST)
 
 
 def _measured(text: str) -> Cell:
