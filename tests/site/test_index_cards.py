@@ -123,7 +123,7 @@ def test_the_citation_on_the_index_is_that_of_the_file(record, build, tmp_path, 
     index = build([record()])["index.html"]
     (code,) = (one for one in index.all("pre") if "@software" in one.text)
     for text in (
-        *("author = {Doe, Ada and {The developers}}", "title = {{dmlbench: a {benchmark}}}"),
+        *("author = {Doe, Ada and {The developers}}", "title = {dmlbench: a {benchmark}}"),
         *("year = {2026}", "month = {nov}", "url = {https://example.org/dmlbench}"),
     ):
         assert text in code.text

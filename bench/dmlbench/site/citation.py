@@ -33,8 +33,9 @@ def _entry(citation: dict[str, Any]) -> str:
     month = rest.partition("-")[0]
     fields = {
         "author": " and ".join(_author(one) for one in work["authors"]),
-        "title": f"{{{work['title']}}}",
+        "title": work["title"],
         "version": str(work.get("version", "")),
+        "license": str(work.get("license", "")),
         "year": str(work.get("year", year)),
         "month": _MONTHS[int(month) - 1] if month else "",
         "doi": work.get("doi", ""),
