@@ -79,10 +79,10 @@ def test_below_five_seeds_no_row_is_worse_and_the_table_says_so(records, seeds):
     assert set(groups(few).values()) == {""}
     (sentence,) = only_ranking(few).sentences()
     assert sentence.startswith("No row is called better than another: that takes 5 seeds")
-    assert sentence.endswith(f"here are {seeds}.")
+    assert sentence.endswith(f"here {'is' if seeds == 1 else 'are'} {seeds}.")
     text = markdown_page(only(few), "x", PageImages())
     assert sentence in text
-    assert "| Group" not in text
+    assert "From the best" not in text
 
 
 def test_a_row_with_more_seeds_is_compared_on_those_that_most_have(record):
@@ -175,15 +175,19 @@ def test_page_and_terminal_show_the_group_and_what_could_be_told(records):
         for line in text.splitlines()
         if line.startswith("| ")
     ]
-    place = lines[0].index("Group")
-    marks = {line[1]: line[place] for line in lines[1:5]}
-    assert marks == {"triplet": "best", "contrastive": "best", "arcface": "", "margin": "–"}
+    place = lines[0].index("From the best")
+    marks = {line[1].split(" ")[0]: line[place] for line in lines[1:5]}
+    alike, lost = "can't be told", "worse"
+    others = {"arcface": lost, "margin": "not compared"}
+    assert marks == {"triplet": alike, "contrastive": alike, **others}
+    assert "By MAP@R, 2 of 3 rows can't be told from the best; the other is worse." in text
     shown = f"told apart from a difference of {100 * ranking.detectable:.2f} points."
     assert shown in text
     console = Console(file=io.StringIO(), width=100)
     print_tables(records, console)
     printed = console.file.getvalue()
-    assert "Group" in printed
+    assert "From the best" in printed
+    assert "can't be told" in printed
     assert shown in " ".join(printed.split())
     assert max(map(len, printed.splitlines())) <= 100
 
