@@ -2,6 +2,7 @@
 
 import csv
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -201,3 +202,39 @@ def test_cross_validated_accuracy_is_compared_too(record):
             vectors = load_protocol("vectors")
             made.append(record(loss, None, seed=seed, dataset="iris", protocol=vectors, **fields))
     assert groups(made) == {"contrastive": "best", "triplet": "worse"}
+
+
+def test_neighbours_are_told_apart_by_the_paired_test_of_each_pair(records, tmp_path):
+    rows = [row for row in only(records).trained if not row.failed]
+    values = [[record.metrics["map_at_r"] for record in row.finished] for row in rows]
+    alike = sum(stats.ttest_rel(a, b).pvalue >= 0.05 for a, b in pairwise(values))
+    assert (alike, len(values)) == (1, 3)
+    sentence = (
+        "1 of 2 pairs of neighbours in the order of the means can't be told apart (paired t-test "
+        "at 5 %, each pair by itself)."
+    )
+    assert sentence in only_ranking(records).sentences()
+    publish(records, tmp_path)
+    assert sentence in (tmp_path / "glyphs" / "small.md").read_text()
+    index = (tmp_path / "README.md").read_text()
+    assert "In those that can rank losses, 1 of 2 pairs of neighbours can't be told apart." in index
+    assert "| 2 of 3 " in index
+    assert "| 1 of 2 " in index
+
+
+@pytest.mark.parametrize(
+    ("means", "sentence"),
+    [
+        ((0.3, 0.2, 0.1), "By MAP@R, the best of 3 rows stands alone: the others are worse."),
+        ((0.3, 0.3, 0.3), "By MAP@R, none of 3 rows can be told from the best."),
+        ((0.3, 0.3, 0.1), "By MAP@R, 2 of 3 rows can't be told from the best; the other is worse."),
+    ],
+)
+def test_the_sentence_on_the_best_fits_their_number(record, means, sentence):
+    noise = [0.001, -0.001, 0.002, 0.0, -0.002, 0.001, 0.0]
+    made = [
+        record(loss, seed=seed, map_at_r=mean + noise[(seed + 2 * place) % 7])
+        for place, (loss, mean) in enumerate(zip(("a", "b", "c"), means, strict=True))
+        for seed in range(5)
+    ]
+    assert only_ranking(made).verdicts()[0] == sentence

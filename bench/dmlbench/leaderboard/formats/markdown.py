@@ -105,12 +105,14 @@ def samplers_page(grid: Grid, pages: Sequence[tuple[str, Table]]) -> str:
 
 
 def grid_section(grid: Grid, metric: str) -> list[str]:
-    """Return a grid as a table, and which factors explain its differences."""
-    lines = [
-        [markdown(loss), *(percent(grid.cells[loss, part]) for part in grid.parts)]
-        for loss in grid.losses
-    ]
-    headings = [display_name(metric), *(markdown(plain(part)) for part in grid.parts)]
+    """Return a grid as a table, the longer side downwards, and what explains its differences."""
+    cells = {place: percent(value) for place, value in grid.cells.items()}
+    down, across = grid.losses, grid.parts
+    if len(down) < len(across):
+        down, across = across, down
+        cells = {(part, loss): text for (loss, part), text in cells.items()}
+    lines = [[markdown(plain(one)), *(cells[one, other] for other in across)] for one in down]
+    headings = [display_name(metric), *(markdown(plain(other)) for other in across)]
     parts = [
         f"{display_name(metric)} in percent, mean ± half of the 95 % interval, of every loss with "
         f"every {grid.kind} that all of them met; both ordered by their means.",
