@@ -10,7 +10,7 @@ from dmlbench.leaderboard.tables import Table
 
 _ELSEWHERE = {"metrics", "reducer", "embedding_dim"}
 """Fields that the table above, the losses' documentation or the protocol tell."""
-_MEASURED = {"selected_epochs", "last_epoch_metrics", "over_floors"}
+_MEASURED = {"last_epoch_metrics", "over_floors"}
 """Fields of the second table; the others are in the first."""
 _OVER = (
     "*Over* a row that must be beaten: the mean difference seed by seed, with the 95 % interval of "
@@ -61,9 +61,9 @@ def _section(columns: _Columns, baselines: Sequence[bool]) -> list[str]:
     sentences = []
     for word, places in groups.items():
         told = {h: [columns[h][place] for place in places] for h in columns if h in shared}
-        facts = "; ".join(f"{h.lower()}: {_said(texts)}" for h, texts in told.items() if any(texts))
+        facts = "; ".join(f"{h.lower()} {_said(texts)}" for h, texts in told.items() if any(texts))
         if facts:
-            sentences.append(f"All {word}: {markdown(facts)}.")
+            sentences.append(f"The same for all {word}: {markdown(facts)}.")
     kept = {heading: texts for heading, texts in columns.items() if heading not in shared}
     lines = [
         [markdown(cell) or NOTHING for cell in line] for line in zip(*kept.values(), strict=True)
