@@ -159,7 +159,7 @@ class Slurm(Executor):
         each = "a trial" if self.trials_per_job == 1 else f"{self.trials_per_job} trials"
         return f"up to {self.jobs} {kind} at one time, each of {each}"
 
-    def slots(self, settings: WorkerSettings) -> int:
+    def trials_at_once(self, settings: WorkerSettings) -> int:
         """Return how many trials the jobs run side by side, once Slurm has started all of them."""
         return self.jobs * self.side_by_side
 

@@ -7,11 +7,11 @@ system, which keep folders and files for a while, see what is new.
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dmlbench import Epoch, Event, Record, Trial
+from dmlbench import Doing, Epoch, Event, Record, Trial
 
 
 @dataclass
@@ -79,6 +79,7 @@ def _as_json(event: Event) -> dict[str, Any]:
         "kind": event.kind,
         "trial": event.trial.id,
         "epoch": event.epoch and event.epoch.model_dump(mode="json"),
+        "doing": event.doing and asdict(event.doing),
         "record": event.record and event.record.model_dump(mode="json"),
         "reason": event.reason,
         "worker_broken": event.worker_broken,
@@ -90,6 +91,7 @@ def _from_json(told: dict[str, Any], trials: dict[str, Trial]) -> Event:
         told["kind"],
         trials[told["trial"]],
         epoch=told["epoch"] and Epoch.model_validate(told["epoch"]),
+        doing=told["doing"] and Doing(**told["doing"]),
         record=told["record"] and Record.model_validate(told["record"]),
         reason=told["reason"],
         worker_broken=told["worker_broken"],

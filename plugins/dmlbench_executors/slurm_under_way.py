@@ -172,6 +172,8 @@ class _Submitted:
 
     def _is_new(self, event: Event) -> bool:
         """Return whether this was not told before: a requeued job begins its trials again."""
+        if event.kind == "doing":
+            return True
         trial = event.trial.id
         self._place[trial] = 0 if event.kind == "started" else self._place[trial] + 1
         is_new = event.is_last or self._place[trial] >= self._told[trial]

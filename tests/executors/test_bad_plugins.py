@@ -195,10 +195,10 @@ def test_what_honest_components_import_first_is_no_change(tmp_path):
 HONEST = """
 import dmlbench
 from dmlbench.compute.left_changed import change_noted
-from dmlbench.executors.worker import run_in_worker, _import_the_harness
+from dmlbench.executors.worker import run_in_worker, import_the_harness
 from pathlib import Path
 
-_import_the_harness()
+import_the_harness()
 with change_noted() as changed:
     import timm, sklearn.ensemble, datasets, pandas, faiss
     try:

@@ -74,4 +74,6 @@ def cost_lines(cost: "Cost", executor: Executor, settings: WorkerSettings) -> li
 
     device, _ = kind_of_machine(settings.device)
     here = isinstance(executor, Local | Inline)
-    return list(sentences(cost, executor.slots(settings), device, datetime.now(), here=here))
+    return list(
+        sentences(cost, executor.trials_at_once(settings), device, datetime.now(), here=here)
+    )

@@ -178,7 +178,7 @@ class Executor(ABC):
     def cancel(self, trial: Trial) -> None:
         """End `trial`, which `run` then reports as lost with the reason ``cancelled``."""
 
-    def slots(self, settings: WorkerSettings) -> int | None:
+    def trials_at_once(self, settings: WorkerSettings) -> int | None:
         """Return how many trials run side by side; None if that is not known beforehand."""
         return None
 

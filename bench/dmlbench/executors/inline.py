@@ -70,7 +70,7 @@ class Inline(Executor):
         self._cancelled.add(trial.id)
         self._worker.cancel(trial)
 
-    def slots(self, settings: WorkerSettings) -> int:
+    def trials_at_once(self, settings: WorkerSettings) -> int:
         """Return that trials run one after the other."""
         return 1
 

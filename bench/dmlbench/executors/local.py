@@ -65,7 +65,7 @@ class Local(Executor):
     def run(self, task: Task, trials: Iterator[Trial], settings: WorkerSettings) -> Iterator[Event]:
         """Run up to `jobs` of `trials` side by side; a worker that died or is unfit is replaced."""
         devices = self._devices(settings)
-        slots = self.slots(settings)
+        slots = self.trials_at_once(settings)
         workers: list[WorkerProcess] = []
         try:
             while time.monotonic() < self._deadline:
@@ -135,7 +135,7 @@ class Local(Executor):
         """End the worker that is at `trial`; another takes its place."""
         self._cancelled.add(trial.id)
 
-    def slots(self, settings: WorkerSettings) -> int:
+    def trials_at_once(self, settings: WorkerSettings) -> int:
         """Return the number of workers."""
         if self.jobs:
             return self.jobs
@@ -147,7 +147,7 @@ class Local(Executor):
         """Return the number of workers, and of their devices if there are several."""
         on = f" on {', '.join(dict.fromkeys(self._devices(settings)))}" if self.devices else ""
         each = f" on {n} devices each" if (n := settings.devices_per_trial) > 1 else ""
-        workers = counted(self.slots(settings), "worker process", "worker processes")
+        workers = counted(self.trials_at_once(settings), "worker process", "worker processes")
         return f"{workers}{on}{each}"
 
     def _devices(self, settings: WorkerSettings) -> list[str]:

@@ -16,7 +16,7 @@ from submitit.core.utils import FailedJobError
 from support.forking_task import forking_task
 from support.patient_task import patient_task
 
-from dmlbench import ConfigError, Epoch, Event, Record, WorkerSettings
+from dmlbench import ConfigError, Doing, Epoch, Event, Record, WorkerSettings
 from dmlbench.cli.main import main
 from dmlbench.components.hook_plugins import empty_manager
 from dmlbench.executors.inline import Inline
@@ -140,11 +140,12 @@ def test_what_a_requeued_job_tells_again_is_told_once(tmp_path):
     with open(events.path, "ab") as file:
         file.write(b'\n{"kind": "epo')  # it was killed here
     assert list(each.news()) == told[:3]
+    doing = Event("doing", quick(0), doing=Doing("training", 2, 3, "steps"))
     record = Record(id=quick(0).id, trial=quick(0), status="finished", metrics={"map_at_r": 0.1})
     end = Event("finished", quick(0), record=record, worker_broken=True)
-    for event in (*told, end, Event("started", quick(1))):
+    for event in (*told[:2], doing, *told[2:], end, Event("started", quick(1))):
         events.append(event)
-    assert list(each.news()) == [told[3], end, Event("started", quick(1))]
+    assert list(each.news()) == [doing, told[3], end, Event("started", quick(1))]
     assert list(each.left.values()) == [quick(1)]
 
 
@@ -243,7 +244,7 @@ def test_folders_that_other_machines_do_not_see_are_refused_before_anything_is_s
     monkeypatch.delenv("DMLBENCH_CACHE")
     fine = replace(settings, records=Path("/shared/runs"))
     assert "#SBATCH" in Slurm().describe(fine, 1)
-    assert Slurm(jobs=3, gpus_per_node=4).slots(fine) == 12
+    assert Slurm(jobs=3, gpus_per_node=4).trials_at_once(fine) == 12
     with pytest.raises(ConfigError, match="--devices-per-trial 2: a trial on Slurm has one GPU"):
         Slurm().describe(replace(fine, devices_per_trial=2), 1)
     in_memory = SimpleNamespace(mountpoint="/shared", fstype="tmpfs")
