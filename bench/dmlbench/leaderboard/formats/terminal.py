@@ -69,7 +69,7 @@ def _grid(table: Table, console: Console) -> tuple[Grid, str]:
     groups += [("baselines", table.baselines, "dim"), ("failed", table.failed, "red")]
     groups = [(name, rows, style) for name, rows, style in groups if rows]
     every = [row for _, rows, _ in groups for row in rows]
-    columns, left_out = _fitting(table, every, console.width)
+    columns, left_out = _fitting(table, every, console)
     grid = Grid(
         title=readable(table.title, console.encoding),
         title_style="bold",
@@ -90,14 +90,20 @@ def _grid(table: Table, console: Console) -> tuple[Grid, str]:
         if len(table.lanes) > 1:
             grid.add_row(readable(f"[{name}]", console.encoding), style=style)
         for line in islice(lines, len(rows)):
-            grid.add_row(*(readable(text, console.encoding) for text in line), style=style)
+            grid.add_row(*map(Text, line), style=style)
         grid.add_section()
     return grid, left_out
 
 
-def _fitting(table: Table, rows: Sequence[Row], width: int) -> tuple[dict[str, list[str]], str]:
-    """Return the columns that fit into `width`, and a sentence on those that don't."""
-    columns = main_columns(table, rows)
+def _fitting(
+    table: Table, rows: Sequence[Row], console: Console
+) -> tuple[dict[str, list[str]], str]:
+    """Return the columns that fit, in characters of the console, and a sentence on the others."""
+    width = console.width
+    columns = {
+        heading: [readable(text, console.encoding).plain for text in texts]
+        for heading, texts in main_columns(table, rows).items()
+    }
     others = [display_name(m, table.metric_facts) for m in main_metrics(table.metrics)[1:]]
     if "Seeds" in columns:
         columns["Seeds"] = [_seeds(row) for row in rows]
