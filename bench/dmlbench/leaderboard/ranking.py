@@ -54,7 +54,8 @@ class Ranking:
 
     def words(self, row: Row) -> str:
         """Return what the column `AGAINST_BEST` says of a row."""
-        return {BEST: "can't be told", WORSE: "worse", UNKNOWN: "not compared"}[self.group(row)]
+        best = "the best" if self._kept == 1 else "can't be told"
+        return {BEST: best, WORSE: "worse", UNKNOWN: "not compared"}[self.group(row)]
 
     def sentences(self) -> list[str]:
         """Return what follows from the comparison and how it was made, in sentences."""
@@ -87,8 +88,13 @@ class Ranking:
             *([f"Not compared, as seeds are missing: {left_out}."] if left_out else []),
         ]
 
+    @property
+    def _kept(self) -> int:
+        """Return how many rows can't be told from the best, which is one of them."""
+        return list(self.groups.values()).count(BEST)
+
     def _best(self) -> str:
-        rows, kept = len(self.behind), list(self.groups.values()).count(BEST)
+        rows, kept = len(self.behind), self._kept
         if kept == 1:
             return f"By {self.name}, the best of {rows} rows stands alone: the others are worse."
         if kept == rows:

@@ -3,6 +3,7 @@
 from dmlbench.leaderboard.commands import row_command
 from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.leaderboard.metric_names import facts_in, shown
+from dmlbench.leaderboard.ranking import AGAINST_BEST
 from dmlbench.leaderboard.ranking_cells import below, seeds
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
@@ -10,7 +11,6 @@ from dmlbench.site.chart_data import chart_data, has_curves, has_test_distances
 from dmlbench.site.method_text import ReadTexts
 from dmlbench.site.sitemap import Contents, Method
 from dmlbench.site.sortable_tables import (
-    AGAINST_BEST,
     TRIALS,
     Cell,
     Column,

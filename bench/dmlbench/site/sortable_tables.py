@@ -11,7 +11,7 @@ from dmlbench.leaderboard.formats.escaping import REASON_LENGTH, plain
 from dmlbench.leaderboard.formats.figures import written
 from dmlbench.leaderboard.loss_grid import Grid
 from dmlbench.leaderboard.metric_names import Facts, display_name, figure
-from dmlbench.leaderboard.ranking import BEST, UNKNOWN, WORSE, Ranking
+from dmlbench.leaderboard.ranking import AGAINST_BEST, BEST, Ranking
 from dmlbench.leaderboard.ranking_cells import NOTHING, Cells, ranking_cells
 from dmlbench.leaderboard.row_details import row_details
 from dmlbench.leaderboard.row_document import RowDocument
@@ -24,9 +24,6 @@ from dmlbench.statistics import Estimate
 
 _GROUP = "Group"
 """Heading of the column that other formats have in place of `AGAINST_BEST`."""
-
-AGAINST_BEST = "From the best"
-_WORDS = {BEST: "can't be told", WORSE: "worse", UNKNOWN: "not compared"}
 
 _NUMBER = re.compile(r"(-?[\d,]+(?:\.\d+)?)(?:x| %|–[\d,.]+| ± .*| \+ [\d,]+| of [\d,–]+)?")
 
@@ -229,11 +226,8 @@ def group_cell(ranking: Ranking | None, row: Row) -> Cell:
     """Return how a row compares with the best of its ranking, in words."""
     if ranking is None or not ranking.decided:
         return Cell()
-    group = ranking.group(row)
-    if group != BEST:
-        return Cell(_WORDS[group])
-    alone = list(ranking.groups.values()).count(BEST) == 1
-    return Cell("the best" if alone else _WORDS[BEST], mark=BEST)
+    mark = BEST if ranking.group(row) == BEST else ""
+    return Cell(ranking.words(row), mark=mark)
 
 
 def _measured(text: str) -> Cell:
