@@ -5,9 +5,11 @@ python docs/make_losses.py
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
+from dmlbench import Loss
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.hyperparameters import hyperparameters
 
@@ -39,11 +41,11 @@ In their papers, losses with an entry under *trained as* are part of a sum. When
 they run as that sum.
 """
 
-DIFFERENCES = """\
-## Where they differ
+DETAILS = """\
+## Each loss
 
-How each loss differs from its paper, and how known code differs from both. For losses that are not
-listed, we know of no difference.
+Its paper, its hyper-parameters with the spaces they are searched in, and how it differs from its
+paper and from known code. Where nothing is said of differences, we know of none.
 """
 
 NOT_LEARNT = """\
@@ -75,41 +77,49 @@ def page() -> str:
     losses = {name: catalogue.load("loss", name)[1] for name in catalogue.references("loss")}
     facts = [
         [
-            f"[{name}](../plugins/dmlbench_losses/{Path(inspect.getfile(loss)).name})",
+            f"[{name}](#{name})",
             loss.takes,
             loss.default_miner or "–",
-            loss.reducer,
             f"{loss.own_lr_multiple:g}x" if _has_parameters(loss) else "–",
-            _settings(loss),
-            _sampler(loss),
             f"`{loss.trained_as}`" if loss.trained_as else "–",
-            loss.paper,
         ]
         for name, loss in losses.items()
     ]
-    differing = [[name, loss.differences] for name, loss in losses.items() if loss.differences]
     parts = [
         HEAD,
         f"## Losses ({len(losses)})",
-        _table(
-            "loss|takes|miner|reducer|own LR|hyper-parameters|paper's sampler|trained as|paper",
-            facts,
-        ),
-        DIFFERENCES,
-        _table("loss|difference", differing),
+        _table("loss|takes|miner|own LR|trained as", facts),
+        DETAILS,
+        *(_details(name, loss) for name, loss in losses.items()),
         NOT_LEARNT,
     ]
     for kind, plural in (("miner", "miners"), ("sampler", "samplers")):
         found = {name: catalogue.load(kind, name)[1] for name in catalogue.references(kind)}
-        rows = [
-            [name, getattr(each, "makes", "batches"), _summary(each), _settings(each), each.paper]
-            for name, each in found.items()
-        ]
-        parts += [
-            f"## {plural.capitalize()} ({len(found)})",
-            _table(f"{kind}|makes|what it does|hyper-parameters|paper", rows),
-        ]
+        lines = [_in_a_line(name, each) for name, each in found.items()]
+        parts += [f"## {plural.capitalize()} ({len(found)})", "\n".join(lines)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _details(name: str, loss: type[Loss]) -> str:
+    """Return the section of a loss."""
+    lines = {
+        "paper": loss.paper,
+        "hyper-parameters": _settings(loss),
+        "reducer": loss.reducer,
+        "paper's sampler": _sampler(loss),
+        "differences": loss.differences,
+    }
+    file = f"../plugins/dmlbench_losses/{Path(inspect.getfile(loss)).name}"
+    bullets = "\n".join(f"- {what}: {text}" for what, text in lines.items() if text)
+    return f"### {name}\n\n{_summary(loss)} ([code and formula]({file}))\n\n{bullets}"
+
+
+def _in_a_line(name: str, component: Any) -> str:
+    """Return a miner or sampler as an item of a list."""
+    makes = f" ({component.makes})" if hasattr(component, "makes") else ""
+    settings = _settings(component)
+    told = [_summary(component), "" if settings == "–" else f"{settings}.", component.paper]
+    return f"- **{name}**{makes}: {' '.join(text for text in told if text)}"
 
 
 def _settings(component: type) -> str:

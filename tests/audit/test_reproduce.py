@@ -134,7 +134,7 @@ def test_differences_of_epochs_and_queries_are_counted(record):
         ("per_query.hits", "differs, and one is damaged")
     ]
     fewer = changed(record, epochs=record.epochs[:1])
-    assert [one.second for one in differences(record, fewer)] == ["1 epochs"]
+    assert [one.second for one in differences(record, fewer)] == ["1 epoch"]
 
 
 def test_a_failure_is_reproduced_with_its_reason(trial_of, zoo, workplace):

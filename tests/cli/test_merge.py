@@ -37,7 +37,7 @@ def test_all_that_is_refused_is_listed_and_the_rest_taken(dmlbench, theirs, tmp_
     (theirs / "torn.json").write_text("{")
     result = dmlbench("merge", theirs)
     assert result.code == 1
-    assert "1 records imported, 0 already there, 2 refused." in result.out
+    assert "1 record imported, 0 already there, 2 refused." in result.out
     assert f"refused: {path}: its" in result.err
     assert "refused: " in result.err
     assert "torn.json: is not a record" in result.err

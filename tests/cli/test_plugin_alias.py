@@ -70,7 +70,7 @@ def test_a_renamed_package_and_entry_point_go_on_with_their_rows(dmlbench, tiny,
     assert "0 trials to run" in run("yours", "--seeds", 1, "--dry-run").out
     assert "no alias is needed" in dmlbench(*alias).err
 
-    assert "1 trials to run, 1 finished before" in run("yours", "--seeds", 2).out
+    assert "1 trial to run, 1 finished before" in run("yours", "--seeds", 2).out
     assert "0 trials to run, 2 finished before" in run("yours", "--seeds", 2).out
     tables = tmp_path / "tables"
     assert dmlbench("publish", "--output", tables).code == 0
@@ -84,6 +84,6 @@ def test_a_renamed_package_and_entry_point_go_on_with_their_rows(dmlbench, tiny,
     assert reproduced.code == 0, reproduced.err
     (after / "new_package.py").write_text(EDITED)
     sys.modules.pop("new_package")
-    assert "1 trials to run" in run("yours", "--seeds", 1, "--dry-run").out
+    assert "1 trial to run" in run("yours", "--seeds", 1, "--dry-run").out
     assert dmlbench("plugin", "alias", record, "--renamed", "loss=yours").code == 0
     assert "0 trials to run" in run("yours", "--seeds", 2, "--dry-run").out

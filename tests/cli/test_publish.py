@@ -56,7 +56,7 @@ def test_a_check_of_pictures_by_another_matplotlib_says_that_it_left_them(
     monkeypatch.setattr(matplotlib, "__version__", "3.8.0")
     result = dmlbench("publish", "--check")
     assert result.code == 0, result.err
-    assert "; 1 pictures only checked for presence" in result.out
+    assert "; 1 picture only checked for presence" in result.out
     assert "matplotlib 3.8.0" in result.out
 
 

@@ -113,8 +113,8 @@ def cache(tmp_path) -> Path:
 
 def test_the_sizes_of_caches_are_shown(dmlbench, cache):
     lines = dmlbench("doctor", "--cache-dir", cache).out.splitlines()
-    assert "  decoded photos: 1 files, 1.00 MB" in lines
-    assert "  features of frozen networks: 1 files, 1.00 MB" in lines
+    assert "  decoded photos: 1 file, 1.00 MB" in lines
+    assert "  features of frozen networks: 1 file, 1.00 MB" in lines
 
 
 def test_a_cache_is_cleaned_of_what_nobody_has_read_for_so_long(dmlbench, cache):

@@ -37,10 +37,31 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(dmlbench, tiny, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
 
 
-def test_all_pairs_every_miner_with_a_loss_that_takes_what_it_makes(dmlbench, tiny):
-    out = dmlbench("run", "--all", "--dry-run", "--protocol", tiny).out
-    for row in ("triplet + batch-hard", "triplet + random", "contrastive + multi-similarity"):
-        assert row in " ".join(out.split())
+def test_the_plan_is_a_table_of_miners_and_losses_that_fits_the_terminal(
+    dmlbench, tiny, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    request = ("run", "--all", "--dataset", "glyphs", "--dry-run", "--protocol", tiny)
+    out = dmlbench(*request, "--seeds", 1).out
+    head, *lines = out.partition("a trained trial")[0].splitlines()[:-1]
+    assert head == "glyphs, protocol tiny: 62 rows x 1 seed = 62 trials"
+    assert max(map(len, lines)) <= 80
+    right = lines[0].index("Losses")
+    groups: list[tuple[str, str]] = []
+    for line in lines[1:]:
+        cells = line[:right].strip(), line[right:].strip()
+        if cells[0] and not (groups and groups[-1][0].endswith(",")):
+            groups.append(cells)
+        else:
+            groups[-1] = tuple(f"{a} {b}".strip() for a, b in zip(groups[-1], cells, strict=True))
+    table = {miners: names.split(", ") for miners, names in groups}
+    assert table["distance-weighted"] == ["margin", "quadruplet", "r-margin"]
+    assert "arcface" in table["none"]
+    assert "pixels" in table["Baselines"]
+    (of_triplet,) = [miners for miners, names in table.items() if names == ["triplet"]]
+    assert {"batch-hard", "random", "semi-hard"} <= set(of_triplet.split(", "))
+    rows = sum(len(names) * len(miners.split(", ")) for miners, names in table.items())
+    assert rows == 62
 
 
 def test_each_sampler_has_a_plan_of_its_own(dmlbench, tiny):
@@ -67,6 +88,7 @@ def test_a_second_run_runs_nothing_again(dmlbench, tiny, tmp_path):
     second = dmlbench(*request)
     assert second.code == 0
     assert "0 trials to run, 3 finished before" in second.out
+    assert "all trials" not in second.err  # no bar of nothing
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.json")}
     assert tables == {p: p.read_bytes() for p in tables}
 

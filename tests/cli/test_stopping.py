@@ -52,7 +52,7 @@ def test_a_signal_saves_the_trial_and_writes_tables_of_the_rest(dmlbench, reques
     before = [signal.getsignal(each) for each in ENDING]
     found = dmlbench(*request_with(signal.SIGTERM))
     assert found.code == 143, found.err
-    assert "dmlbench: stopped with 1 trials to run. The same command runs them" in found.err
+    assert "dmlbench: stopped with 1 trial to run. The same command goes on" in found.err
     assert len(files(tmp_path / "runs", ".json")) == 1
     assert len(files(tmp_path / "runs", ".checkpoint")) == 1
     assert len(files(tmp_path / "leaderboards", ".md")) >= 1

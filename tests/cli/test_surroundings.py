@@ -79,7 +79,7 @@ def test_records_that_are_removed_during_a_run_are_missed(dmlbench, losses, tiny
 @pytest.mark.slow
 def test_python_says_so_too(losses, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.warns(UserWarning, match="1 of 2 records were removed"):
+    with pytest.warns(UserWarning, match="1 of 2 records was removed"):
         records = dmlbench.run(
             f"{ZOO}:Patterns",
             losses=f"{losses}:Deleting",

@@ -203,12 +203,12 @@ def test_the_fingerprint_repeats_and_follows_every_item_label_name_and_split():
         (
             Given(train=images([0, 0, 2, 2]), test=TEST),
             DataError,
-            "1 classes are in both train and test",
+            "1 class is in both train and test",
         ),
-        (Given(train=images([0, 0, 0]), test=TEST), DataError, r"train has 1 class\(es\)"),
-        (Closed(train=TRAIN, test=images([1, 1])), DataError, r"test has 1 class\(es\)"),
+        (Given(train=images([0, 0, 0]), test=TEST), DataError, r"train has 1 class;"),
+        (Closed(train=TRAIN, test=images([1, 1])), DataError, r"test has 1 class;"),
         (Given(train=TRAIN, test=images([2, 3])), DataError, "test has one item per class"),
-        (CrossValidated(all=images([1, 1])), DataError, r"all has 1 class\(es\)"),
+        (CrossValidated(all=images([1, 1])), DataError, r"all has 1 class;"),
         (Given(train=images([]), test=TEST), DataError, "split without items"),
         (Given(train=images([0, 0, 1, -1]), test=TEST), DataError, "items without a label"),
         (Given(train=images([0, 0, 1, None]), test=TEST), DataError, "items without a label"),
@@ -223,12 +223,12 @@ def test_the_fingerprint_repeats_and_follows_every_item_label_name_and_split():
         (
             QueryGallery(train=TRAIN, query=TEST, gallery=images([2, 1])),
             DataError,
-            "1 classes are in both train and gallery",
+            "1 class is in both train and gallery",
         ),
         (
             QueryGallery(train=TRAIN, query=images([0, 2]), gallery=TEST),
             DataError,
-            "1 classes are in both train and query",
+            "1 class is in both train and query",
         ),
         (
             QueryGallery(

@@ -53,7 +53,8 @@ def test_copies_are_counted_as_a_comparison_of_all_pairs_counts_them(seed):
     expected = []
     for one, other in (("train", "query"), ("train", "gallery"), ("query", "gallery")):
         count = sum(any(a == b for a in values[one]) for b in values[other])
-        expected.append(f"{count} of 9 items of {other} are exact copies of items of {one}.")
+        found_in = "is an exact copy of an item" if count == 1 else "are exact copies of items"
+        expected.append(f"{count} of 9 items of {other} {found_in} of {one}.")
     items = [
         (v, label) for name in values for v, label in zip(values[name], labels[name], strict=True)
     ]

@@ -166,4 +166,6 @@ def test_each_process_has_a_gpu_of_its_own_and_all_share_the_cpu():
     assert devices("cpu", 2) == ["cpu", "cpu"]
     assert devices("cuda", 1) == ["cuda"]
     assert devices("cuda:1", 1) == ["cuda:1"]
-    assert "1 worker processes" in Local(jobs=1).where(WorkerSettings(Path(), devices_per_trial=2))
+    assert "1 worker process on 2" in Local(jobs=1).where(
+        WorkerSettings(Path(), devices_per_trial=2)
+    )

@@ -16,7 +16,7 @@ import sys
 import zlib
 from collections import Counter
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from statistics import mean, variance
 
@@ -25,6 +25,7 @@ from scipy import stats
 
 NAMES = {"R-Precision": "r_precision", "MAP@R": "map_at_r", "5-NN accuracy": "knn_accuracy"}
 PER_QUERY = {"map_at_r": "average_precision", "knn_accuracy": "correct"}
+WIN_RATES = ".win-rates.csv"
 MUST_NOT_LOSE = ("recall@1", "map_at_r", "knn_accuracy")
 
 
@@ -41,16 +42,21 @@ def recompute(folder: Path) -> tuple[list[str], int]:
     """Return what differs, and how many figures were compared."""
     records = read_records(folder / "runs")
     sheet, seen = Sheet(), set()
-    for path in sorted(folder.glob("*/*.csv")):
+    tables = {p for p in folder.glob("*/*.csv") if not p.name.endswith(WIN_RATES)}
+    for path in sorted(tables):
         with path.open(newline="", encoding="utf-8") as file:
             lines = list(csv.DictReader(file))
-        sheet.detectable = {}
+        sheet.detectable, sheet.neighbours = {}, {}
         sheet.where = str(path.relative_to(folder))
         seen |= check_table(sheet, lines, records)
         sheet.where = str(path.with_suffix(".md").relative_to(folder))
         check_page(sheet, path.with_suffix(".md").read_text(encoding="utf-8"), lines)
         sheet.where = str(path.with_suffix(".json").relative_to(folder))
         check_document(sheet, json.loads(path.with_suffix(".json").read_text()), lines)
+        rates = path.with_suffix(WIN_RATES)
+        if rates.exists():
+            sheet.where = str(rates.relative_to(folder))
+            check_win_rates(sheet, rates, lines, records)
     sheet.where = "runs"
     mended = {
         one["id"]
@@ -68,6 +74,8 @@ class Sheet:
         self.where, self.wrong, self.checked = "", [], 0
         self.detectable: dict[str, float] = {}
         """Of the lanes of the table that is being checked."""
+        self.neighbours: dict[str, str] = {}
+        """Pairs of neighbours that can't be told apart, likewise."""
 
     def equal(self, what: str, found: object, expected: object) -> None:
         """Note whether two values are equal."""
@@ -227,7 +235,19 @@ def check_ranking(sheet, lines, baselines, by_seed: dict, done: dict, headline: 
             behind = best - mean(values[line["row"]])
             sheet.close(f"{line['row']} behind the best", line["behind_best"], behind)
     compared = [line for line in lines if line["row"] in values]
+    if len(seeds) >= 5:
+        order = [values[line["row"]] for line in compared]
+        alike = [not apart(first, second) for first, second in pairwise(order)]
+        sheet.neighbours[lines[0]["backbone"]] = f"{sum(alike)} of {len(alike)} pair"
     check_classes(sheet, compared, done, seeds, headline)
+
+
+def apart(first: list[float], second: list[float]) -> bool:
+    """Return whether the paired t-test of scipy tells two rows apart."""
+    difference = [x - y for x, y in zip(first, second, strict=True)]
+    if max(difference) - min(difference) <= 1e-12:
+        return abs(mean(difference)) > 1e-12 and not only_steps(first, second)
+    return stats.ttest_rel(first, second).pvalue < 0.05
 
 
 def only_steps(first: list[float], second: list[float], pairs: int = 1) -> bool:
@@ -310,12 +330,8 @@ def check_classes(sheet, lines, done, seeds, headline: str) -> None:
 def check_page(sheet: Sheet, text: str, lines: list[dict]) -> None:
     """Compare what a page shows with the CSV file, rounded: metrics, leads and last epochs."""
     figures = {line["row"]: line for line in lines}
-    labels = {
-        tuple(line[kind] for kind in ("baseline", "loss", "miner", "sampler", "backbone")): line
-        for line in lines
-    }
     for headings, cells in markdown_lines(text):
-        line = figures.get(cells[0]) if headings[0] == "Row" else named(labels, headings, cells)
+        line = figures.get(cells[0]) if headings[0] == "Row" else None
         if line is None:
             continue
         for heading, cell in zip(headings, cells, strict=True):
@@ -324,23 +340,22 @@ def check_page(sheet: Sheet, text: str, lines: list[dict]) -> None:
                 sheet.equal(f"{cells[0]} {heading}", is_shown(cell, line, column), True)
 
 
-def named(labels: dict, headings: list[str], cells: list[str]) -> dict | None:
-    """Return the line of the CSV file that has the names of a page's row."""
-    kinds = ("Baseline", "Loss", "Miner", "Sampler", "Backbone")
-    names = {
-        heading.lower(): cell
-        for heading, cell in zip(headings, cells, strict=True)
-        if heading in kinds
-    }
-    if headings[0] not in ("Loss", "Baseline") or "Seeds" not in headings:
-        return None
-    found = [
-        line
-        for line in labels.values()
-        if all((line[kind] or "–") == name for kind, name in names.items())
-        and (line["kind"] == "baseline") == (headings[0] == "Baseline")
-    ]
-    return found[0] if len(found) == 1 else None
+def check_win_rates(sheet: Sheet, path: Path, lines: list[dict], records: dict) -> None:
+    """Compare the share of seeds at which a row is above another, counted in plain loops."""
+    with path.open(newline="", encoding="utf-8") as file:
+        shown = {line.pop("row"): line for line in csv.DictReader(file)}
+    metric = next(name for name in ("map_at_r", "knn_accuracy") if name in lines[0])
+    values = {}
+    for line in lines:
+        own = [records[i] for i in line["trial_ids"].split()]
+        done = [r for r in own if r["status"] == "finished"]
+        values[line["row"]] = {r["trial"]["seed"]: r["metrics"][metric] for r in done}
+    seeds = set.intersection(*(set(values[row]) for row in shown))
+    for row, cells in shown.items():
+        for other, cell in cells.items():
+            wins = [values[row][seed] > values[other][seed] for seed in seeds]
+            expected = None if row == other else sum(wins) / len(wins)
+            sheet.close(f"{row} above {other}", cell, expected)
 
 
 def markdown_lines(text: str):
@@ -371,7 +386,8 @@ def column_of(heading: str) -> str:
 
 def is_shown(cell: str, line: dict, column: str) -> bool:
     """Return whether a page shows a figure in percent, to two decimals of the same number."""
-    texts = [line[column], line[f"{column}_half_width"]] if line[column] else [line[column]]
+    texts = [line[column], line[f"{column}_half_width"]]
+    texts = [text for text in texts if text] or [""]
     cells = cell.split(" ± ")
     return len(cells) == len(texts) and all(
         shown == "–" if not text else abs(float(shown) - 100 * float(text)) <= 0.005051
@@ -397,6 +413,9 @@ def check_document(sheet: Sheet, content: dict, lines: list[dict]) -> None:
             if told:
                 sentence = f"told apart from a difference of {100 * told:.2f} points"
                 sheet.equal("says it", sentence in " ".join(lane["says"]), True)
+        if lane["backbone"] in sheet.neighbours:
+            told = sheet.neighbours[lane["backbone"]]
+            sheet.equal(f"says {told}", any(one.startswith(told) for one in lane["says"]), True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -79,10 +80,10 @@ def test_below_five_seeds_no_row_is_worse_and_the_table_says_so(records, seeds):
     assert set(groups(few).values()) == {""}
     (sentence,) = only_ranking(few).sentences()
     assert sentence.startswith("No row is called better than another: that takes 5 seeds")
-    assert sentence.endswith(f"here are {seeds}.")
+    assert sentence.endswith(f"here {'is' if seeds == 1 else 'are'} {seeds}.")
     text = markdown_page(only(few), "x", PageImages())
     assert sentence in text
-    assert "| Group" not in text
+    assert "From the best" not in text
 
 
 def test_a_row_with_more_seeds_is_compared_on_those_that_most_have(record):
@@ -175,15 +176,19 @@ def test_page_and_terminal_show_the_group_and_what_could_be_told(records):
         for line in text.splitlines()
         if line.startswith("| ")
     ]
-    place = lines[0].index("Group")
-    marks = {line[1]: line[place] for line in lines[1:5]}
-    assert marks == {"triplet": "best", "contrastive": "best", "arcface": "", "margin": "–"}
+    place = lines[0].index("From the best")
+    marks = {line[1].split(" ")[0]: line[place] for line in lines[1:5]}
+    alike, lost = "can't be told", "worse"
+    others = {"arcface": lost, "margin": "not compared"}
+    assert marks == {"triplet": alike, "contrastive": alike, **others}
+    assert "By MAP@R, 2 of 3 rows can't be told from the best; the other is worse." in text
     shown = f"told apart from a difference of {100 * ranking.detectable:.2f} points."
     assert shown in text
     console = Console(file=io.StringIO(), width=100)
     print_tables(records, console)
     printed = console.file.getvalue()
-    assert "Group" in printed
+    assert "From the best" in printed
+    assert "can't be told" in printed
     assert shown in " ".join(printed.split())
     assert max(map(len, printed.splitlines())) <= 100
 
@@ -197,3 +202,39 @@ def test_cross_validated_accuracy_is_compared_too(record):
             vectors = load_protocol("vectors")
             made.append(record(loss, None, seed=seed, dataset="iris", protocol=vectors, **fields))
     assert groups(made) == {"contrastive": "best", "triplet": "worse"}
+
+
+def test_neighbours_are_told_apart_by_the_paired_test_of_each_pair(records, tmp_path):
+    rows = [row for row in only(records).trained if not row.failed]
+    values = [[record.metrics["map_at_r"] for record in row.finished] for row in rows]
+    alike = sum(stats.ttest_rel(a, b).pvalue >= 0.05 for a, b in pairwise(values))
+    assert (alike, len(values)) == (1, 3)
+    sentence = (
+        "1 of 2 pairs of neighbours in the order of the means can't be told apart (paired t-test "
+        "at 5 %, each pair by itself)."
+    )
+    assert sentence in only_ranking(records).sentences()
+    publish(records, tmp_path)
+    assert sentence in (tmp_path / "glyphs" / "small.md").read_text()
+    index = (tmp_path / "README.md").read_text()
+    assert "In those that can rank losses, 1 of 2 pairs of neighbours can't be told apart." in index
+    assert "| 2 of 3 " in index
+    assert "| 1 of 2 " in index
+
+
+@pytest.mark.parametrize(
+    ("means", "sentence"),
+    [
+        ((0.3, 0.2, 0.1), "By MAP@R, the best of 3 rows stands alone: the others are worse."),
+        ((0.3, 0.3, 0.3), "By MAP@R, none of 3 rows can be told from the best."),
+        ((0.3, 0.3, 0.1), "By MAP@R, 2 of 3 rows can't be told from the best; the other is worse."),
+    ],
+)
+def test_the_sentence_on_the_best_fits_their_number(record, means, sentence):
+    noise = [0.001, -0.001, 0.002, 0.0, -0.002, 0.001, 0.0]
+    made = [
+        record(loss, seed=seed, map_at_r=mean + noise[(seed + 2 * place) % 7])
+        for place, (loss, mean) in enumerate(zip(("a", "b", "c"), means, strict=True))
+        for seed in range(5)
+    ]
+    assert only_ranking(made).verdicts()[0] == sentence

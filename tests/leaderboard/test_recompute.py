@@ -72,6 +72,8 @@ def test_made_up_tables_can_be_recomputed_too(folder, recompute):
         ("cub/small.csv", ",best,", ",worse,"),
         ("cub/small.csv", ",0 1 2 3 4 5,", ",0 1 2 3 4,"),
         ("glyphs/small.json", '"n": 3', '"n": 3, "mean": 0.5'),
+        ("cub/small.json", '"1 of 2 pairs of neighbours', '"2 of 2 pairs of neighbours'),
+        ("cub/small.win-rates.csv", ",1.0,", ",0.8,"),
     ],
 )
 def test_a_changed_cell_is_found(path, old, new, folder, recompute):
@@ -84,7 +86,7 @@ def test_a_changed_cell_is_found(path, old, new, folder, recompute):
 def test_a_changed_figure_of_a_page_is_found(folder, recompute):
     page = folder / "cub" / "small.md"
     line = next(line for line in page.read_text().splitlines() if line.startswith("| triplet"))
-    figure = line.split("|")[3]
+    figure = line.split("|")[2]
     page.write_text(page.read_text().replace(figure, figure.replace(".", ".1", 1)))
     assert any("instead of" in one for one in recompute(folder)[0])
 

@@ -263,7 +263,7 @@ def test_seeds_that_were_not_run_alike_are_told(record):
     ran = [record(seed=seed, settings=gpu if seed == 2 else cpu) for seed in range(3)]
     alike = [record("margin", seed=seed, settings=cpu) for seed in range(3)]
     note = (
-        "Not all seeds were run alike: device NVIDIA H200 (seeds 2), cpu (seeds 0, 1) "
+        "Not all seeds were run alike: device NVIDIA H200 (seed 2), cpu (seeds 0, 1) "
         "(triplet + random)."
     )
     assert [one for one in only([*ran, *alike]).notes if "alike" in one] == [note]

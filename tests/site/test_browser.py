@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from dmlbench.schemas.record import Epoch
+from dmlbench.site import build_site
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -164,3 +167,92 @@ def test_the_button_changes_light_to_dark_and_the_next_page_remembers(opened):
     button.click()
     opened("tables/glyphs-small.html")
     assert browser.execute_script(ground) == "rgb(20, 23, 26)"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_figure_of_each_kind_of_table_is_on_the_screen_without_scrolling_sideways(
+    width, opened, site
+):
+    for path in kinds(site)[:4]:
+        browser = opened(path, width)
+        unseen = browser.execute_script(
+            """
+            return [...document.querySelectorAll(".sheet")].filter((sheet) => {
+              const numbers = [...sheet.querySelectorAll("tbody td.number[data-number]")];
+              const edges = numbers.map((one) => one.getBoundingClientRect().right);
+              return edges.length && Math.min(...edges) > innerWidth;
+            }).map((sheet) => sheet.id);
+            """
+        )
+        assert unseen == [], path
+
+
+@pytest.mark.parametrize("height", [(1280, 800), (390, 844)])
+def test_the_first_card_shows_its_mean_on_the_first_screen(height, opened):
+    browser = opened("index.html", height[0])
+    bottom = "return document.querySelector('.card .figure b').getBoundingClientRect().bottom"
+    assert 0 < browser.execute_script(bottom) < height[1]
+
+
+def test_headings_show_that_they_sort_and_say_what_they_mean(opened):
+    browser = opened("tables/glyphs-small.html")
+    shown = browser.execute_script(
+        """
+        return [...document.querySelectorAll("#trained-0 thead button")].map((button) => [
+          getComputedStyle(button, "::after").content, button.getAttribute("aria-description"),
+          button.parentElement.title]);
+        """
+    )
+    assert len(shown) > 8
+    for mark, described, title in shown:
+        assert mark == '"↕"'
+        assert described == title != ""
+
+
+def test_every_row_that_no_other_beats_in_both_is_labelled_and_no_label_covers_another(opened):
+    browser = opened("tables/glyphs-small.html")
+    scroll_through(browser)
+    data = browser.execute_script(
+        "return JSON.parse(document.getElementById('rows-data').textContent).series"
+    )
+    rows = [(one["seconds"], one["score"][0], one["label"]) for one in data if one["seconds"]]
+    leading = {
+        label
+        for seconds, score, label in rows
+        if not any(s <= seconds and m >= score and (s, m) != (seconds, score) for s, m, _ in rows)
+    }
+    boxes = browser.execute_script(
+        """
+        return [...document.querySelectorAll("[data-chart=time] text")].map((text) => {
+          const box = text.getBoundingClientRect();
+          return [text.textContent, box.left, box.top, box.right, box.bottom];
+        });
+        """
+    )
+    named = [box for box in boxes if any(box[0] == label for *_, label in rows)]
+    assert {box[0] for box in named} == leading
+    for place, (_, left, top, right, bottom) in enumerate(named):
+        for _, l2, t2, r2, b2 in named[:place]:
+            assert right <= l2 or r2 <= left or bottom <= t2 + 3 or b2 <= top + 3
+
+
+def test_a_loss_below_zero_flattens_no_other_curve_and_the_picture_says_how_far_it_falls(
+    browser, record, tmp_path
+):
+    def falling(last):
+        return [Epoch(epoch=e, loss=1 + (last - 1) * (e - 1) / 3) for e in range(1, 5)]
+
+    build_site(
+        [record("arcface", None, epochs=falling(0.4)), record("margin", epochs=falling(-27))],
+        tmp_path,
+    )
+    browser.get((tmp_path / "tables/glyphs-small.html").as_uri())
+    scroll_through(browser)
+    figure = browser.find_element("css selector", "[data-chart=relative-loss]")
+    heights = browser.execute_script(
+        "return [...arguments[0].querySelectorAll('g[aria-label=line] path')]"
+        ".map((path) => path.getBBox().height)",
+        figure,
+    )
+    assert min(heights) > 120
+    assert "margin + random leaves the axis: it falls to -27." in figure.text

@@ -212,11 +212,11 @@ def test_losses_stand_beside_each_other_by_sampler_on_each_of_their_tables(recor
     assert len(tables) == 3
     for page in tables:
         first = page.sheet("by-sampler")[0]
-        assert first == {
+        assert {name: text.split(" ± ")[0] for name, text in first.items()} == {
             "Loss": "margin",
-            "hierarchical": "22.00 ± –",
-            "random": "21.00 ± –",
-            "m-per-class": "20.00 ± –",
+            "hierarchical": "22.00",
+            "random": "21.00",
+            "m-per-class": "20.00",
         }
 
 

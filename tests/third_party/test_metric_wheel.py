@@ -64,11 +64,11 @@ def test_it_has_a_column_which_is_made_again_where_it_is_not_installed(site, tmp
 @pytest.mark.slow
 def test_a_finished_record_that_lacks_it_is_run_again_and_keeps_what_it_had(site, tmp_path):
     before = wheels.dmlbench(site, tmp_path, *REQUEST[:-1], "mrr")
-    assert "1 trials to run" in before.stdout
+    assert "1 trial to run" in before.stdout
     (path,) = (tmp_path / "runs").rglob("*.json")
     held = json.loads(path.read_text())
     again = wheels.dmlbench(site, tmp_path, *REQUEST[:-1], "mean-rank")
-    assert "1 trials to run, 0 finished before" in again.stdout
+    assert "1 trial to run, 0 finished before" in again.stdout
     record = json.loads(path.read_text())
     assert record["id"] == held["id"]
     assert held["metrics"].items() <= record["metrics"].items()

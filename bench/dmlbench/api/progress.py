@@ -19,6 +19,7 @@ from rich.progress import (
 
 from dmlbench.contracts.executor import Doing
 from dmlbench.contracts.hooks import hookimpl
+from dmlbench.counted import counted
 from dmlbench.executors.sharing import OtherRuns
 from dmlbench.schemas.record import Record
 from dmlbench.schemas.trial import Trial
@@ -110,7 +111,8 @@ class ProgressDisplay:
         if record.status == "failed":
             self.console.print(f"failed: {trial}: {record.reason}", markup=False, highlight=False)
         elif not self.live and self._is_time():
-            self.console.print(f"{self.finished} of {self.trials} trials", highlight=False)
+            of = counted(self.trials, "trial")
+            self.console.print(f"{self.finished} of {of}", highlight=False)
 
     def _break_silence(self) -> None:
         """Say what is under way once a minute, however long nothing happens."""
@@ -118,7 +120,7 @@ class ProgressDisplay:
             if time.monotonic() - self.last_line >= _SILENCE_SECONDS:
                 self.last_line = time.monotonic()
                 now = "; ".join(tuple(self.under_way.values())) or "waiting"
-                text = f"{self.finished} of {self.trials} trials; {now}"
+                text = f"{self.finished} of {counted(self.trials, 'trial')}; {now}"
                 self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _is_time(self) -> bool:
@@ -132,7 +134,7 @@ class ProgressDisplay:
 def _under_way(trials: int) -> str:
     if not trials:
         return ""
-    return f"{trials} trial{'s are' if trials > 1 else ' is'} under way in another run"
+    return f"{counted(trials, 'trial')} {'are' if trials > 1 else 'is'} under way in another run"
 
 
 @contextmanager

@@ -89,7 +89,9 @@ def publish(
     files = write_files(table_files(made), Path(output))
     if html is None:
         return Published(tuple(files))
+    from dmlbench.components.catalogue import Catalogue
     from dmlbench.site import write_site
+    from dmlbench.site.method_text import installed_texts
 
     store = Store(found.folder) if found.folder else None
     trials = {record.id: record.trial for record in found}  # under the names of their files
@@ -102,6 +104,7 @@ def publish(
         Path(html),
         embeddings=embeddings,
         data=_data_reader(data_dir, Path(cache_dir) if cache_dir else None),
+        texts=installed_texts(Catalogue.discover()),
     )
     return Published(tuple(files), tuple(site))
 

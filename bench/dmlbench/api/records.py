@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from dmlbench.api.defaults import RUNS
+from dmlbench.counted import counted
 from dmlbench.errors import DataError
 from dmlbench.schemas.record import Record
 
@@ -55,9 +56,9 @@ class Records(Sequence[Record]):
 
     def __repr__(self) -> str:
         failed = sum(record.status == "failed" for record in self._records)
-        parts = [f"{len(self)} records"]
+        parts = [counted(len(self), "record")]
         parts += [f"{failed} failed"] if failed else []
-        parts += [f"{len(self.damaged)} damaged files"] if self.damaged else []
+        parts += [counted(len(self.damaged), "damaged file")] if self.damaged else []
         return f"<Records: {', '.join(parts)}>"
 
     def vanished(self) -> list[Record]:
@@ -143,7 +144,7 @@ def load_records(path: str | Path = RUNS) -> Records:
     if damaged and not records:
         reasons = [str(error) for error in damaged[:_MOST_REASONS]]
         if len(damaged) > _MOST_REASONS:
-            reasons.append(f"{len(damaged) - _MOST_REASONS} more files can't be read.")
+            reasons.append(f"{counted(len(damaged) - _MOST_REASONS, 'more file')} can't be read.")
         raise DataError(f"There are no records in {path} that can be read. {' '.join(reasons)}")
     if not records:
         raise DataError(f"There are no records in {path}. Make some with `dmlbench run`.")

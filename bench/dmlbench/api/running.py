@@ -15,6 +15,7 @@ from dmlbench.api.records import Records
 from dmlbench.api.request import Names, Seeds, make_suite
 from dmlbench.api.stopping import stopping
 from dmlbench.contracts.executor import Executor, WorkerSettings
+from dmlbench.counted import counted
 from dmlbench.errors import ConfigError, PluginError, guarded
 from dmlbench.schemas.plan import Plan
 from dmlbench.schemas.suite import Suite
@@ -231,7 +232,8 @@ def run(
         raise KeyboardInterrupt
     if gone := records.vanished():
         warnings.warn(
-            f"{len(gone)} of {len(records)} records were removed from {runs} during the run.",
+            f"{len(gone)} of {counted(len(records), 'record')} "
+            f"{'was' if len(gone) == 1 else 'were'} removed from {runs} during the run.",
             stacklevel=2,
         )
     return records
@@ -284,7 +286,7 @@ def run_plan(
         manager = stack.enter_context(plugin_manager(Catalogue.discover()))
         for hook in hooks:
             manager.register(hook)
-        if progress:
+        if progress and before.to_do:
             from dmlbench.api.progress import run_display
 
             display = stack.enter_context(run_display(len(before.to_do)))

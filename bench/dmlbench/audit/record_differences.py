@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dmlbench.counted import counted
 from dmlbench.errors import DataError
 from dmlbench.schemas.record import Array, Epoch, Record
 
@@ -62,7 +63,7 @@ def _by_key(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> I
 
 def _epochs(name: str, first: Sequence[Epoch], second: Sequence[Epoch]) -> Iterator[Difference]:
     if len(first) != len(second):
-        yield Difference(name, f"{len(first)} epochs", f"{len(second)} epochs")
+        yield Difference(name, counted(len(first), "epoch"), counted(len(second), "epoch"))
         return
     unlike = [one.epoch for one, other in zip(first, second, strict=True) if one != other]
     if unlike:
@@ -81,7 +82,7 @@ def _arrays(first: Mapping[str, Array], second: Mapping[str, Array]) -> Iterator
                 continue
             if one.dtype == other.dtype and np.array_equal(one, other):
                 continue  # only compressed differently
-            sides = [f"{len(one)} items", f"{len(other)} items"]
+            sides = [counted(len(one), "item"), counted(len(other), "item")]
             if one.shape == other.shape:
                 sides = ["", f"{int((one != other).sum())} of {len(one)} items differ"]
         yield Difference(f"per_query.{name}", *sides)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dmlbench.cli.options import cache_dir_option, data_dir_option
+from dmlbench.counted import counted
 
 if TYPE_CHECKING:
     from dmlbench.contracts.components import Dataset
@@ -133,7 +134,8 @@ def verify(name: str, data_dir: Path | None, settings: dict[str, str], allow_par
         click.echo(f"{name}: {error}", err=True)
         raise SystemExit(1) from error
     for split, (items, classes) in found.counts.items():
-        click.echo(f"{split}: {items:,} items of {classes:,} classes")
+        of = counted(classes, "class", "classes")
+        click.echo(f"{split}: {counted(items, 'item')} of {of}")
     click.echo(f"split fingerprint: {found.fingerprint}")
     for source in unverified(data_dir / folder) if data_dir else ():
         click.echo(f"unverified: made from {source}, which is not known to be an official archive")
@@ -173,7 +175,7 @@ def clean(cache_dir: Path | None, days: float, yes: bool) -> None:
     files = cached_files(cache, days)
     for kind, what in KINDS.items():
         sizes = [file.size for file in files if file.kind == kind]
-        click.echo(f"{what}: {len(sizes)} files, {size_text(sum(sizes))}")
+        click.echo(f"{what}: {counted(len(sizes), 'file')}, {size_text(sum(sizes))}")
     if not files:
         click.echo(f"There is nothing to remove in {cache}.")
         return

@@ -8,6 +8,7 @@ import click
 from dmlbench.cli.options import cache_dir_option, data_dir_option, output_option
 from dmlbench.components.catalogue import Catalogue
 from dmlbench.components.entry_points import KINDS
+from dmlbench.counted import counted
 
 
 @click.command("doctor")
@@ -54,7 +55,7 @@ def command(data_dir: Path | None, cache_dir: Path | None, output: Path, repair:
     distributions = sorted({(entry.distribution, entry.version) for entry in catalogue.entries})
     for distribution, version in distributions:
         count = sum(entry.distribution == distribution for entry in catalogue.entries)
-        click.echo(f"  {distribution} {version}: {count} components")
+        click.echo(f"  {distribution} {version}: {counted(count, 'component')}")
     for kind in KINDS:
         names = [entry.name for entry in catalogue.of_kind(kind)]
         for name in sorted({name for name in names if names.count(name) > 1}):
@@ -82,7 +83,7 @@ def _show_cache(cache_dir: Path | None) -> None:
     files = cached_files(cache)
     for kind, what in KINDS.items():
         sizes = [file.size for file in files if file.kind == kind]
-        click.echo(f"  {what}: {len(sizes)} files, {size_text(sum(sizes))}")
+        click.echo(f"  {what}: {counted(len(sizes), 'file')}, {size_text(sum(sizes))}")
 
 
 def _look_after(output: Path, repair: bool) -> bool:

@@ -9,6 +9,7 @@ import click
 
 from dmlbench.api.defaults import RUNS
 from dmlbench.cli.options import cache_dir_option, data_dir_option
+from dmlbench.counted import counted
 
 if TYPE_CHECKING:
     from dmlbench.audit.merge import CheckedFile
@@ -68,7 +69,7 @@ def _report(findings: "Sequence[CheckedFile]", into: Path, dry_run: bool) -> Non
 
     notes = Counter(plain(note, 300) for found in findings for note in found.notes)
     for note, number in notes.items():
-        click.echo(f"{note} ({number} records)")
+        click.echo(f"{note} ({counted(number, 'record')})")
     refused = [found for found in findings if found.refused]
     for found in refused:
         path = plain(str(found.path), 300)
@@ -76,6 +77,8 @@ def _report(findings: "Sequence[CheckedFile]", into: Path, dry_run: bool) -> Non
     there = sum(found.is_there for found in findings)
     taken = len(findings) - there - len(refused)
     would = "would be imported" if dry_run else "imported"
-    click.echo(f"{taken} records {would}, {there} already there, {len(refused)} refused.")
+    click.echo(
+        f"{counted(taken, 'record')} {would}, {there} already there, {len(refused)} refused."
+    )
     if taken and not dry_run:
         click.echo(f"Make the tables: dmlbench publish --runs {into}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from dmlbench.cli.options import cache_dir_option, data_dir_option, device_option
+from dmlbench.counted import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -226,7 +227,7 @@ def _paragraphs(report: _Report, long: bool) -> list[tuple[str, str, str]]:
 def _summary(reports: list[_Report]) -> str:
     failed = sum(report.count("failed") > 0 for report in reports)
     left_out = sum(report.count("skipped") for report in reports)
-    whole = f"{len(reports)} component{'s' if len(reports) > 1 else ''}"
+    whole = counted(len(reports), "component")
     said = f"{failed} of {whole} to mend." if failed else f"{whole}, nothing to mend."
     return said + (f" {left_out} checks left out; --long says why." if left_out else "")
 

@@ -8,6 +8,7 @@ import click
 
 from dmlbench.api.defaults import LEADERBOARDS, RUNS
 from dmlbench.cli.options import cache_dir_option, data_dir_option
+from dmlbench.counted import counted
 
 if TYPE_CHECKING:
     from dmlbench.audit.published_files import PublishedCheck
@@ -73,9 +74,10 @@ def command(
         _report(findings, output, f"dmlbench publish --runs {runs} --output {output}")
     else:
         made = publish(records, output, html=site, data_dir=data_dir, cache_dir=cache_dir)
-        click.echo(f"{len(records)} records -> {len(made.files)} files in {output}")
+        files = counted(len(made.files), "file")
+        click.echo(f"{counted(len(records), 'record')} -> {files} in {output}")
         if site:
-            click.echo(f"A site of {len(made.site)} files: open {site / 'index.html'}")
+            click.echo(f"A site of {counted(len(made.site), 'file')}: open {site / 'index.html'}")
     if records.damaged or stale:
         raise SystemExit(1)
 
@@ -84,15 +86,18 @@ def _report(findings: "PublishedCheck", output: Path, command: str) -> None:
     for path, reason in findings.stale.items():
         click.echo(f"stale: {output / path}: {reason}", err=True)
     if findings.stale:
-        click.echo(f"{len(findings.stale)} stale files. Make them again: {command}", err=True)
+        click.echo(
+            f"{counted(len(findings.stale), 'stale file')}. Make them again: {command}", err=True
+        )
         if findings.left_over:
             click.echo("Files that are left over are not deleted: delete them yourself.", err=True)
-    line = f"{len(findings.compared)} files compared byte for byte"
+    line = f"{counted(len(findings.compared), 'file')} compared byte for byte"
     if findings.present:
         import matplotlib as mpl
 
         line += (
-            f"; {len(findings.present)} pictures only checked for presence, as they do not "
-            f"say that the installed matplotlib {mpl.__version__} drew them"
+            f"; {counted(len(findings.present), 'picture')} only checked for presence, as "
+            f"{'it does' if len(findings.present) == 1 else 'they do'} not say that the installed "
+            f"matplotlib {mpl.__version__} drew {'it' if len(findings.present) == 1 else 'them'}"
         )
     click.echo(f"{line}.")

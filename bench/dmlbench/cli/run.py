@@ -19,6 +19,7 @@ from dmlbench.cli.options import (
     output_option,
     worker_options,
 )
+from dmlbench.counted import counted
 
 if TYPE_CHECKING:
     from dmlbench.api.records import Records
@@ -344,25 +345,29 @@ def _close(records: "Records", planned: int, *, published: bool, stopped_by: int
     for reason in dict.fromkeys(f"{record.trial.label}: {record.reason}" for record in failed):
         click.echo(f"Failed: {reason}", err=True)
     if failed:
-        click.echo(f"{len(failed)} of {len(records)} trials failed.", err=True)
+        click.echo(f"{len(failed)} of {counted(len(records), 'trial')} failed.", err=True)
     changed = [record for record in records if record.left_changed]
     for note in dict.fromkeys(f"{r.trial.label}: {', '.join(r.left_changed)}" for r in changed):
         click.echo(f"Left its process changed, which then ran no other trial: {note}", err=True)
     not_run = planned - len(records)
     if stopped_by:
         click.echo(
-            f"dmlbench: stopped with {not_run} trials to run. The same command runs them; those "
-            "that were under way go on where they were.",
+            f"dmlbench: stopped with {counted(not_run, 'trial')} to run. The same command goes on; "
+            "trials that were under way go on where they were.",
             err=True,
         )
         raise SystemExit(128 + stopped_by)
     if not_run:
-        click.echo(f"{not_run} trials did not run. The same command runs them.", err=True)
+        click.echo(
+            f"{counted(not_run, 'trial')} did not run. Run the same command again.", err=True
+        )
     gone = records.vanished()
     if gone:
+        were = "was" if len(gone) == 1 else "were"
         click.echo(
-            f"{len(gone)} of {len(records)} records were removed from {records.folder} during the "
-            "run, and the tables lack them. The same command runs their trials again.",
+            f"{len(gone)} of {counted(len(records), 'record')} {were} removed from "
+            f"{records.folder} during the run, so the tables lack them. The same command runs "
+            "their trials again.",
             err=True,
         )
     if failed or not_run or gone or not published:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmlbench.contracts.components import Dataset
+from dmlbench.counted import counted
 from dmlbench.data.inputs import Inputs, load_inputs
 from dmlbench.data.item_names import item_names
 from dmlbench.data.photos.decoding import PhotoFormat
@@ -215,8 +216,8 @@ def _check_classes(dataset: Dataset, split: str, items: Items) -> None:
     sizes = np.unique(items.labels, return_counts=True)[1]
     if len(sizes) < 2:
         raise DataError(
-            f"{type(dataset).__name__}: the split {split} has {len(sizes)} class(es); at least two "
-            "are needed."
+            f"{type(dataset).__name__}: the split {split} has "
+            f"{counted(len(sizes), 'class', 'classes')}; at least two are needed."
         )
     if sizes.max() < 2 and split not in ("query", "gallery"):
         raise DataError(
@@ -230,8 +231,9 @@ def _check_disjoint(dataset: Dataset, splits: Mapping[str, Items]) -> None:
         shared = np.intersect1d(splits["train"].labels, items.labels)
         if name != "train" and len(shared) and not dataset.closed_set:
             raise DataError(
-                f"{type(dataset).__name__}: {len(shared)} classes are in both train and "
-                f"{name}; retrieval of unseen classes needs disjoint splits."
+                f"{type(dataset).__name__}: {counted(len(shared), 'class', 'classes')} "
+                f"{'is' if len(shared) == 1 else 'are'} in both train and {name}; retrieval of "
+                "unseen classes needs disjoint splits."
             )
 
 

@@ -39,9 +39,8 @@ def copies(digests: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) 
     for (one, some), (other, others) in combinations(keys.items(), 2):
         known = set(some)
         if count := sum(key in known for key in others):
-            found.append(
-                f"{count:,} of {len(others):,} items of {other} are exact copies of items of {one}."
-            )
+            copies = "is an exact copy of an item" if count == 1 else "are exact copies of items"
+            found.append(f"{count:,} of {len(others):,} items of {other} {copies} of {one}.")
     classes: dict[bytes, set[int]] = {}
     for name, some in keys.items():
         for key, label in zip(some, labels[name].tolist(), strict=True):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 
 from dmlbench.contracts.executor import Event, Executor, Task, WorkerSettings
+from dmlbench.counted import counted
 from dmlbench.errors import ConfigError
 from dmlbench.executors.process_tree import resident_mib
 from dmlbench.executors.worker_process import WorkerProcess, end
@@ -146,7 +147,8 @@ class Local(Executor):
         """Return the number of workers, and of their devices if there are several."""
         on = f" on {', '.join(dict.fromkeys(self._devices(settings)))}" if self.devices else ""
         each = f" on {n} devices each" if (n := settings.devices_per_trial) > 1 else ""
-        return f"{self.trials_at_once(settings)} worker processes{on}{each}"
+        workers = counted(self.trials_at_once(settings), "worker process", "worker processes")
+        return f"{workers}{on}{each}"
 
     def _devices(self, settings: WorkerSettings) -> list[str]:
         """Return the devices that workers get in turn.

@@ -1,7 +1,7 @@
 """Columns: what each format shows of a field of a row, stated beside the field."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -28,6 +28,9 @@ class Column:
     """The field whose cells precede it in CSV files, if not the field above."""
     details_after: str = ""
     """The field whose texts precede it in the details, if not the field above."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What each heading means, for tooltips; one that ends in ``…`` stands for all that begin so.
+    """
 
 
 def values(fields: type[Schema], table: Table, row: Row) -> dict[str, Any]:
@@ -62,12 +65,19 @@ def detail_texts(fields: type[Schema], table: Table, row: Row) -> dict[tuple[str
     return texts
 
 
+def heading_text(fields: type[Schema], heading: str) -> str:
+    """Return what a heading means; empty if no column says it."""
+    texts = {name: text for one in _columns(fields).values() for name, text in one.about.items()}
+    begun = (t for n, t in texts.items() if n.endswith("…") and heading.startswith(n[:-1]))
+    return texts.get(heading) or next(begun, "")
+
+
 @cache
 def _columns(fields: type[Schema]) -> dict[str, Column]:
     """Return the column of each field; one without is read, flattened and left out of details."""
     return {
-        name: next((mark for mark in field.metadata if isinstance(mark, Column)), Column())
-        for name, field in fields.model_fields.items()
+        name: next((mark for mark in info.metadata if isinstance(mark, Column)), Column())
+        for name, info in fields.model_fields.items()
     }
 
 

@@ -46,6 +46,23 @@ def headline(names: Iterable[str]) -> str | None:
     return next(order, None)
 
 
+def main_metrics(names: Iterable[str]) -> list[str]:
+    """Return those of the metrics `names` of a table that narrow tables show, the headline first.
+
+    Recall beyond the first place and R-Precision say much the same as Recall@1 and MAP@R, and are
+    left out beside these; metrics that somebody asked for stay.
+    """
+    names = list(names)
+    first = headline(names)
+    beside = "recall@1" in names and first is not None
+    kept = [name for name in names if not (beside and _tells_little_more(name)) or name == first]
+    return sorted(kept, key=lambda name: name != first)
+
+
+def _tells_little_more(name: str) -> bool:
+    return name == "r_precision" or (name.startswith("recall@") and name != "recall@1")
+
+
 def floors_count(name: str) -> bool:
     """Return whether a row that loses to a floor on this metric is marked."""
     metric = find_metric(name)
@@ -70,18 +87,22 @@ def display_name(name: str, facts: Facts = _NONE) -> str:
 
 
 def figure(name: str, value: Estimate | None, facts: Facts = _NONE) -> str:
-    """Return mean and half of the interval: shares in percent, others with four digits."""
+    """Return what `percent` does for shares; the mean and half-width of others in four digits."""
     if value is None or name not in facts or facts[name].is_share or not isfinite(value.mean):
         return percent(value)
-    width = "–" if value.half_width is None else f"{value.half_width:.4g}"
-    return f"{value.mean:.4g} ± {width}"
+    width = "" if value.half_width is None else f" ± {value.half_width:.4g}"
+    return f"{value.mean:.4g}{width}"
 
 
 def percent(value: Estimate | None) -> str:
-    """Return ``64.21 ± 0.35``: mean and half of the interval in percent, ``–`` for none."""
+    """Return ``64.21 ± 0.35``: mean and half of the interval in percent.
+
+    The mean alone if there is no interval (one seed has none), and ``–`` if there is no mean.
+    """
     if value is None or not isfinite(value.mean):
         return "–"
-    return f"{points(value.mean)} ± {points(value.half_width)}"
+    width = "" if value.half_width is None else f" ± {points(value.half_width)}"
+    return f"{points(value.mean)}{width}"
 
 
 def points(share: float | None) -> str:

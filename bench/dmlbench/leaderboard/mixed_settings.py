@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from dmlbench.counted import counted
 from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.leaderboard.rows import Row
 from dmlbench.schemas.record import Record
@@ -23,18 +24,21 @@ def mixed_settings(rows: Iterable[Row]) -> list[str]:
 
 
 def _mixtures(records: Sequence[Record]) -> Iterator[str]:
-    """Yield ``device cpu (seeds 0, 1), cuda (seeds 2)`` for each setting that differs."""
+    """Yield ``device cpu (seeds 0, 1), cuda (seed 2)`` for each setting that differs."""
     for name in sorted(set().union(*(record.settings for record in records))):
         seeds: dict[str, list[str]] = {}
         for record in records:
             if (value := record.setting(name)) is not None:
                 seeds.setdefault(plain(str(value)), []).append(str(record.trial.seed))
         if len(seeds) > 1:
-            told = (f"{value} (seeds {', '.join(some)})" for value, some in sorted(seeds.items()))
+            told = (
+                f"{value} ({'seed' if len(some) == 1 else 'seeds'} {', '.join(some)})"
+                for value, some in sorted(seeds.items())
+            )
             yield f"{plain(name)} {', '.join(told)}"
 
 
 def _few(labels: Sequence[str]) -> str:
     more = len(labels) - _MOST_ROWS
     told = ", ".join(labels[:_MOST_ROWS])
-    return f"{told} and {more} more rows" if more > 0 else told
+    return f"{told} and {counted(more, 'more row')}" if more > 0 else told

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmlbench.counted import counted
 from dmlbench.errors import DataError
 from dmlbench.leaderboard.metric_names import points
 from dmlbench.leaderboard.ranking import BEST, WORSE, Ranking, by_seed
@@ -70,13 +71,17 @@ class NewClasses:
         top = self.top
         return [
             "Test-class noise: all this holds for these test classes. The difference between "
-            f"{top.first} and {top.second} is {points(top.new_seeds.mean)} points, "
-            f"± {points(top.new_seeds.half_width)} for new seeds and "
+            f"{top.first} and {top.second} is {points(top.new_seeds.mean)} points, {_for_new(top)}"
             f"± {points(top.half_width)} for new seeds and new classes (95 %; seeds and "
             f"{self.classes} test classes resampled). In a claim about other classes, "
-            f"{then} rows can't be told from the best (here: {kept}), and two rows of ordinary "
-            f"noise are told apart from a difference of {points(self.detectable)} points."
+            f"{counted(then, 'row')} can't be told from the best (here: {kept}), and two rows of "
+            f"ordinary noise are told apart from a difference of {points(self.detectable)} points."
         ]
+
+
+def _for_new(top: TopTwo) -> str:
+    width = top.new_seeds.half_width
+    return "" if width is None else f"± {points(width)} for new seeds and "
 
 
 def for_new_classes(rows: Sequence[Row], ranking: Ranking) -> NewClasses | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from dmlbench.counted import counted
 from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.leaderboard.ranking_cells import NOTHING
 from dmlbench.leaderboard.tables import Table
@@ -30,7 +31,8 @@ def protocol_facts(table: Table) -> dict[str, str]:
         + "".join(_augmented(protocol.augmentation)),
         "Training": f"{_duration(protocol.length)}; "
         f"{optimiser.name}, learning rate {optimiser.lr:g} ({_schedule(optimiser)}, "
-        f"{optimiser.warmup_steps} steps of warm-up), weight decay {optimiser.weight_decay:g}"
+        f"{counted(optimiser.warmup_steps, 'step')} of warm-up), "
+        f"weight decay {optimiser.weight_decay:g}"
         + ("" if optimiser.decay_norms_and_biases else " (not of norms and biases)")
         + "".join(_rarely_set(optimiser)),
         "Epoch that counts": _selection(table),
@@ -71,10 +73,12 @@ def _duration(length: Length) -> str:
     least = f", or more for {length.min_passes:g} passes in all" if length.min_passes else ""
     if length.steps_per_epoch == "pass":
         return (
-            f"{length.epochs} epochs, each a pass over the training items in whole batches{least}"
+            f"{counted(length.epochs, 'epoch')}, each a pass over the training items in whole "
+            f"batches{least}"
         )
     steps = length.epochs * length.steps_per_epoch
-    return f"{length.epochs} epochs x {length.steps_per_epoch} steps = {steps:,} steps{least}"
+    each = counted(length.steps_per_epoch, "step")
+    return f"{counted(length.epochs, 'epoch')} x {each} = {counted(steps, 'step')}{least}"
 
 
 def _schedule(optimiser: Optimiser) -> str:
@@ -97,7 +101,8 @@ def _rarely_set(optimiser: Optimiser) -> Iterator[str]:
     if optimiser.eps is not None:
         yield f", eps {optimiser.eps:g}"
     if optimiser.head_only_epochs:
-        yield f", the first {optimiser.head_only_epochs} epochs for the head and the loss alone"
+        first = counted(optimiser.head_only_epochs, "epoch")
+        yield f", the first {first} for the head and the loss alone"
     if optimiser.clip_norm:
         yield f", gradients clipped at {optimiser.clip_norm:g}"
     if optimiser.clip_value:
@@ -134,7 +139,7 @@ def _dataset(table: Table) -> str:
         text += ", PARTIAL DATA"
     text += f", fingerprint {plain(table.fingerprint[:16]) or 'unknown'}"
     if items:
-        text += f", {items} test items"
+        text += f", {items} test item{'' if items == '1' else 's'}"
     if lone not in ("", "0"):
         text += f", {lone} of them lone queries (left out: nothing of their class to find)"
     return text

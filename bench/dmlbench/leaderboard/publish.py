@@ -6,15 +6,17 @@ from pathlib import Path, PurePosixPath
 
 from dmlbench.leaderboard.across_datasets import across
 from dmlbench.leaderboard.distance_curves import curves_row
-from dmlbench.leaderboard.formats.csv import to_csv
+from dmlbench.leaderboard.formats.csv import to_csv, win_rates_csv
 from dmlbench.leaderboard.formats.json import to_json
 from dmlbench.leaderboard.formats.latex import to_latex
-from dmlbench.leaderboard.formats.markdown import PageImages, index, markdown_page, samplers_page
+from dmlbench.leaderboard.formats.markdown import PageImages, markdown_page, samplers_page
 from dmlbench.leaderboard.formats.markdown_across import across_page
+from dmlbench.leaderboard.formats.markdown_index import index
 from dmlbench.leaderboard.formats.svg import distances_svg, ranking_svg
 from dmlbench.leaderboard.loss_grid import by_sampler, differing_by_sampler
 from dmlbench.leaderboard.plugin_columns import Columns
 from dmlbench.leaderboard.tables import Table, make_tables
+from dmlbench.leaderboard.win_rates import win_rates
 from dmlbench.schemas.record import Record
 from dmlbench.storage.atomic import slug, write_asked
 from dmlbench.storage.record_store import Store
@@ -89,6 +91,8 @@ def _files(stem: PurePosixPath, table: Table) -> dict[str, str]:
         table, stem.name, PageImages(**pictures, distances_row=row.label if row else "")
     )
     files |= {f"{stem}.md": text, f"{stem}.csv": to_csv(table), f"{stem}.tex": to_latex(table)}
+    if rates := win_rates(table):
+        files[f"{stem}.win-rates.csv"] = win_rates_csv(rates)
     return {f"{stem}.json": to_json(table), **files}
 
 

@@ -7,12 +7,17 @@ from math import isfinite
 
 import numpy as np
 
+from dmlbench.counted import counted
 from dmlbench.leaderboard.metric_names import display_name, percent, points
+from dmlbench.leaderboard.neighbours import Neighbours, compare_neighbours
 from dmlbench.leaderboard.rows import Row
 from dmlbench.statistics import LEAST_SEEDS, Comparison, Estimate, compare, paired_difference
 
 BEST, WORSE, UNKNOWN = "best", "worse", ""
 """What a row is called: can't be told from the best, worse than it, or not compared."""
+
+AGAINST_BEST = "From the best"
+"""Heading of the column that says it in words."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Ranking:
     """Labels of the rows that lack some of the seeds."""
     unfit: str = ""
     """Why this lane cannot rank losses, in a sentence; empty if it can."""
+    neighbours: Neighbours | None = None
+    """How many rows can't be told from the next; None where no row is called worse."""
 
     @property
     def decided(self) -> bool:
@@ -45,28 +52,57 @@ class Ranking:
         """Return what the column *Group* shows: ``best``, nothing, or that it isn't compared."""
         return {BEST: BEST, WORSE: "", UNKNOWN: "–"}[self.group(row)]
 
+    def words(self, row: Row) -> str:
+        """Return what the column `AGAINST_BEST` says of a row."""
+        best = "the best" if self._kept == 1 else "can't be told"
+        return {BEST: best, WORSE: "worse", UNKNOWN: "not compared"}[self.group(row)]
+
     def sentences(self) -> list[str]:
-        """Return how the rows were compared and what follows from it, in sentences."""
+        """Return what follows from the comparison and how it was made, in sentences."""
+        return [*self.verdicts(), *self.method()]
+
+    def verdicts(self) -> list[str]:
+        """Return which rows can't be told from the best or from their neighbours, or why not."""
         if self.unfit:
             return [self.unfit]
-        texts = []
-        rows, seeds = len(self.behind), len(self.seeds)
         if self.decided:
-            texts.append(
-                f"Group: a row marked {BEST} can't be told from the best by {self.name}; one "
-                f"without a mark is worse. The {rows} rows are compared on {seeds} seeds as "
-                "blocks, all pairs at once, and again without those found worse until none is (a "
-                "model confidence set, by Tukey's range), so that in at most 5 of 100 tables a row "
-                f"as good as the best is called worse. {self._least()}"
-            )
-        elif seeds < LEAST_SEEDS and len(self.groups) > 1:
-            texts.append(
+            return [self._best(), *(self.neighbours.sentences() if self.neighbours else [])]
+        if len(self.seeds) < LEAST_SEEDS and len(self.groups) > 1:
+            return [
                 f"No row is called better than another: that takes {LEAST_SEEDS} seeds that the "
-                f"rows have in common, and here are {seeds}."
-            )
-        if self.left_out and self.decided:
-            texts.append(f"Not compared, as seeds are missing: {', '.join(self.left_out)}.")
-        return texts
+                f"rows have in common, and here {'is' if len(self.seeds) == 1 else 'are'} "
+                f"{len(self.seeds)}."
+            ]
+        return []
+
+    def method(self) -> list[str]:
+        """Return how the rows were compared, and which were left out, if any were compared."""
+        if not self.decided:
+            return []
+        left_out = ", ".join(self.left_out)
+        return [
+            f"The {len(self.behind)} rows are compared on {len(self.seeds)} seeds as blocks, all "
+            "pairs at once, and again without those found worse until none is (a model confidence "
+            "set, by Tukey's range), so that in at most 5 of 100 tables a row as good as the best "
+            f"is called worse. {self._least()}",
+            *([f"Not compared, as seeds are missing: {left_out}."] if left_out else []),
+        ]
+
+    @property
+    def _kept(self) -> int:
+        """Return how many rows can't be told from the best, which is one of them."""
+        return list(self.groups.values()).count(BEST)
+
+    def _best(self) -> str:
+        rows, kept = len(self.behind), self._kept
+        if kept == 1:
+            return f"By {self.name}, the best of {rows} rows stands alone: the others are worse."
+        if kept == rows:
+            return f"By {self.name}, none of {rows} rows can be told from the best."
+        return (
+            f"By {self.name}, {kept} of {rows} rows can't be told from the best; the other "
+            f"{'is' if rows - kept == 1 else f'{rows - kept} are'} worse."
+        )
 
     def _least(self) -> str:
         if self.detectable is None:
@@ -92,7 +128,7 @@ def rank_rows(rows: Sequence[Row], metric: str, to_beat: Sequence[Row] | None = 
     is left out: without that seed, another row could be best on luckier ones.
 
     Args:
-        rows: the trained rows.
+        rows: the trained rows, best mean first.
         metric: what they are compared by.
         to_beat: baselines that start from the same features. Where they are given, rows are ranked
             only if the best of these is told apart from the best row: trained rows and baselines
@@ -100,7 +136,7 @@ def rank_rows(rows: Sequence[Row], metric: str, to_beat: Sequence[Row] | None = 
             anything are ranked.
     """
     values = {row.id: by_seed(row, metric) for row in (*rows, *(to_beat or ()))}
-    seeds = _most_common([values[row.id] for row in rows])
+    seeds = most_common_seeds([values[row.id] for row in rows])
     compared = [row for row in rows if seeds and set(seeds) <= values[row.id].keys()]
     left_out = tuple(row.label for row in rows if row not in compared)
     groups = {row.id: UNKNOWN for row in rows}
@@ -118,12 +154,14 @@ def rank_rows(rows: Sequence[Row], metric: str, to_beat: Sequence[Row] | None = 
             why = _unfit(metric, compared, baselines, best, len(seeds))
             return Ranking(metric, seeds, groups, {}, None, left_out, why)
     found = blocks(compared)
+    beside = None
     if len(seeds) >= LEAST_SEEDS and len(compared) > 1:
+        beside = compare_neighbours([[values[row.id][s] for s in seeds] for row in compared])
         for row, worse in zip(compared, found.worse, strict=True):
             groups[row.id] = WORSE if worse else BEST
     ids = [row.id for row in compared]
     behind = dict(zip(ids, found.behind, strict=True))
-    return Ranking(metric, seeds, groups, behind, found.detectable, left_out)
+    return Ranking(metric, seeds, groups, behind, found.detectable, left_out, neighbours=beside)
 
 
 def _unfit(
@@ -138,9 +176,9 @@ def _unfit(
     return (
         f"This lane cannot rank losses: by {display_name(metric)}, no trained row is shown to be "
         f"better than the best baseline, {best.label} ({percent(best.metrics[metric])} %). The "
-        f"{len(rows)} trained rows and {len(baselines)} baselines are compared on {seeds} seeds as "
-        "blocks, all pairs at once (a model confidence set, by Tukey's range). So no row is in a "
-        "group, and the order of the means is no claim."
+        f"{counted(len(rows), 'trained row')} and {counted(len(baselines), 'baseline')} are "
+        f"compared on {seeds} seeds as blocks, all pairs at once (a model confidence set, by "
+        "Tukey's range). So no row is in a group, and the order of the means is no claim."
     )
 
 
@@ -158,7 +196,7 @@ def by_seed(row: Row, metric: str) -> dict[int, float]:
     }
 
 
-def _most_common(values: Sequence[Mapping[int, float]]) -> tuple[int, ...]:
+def most_common_seeds(values: Sequence[Mapping[int, float]]) -> tuple[int, ...]:
     """Return the set of seeds that most rows have; ties go to the largest, then the lowest set."""
     counts = Counter(tuple(sorted(value)) for value in values if value)
     if not counts:

@@ -124,7 +124,14 @@ def _figure(value: Estimate) -> Figure:
 class RowDocument(Schema):
     """A row."""
 
-    label: Annotated[str, Column(csv="row", details="Row")]
+    label: Annotated[
+        str,
+        Column(
+            csv="row",
+            details="Row",
+            about={"Row": "Loss and miner, or baseline, and what else is needed to tell it apart."},
+        ),
+    ]
     kind: Literal["trained", "baseline", "failed"]
     parts: Annotated[
         dict[str, str],
@@ -133,26 +140,83 @@ class RowDocument(Schema):
             csv=cells.part_cells,
             details=cells.part_texts,
             details_after="hyperparameters",
+            about={
+                "Baseline": "What stands in place of a trained network.",
+                "Loss": "What the network is trained by.",
+                "Miner": "Which pairs or triplets of a batch the loss takes.",
+                "Sampler": "Which items make a batch.",
+                "Backbone": "The network, with the settings that differ from its defaults.",
+            },
         ),
     ]
     """Names of baseline, or of loss, miner, sampler and backbone."""
-    hyperparameters: Annotated[str, Column(details="Hyper-parameters", csv_after="embedding_dim")]
-    embedding_dim: Annotated[
-        int, Column(lambda table, row: table.protocol.embedding_dim, details=_embedding_dim)
+    hyperparameters: Annotated[
+        str,
+        Column(
+            details="Hyper-parameters",
+            csv_after="embedding_dim",
+            about={"Hyper-parameters": "Those that differ from the defaults."},
+        ),
     ]
-    reducer: Annotated[str, Column(_detail("reducer"), details="Reducer")]
-    own_lr: Annotated[str, Column(_detail("own_lr"), details="Own LR")]
-    pretrained_on: Annotated[str, Column(details="Pre-trained on")]
+    embedding_dim: Annotated[
+        int,
+        Column(
+            lambda table, row: table.protocol.embedding_dim,
+            details=_embedding_dim,
+            about={"Dim": "Numbers in an embedding."},
+        ),
+    ]
+    reducer: Annotated[
+        str,
+        Column(
+            _detail("reducer"),
+            details="Reducer",
+            about={"Reducer": "How the loss makes one number of the terms of a batch."},
+        ),
+    ]
+    own_lr: Annotated[
+        str,
+        Column(
+            _detail("own_lr"),
+            details="Own LR",
+            about={
+                "Own LR": "Learning rate of the loss's own parameters, such as class vectors, as "
+                "a multiple of the network's."
+            },
+        ),
+    ]
+    pretrained_on: Annotated[
+        str,
+        Column(
+            details="Pre-trained on",
+            about={
+                "Pre-trained on": "Data of the network's weights, and whether the dataset's images "
+                "or classes are in them."
+            },
+        ),
+    ]
     """Data of the backbone's weights, and whether the dataset's images or classes are in them."""
-    origin: Annotated[str, Column(csv="from", details="From", details_after="counts")]
+    origin: Annotated[
+        str,
+        Column(
+            csv="from",
+            details="From",
+            details_after="counts",
+            about={"From": "Packages that offer its parts, and their versions."},
+        ),
+    ]
     """Distributions and versions."""
-    seeds: Annotated[dict[Literal["finished", "failed", "collapsed"], list[int]], Column(_seeds)]
+    seeds: Annotated[
+        dict[Literal["finished", "failed", "collapsed"], list[int]],
+        Column(_seeds, about={"Seeds": "How many finished; failed and collapsed ones by number."}),
+    ]
     metrics: Annotated[
         dict[str, Figure],
         Column(
             lambda table, row: _figures(row.metrics),
             csv=lambda table, row: cells.metric_cells(row.metrics),
             details=cells.headline_texts,
+            about={"Its …": "Mean on test of the epoch that counts, in percent."},
         ),
     ]
     """On test, of the epoch that counts."""
@@ -162,6 +226,7 @@ class RowDocument(Schema):
             lambda table, row: _figures(row.last_epoch_metrics),
             csv=lambda table, row: cells.metric_cells(row.last_epoch_metrics, "last_epoch_"),
             details=cells.last_epoch_texts,
+            about={"Last epoch: …": "The same of the last epoch, whichever counts."},
         ),
     ]
     selected_epochs: Annotated[
@@ -171,10 +236,20 @@ class RowDocument(Schema):
             csv_after="below_floors",
             details=cells.epoch_texts,
             details_after="own_lr",
+            about={"Epoch that counts": "The epoch that is tested, from least to greatest seed."},
         ),
     ]
     """One per finished seed."""
-    group: Annotated[str, Column(_group)]
+    group: Annotated[
+        str,
+        Column(
+            _group,
+            about={
+                "From the best": "Whether the seeds can tell the row from the best of its backbone "
+                "by the metric that rows are ordered by: it can't be told, or it is worse."
+            },
+        ),
+    ]
     """``best``: can't be told from the best; ``worse``; or empty: not compared."""
     behind_best: Annotated[
         Figure | None,
@@ -186,17 +261,49 @@ class RowDocument(Schema):
     new_classes: Annotated[OtherClasses | None, Column(_new_classes, csv=cells.new_classes_cells)]
     over_floors: Annotated[
         dict[str, Figure],
-        Column(_over_floors, csv=cells.over_floors_cells, details=cells.over_floors_texts),
+        Column(
+            _over_floors,
+            csv=cells.over_floors_cells,
+            details=cells.over_floors_texts,
+            about={"Over …": "Lead over this baseline, paired by seed, in percent points."},
+        ),
     ]
-    below_floors: Annotated[dict[str, list[str]], Column(_below_floors, csv=_below)]
+    below_floors: Annotated[
+        dict[str, list[str]],
+        Column(
+            _below_floors,
+            csv=_below,
+            about={
+                "Below": "Baselines that a row must beat and did not, and on which metric its mean "
+                "is lower."
+            },
+        ),
+    ]
     reported: Annotated[
         Reference | None, Column(_reported, csv=cells.paper_cells, csv_after="reasons")
     ]
-    seconds: Annotated[float | None, Column(details=_seconds, details_after="counts")]
+    seconds: Annotated[
+        float | None,
+        Column(
+            details=_seconds,
+            details_after="counts",
+            about={"Seconds": "Mean time of a trial on the machines that ran it."},
+        ),
+    ]
     """Mean of a trial."""
     counts: Annotated[
         dict[str, list[float]],
-        Column(_counts, csv=cells.count_cells, details=cells.count_texts),
+        Column(
+            _counts,
+            csv=cells.count_cells,
+            details=cells.count_texts,
+            about={
+                "Tied queries": "Share of queries whose nearest right and wrong items are equally "
+                "near: a collapsed or very small embedding.",
+                "Parameters": "Weights of the network + those of the loss.",
+                "Learnt from": "Training items that were used.",
+            },
+        ),
     ]
     """Weights of network and loss, items: all values that the seeds have."""
     extra: Annotated[

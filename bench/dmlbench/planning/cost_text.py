@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from dmlbench.compute.memory import installed_memory
+from dmlbench.counted import counted
 from dmlbench.planning.cost import Cost
 
 _UNITS = ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
@@ -29,7 +30,7 @@ def sentences(
         counts = Counter(cost.basis.values())
         yield (
             "  From "
-            + "; ".join(f"{text} ({n:,} trials)" for text, n in counts.most_common())
+            + "; ".join(f"{text} ({counted(n, 'trial')})" for text, n in counts.most_common())
             + "."
         )
     yield f"Memory and disk: {', '.join(_room(cost, slots if here else None))}."

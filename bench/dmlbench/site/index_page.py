@@ -1,23 +1,30 @@
 """The index: all tables, and all methods in them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dmlbench.leaderboard.across_datasets import Across, across
 from dmlbench.leaderboard.formats.escaping import plain
 from dmlbench.leaderboard.metric_names import display_name
 from dmlbench.leaderboard.ranking import BEST
+from dmlbench.site.citation import bibtex
+from dmlbench.site.gallery import Retrieved
+from dmlbench.site.index_cards import advice, cards
 from dmlbench.site.sitemap import INDEX, Contents
 from dmlbench.site.sortable_tables import Cell, Column, Sheet, figure_cell
 from dmlbench.site.templating import render
 
 
-def index_page(site: Contents) -> str:
-    """Return the index of the site."""
+def index_page(site: Contents, pictures: Mapping[str, Sequence[Retrieved]]) -> str:
+    """Return the index of the site, with pictures of the tables by their ids."""
     found = across(site.tables)
     return render(
         "index.html",
         INDEX,
         title="Leaderboards",
+        cards=cards(site, pictures),
+        advice=advice(site),
+        citation=bibtex(),
         tables=_tables(site),
         methods=_methods(site),
         across=found,
@@ -41,23 +48,32 @@ def _tables(site: Contents) -> Sheet:
             lines.append(
                 (
                     Cell(plain(str(table.dataset)) + partial, link=site.table(table)),
+                    figure_cell(value, table.headline or "") if top else Cell(),
+                    Cell(display_name(table.headline) if top and table.headline else ""),
                     Cell(plain(table.protocol.name)),
-                    Cell(backbone),
                     Cell(top.label, link=site.method(top))
                     if top
                     else Cell(unfit if ranking else ""),
-                    Cell(display_name(table.headline) if top and table.headline else ""),
-                    figure_cell(value, table.headline or "") if top else Cell(),
+                    Cell(backbone),
                     Cell(str(len(rows)), number=len(rows)),
                     Cell(str(len(table.baselines)), number=len(table.baselines)),
                     Cell(trials, number=len(table.records)),
                     Cell(plain(table.fingerprint[:8])),
                 )
             )
-    columns = ("Dataset", "Protocol", "Backbone", "Highest mean", "Metric")
-    counts = ("Mean", "Rows", "Baselines", "Trials")
-    headed = [*(Column(name) for name in columns), *(Column(name, numeric=True) for name in counts)]
-    return Sheet("tables", "Tables", (*headed, Column("Data")), tuple(lines))
+    columns = (
+        Column("Dataset", about="What is learnt and tested on, with its settings."),
+        Column("Mean", numeric=True, about="Highest mean of a trained row over seeds, in percent."),
+        Column("Metric", about="What the rows are ordered by."),
+        Column("Protocol", about="How every row of the table is trained and tested."),
+        Column("Highest mean", about="The row with it; others may be as good, as the table says."),
+        Column("Backbone", about="The network: rows of different ones are not ranked together."),
+        Column("Rows", numeric=True, about="Trained rows that finished."),
+        Column("Baselines", numeric=True, about="Rows in which no network is trained by a loss."),
+        Column("Trials", numeric=True, about="Records, one a seed of each row."),
+        Column("Data", about="First digits of the fingerprint of the data."),
+    )
+    return Sheet("tables", "Tables", columns, tuple(lines))
 
 
 def _methods(site: Contents) -> Sheet:
@@ -79,8 +95,15 @@ def _methods(site: Contents) -> Sheet:
                 *(best.get(table.id, Cell()) for table in site.tables),
             )
         )
-    columns = [Column("Method"), Column("Kind")]
-    columns += [Column(table.title, numeric=True) for table in site.tables]
+    columns = [
+        Column("Method", about="The loss, or the baseline."),
+        Column("Kind", about="A loss trains a network; a baseline does not."),
+        *(
+            Column(table.title, numeric=True, about=f"Highest mean of its rows there: {metric}.")
+            for table in site.tables
+            for metric in [display_name(table.headline) if table.headline else "none"]
+        ),
+    ]
     return Sheet("methods", "Methods", tuple(columns), tuple(lines))
 
 
@@ -88,8 +111,12 @@ def _ranks(found: Across) -> Sheet:
     """Return the rows that several datasets have in common, by mean rank."""
     ranks = found.ranks
     interval = "95 % interval" if ranks.resampled else "Least to greatest"
-    columns = [Column("Row"), Column("Mean rank", numeric=True), Column(interval)]
-    columns += [Column(table.title, numeric=True) for table in found.tables]
+    columns = [
+        Column("Row", about="Loss and miner."),
+        Column("Mean rank", numeric=True, about="Over the datasets; 1 is the highest mean."),
+        Column(interval, about="Of the mean rank."),
+        *(Column(t.title, numeric=True, about="Rank on this dataset.") for t in found.tables),
+    ]
     lines = tuple(
         (
             Cell(label),

@@ -3,20 +3,27 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import getdoc
 from types import MappingProxyType
 
+from dmlbench.leaderboard.columns import heading_text
 from dmlbench.leaderboard.formats.escaping import REASON_LENGTH, plain
 from dmlbench.leaderboard.formats.figures import written
 from dmlbench.leaderboard.loss_grid import Grid
 from dmlbench.leaderboard.metric_names import Facts, display_name, figure
-from dmlbench.leaderboard.ranking import BEST, Ranking
+from dmlbench.leaderboard.ranking import AGAINST_BEST, BEST, Ranking
 from dmlbench.leaderboard.ranking_cells import NOTHING, Cells, ranking_cells
 from dmlbench.leaderboard.row_details import row_details
+from dmlbench.leaderboard.row_document import RowDocument
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
+from dmlbench.retrieval.metrics import find_metric, rank_in
 from dmlbench.schemas.record import Record
 from dmlbench.site.sitemap import Contents
 from dmlbench.statistics import Estimate
+
+_GROUP = "Group"
+"""Heading of the column that other formats have in place of `AGAINST_BEST`."""
 
 _NUMBER = re.compile(r"(-?[\d,]+(?:\.\d+)?)(?:x| %|–[\d,.]+| ± .*| \+ [\d,]+| of [\d,–]+)?")
 
@@ -42,6 +49,8 @@ class Column:
 
     heading: str
     numeric: bool = False
+    about: str = ""
+    """What it means, for a tooltip and the list below the table."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +80,20 @@ def ranking_sheet(
     """Return the rows of one lane, or the baselines, with their figures.
 
     The cells are those of every other format. Here the metric that rows are ordered by and the
-    group come first among the figures, and links to the trials are added.
+    group follow the first two names, so that a narrow screen shows them, and links to the trials
+    are added.
     """
     cells = ranking_cells(table, rows, ranking)
     metrics = {display_name(metric, table.metric_facts): metric for metric in table.metrics}
-    names, others = cells.numeric.start, range(cells.numeric.start, len(cells.headings))
     first = [
-        p for p in others if cells.headings[p] in (display_name(table.headline or ""), "Group")
+        *range(min(2, cells.numeric.start)),
+        *(
+            place
+            for place, heading in enumerate(cells.headings)
+            if heading in (display_name(table.headline or ""), _GROUP)
+        ),
     ]
-    places = [*range(names), *first, *(place for place in others if place not in first)]
+    places = [*first, *(place for place in range(len(cells.headings)) if place not in first)]
     lines = []
     for row, texts in zip(rows, cells.lines, strict=True):
         line = []
@@ -88,25 +102,51 @@ def ranking_sheet(
             if heading in metrics:
                 metric = metrics[heading]
                 line.append(figure_cell(row.metrics.get(metric), metric, table.metric_facts))
-            elif heading == "Group":
-                line.append(Cell(text, mark=BEST if text == BEST else ""))
+            elif heading == _GROUP:
+                line.append(group_cell(ranking, row))
             else:
                 line.append(Cell("" if text == NOTHING else text))
         line[0] = Cell(line[0].text, link=site.method(row))
         lines.append((*line, trials(site, row.records)))
-    columns = [Column(cells.headings[p], p in cells.numeric) for p in places] + [Column("Trials")]
-    return Sheet(name, caption, tuple(columns), tuple(lines))
+    columns = [
+        metric_column(metrics[heading], table.metric_facts)
+        if heading in metrics
+        else named_column(AGAINST_BEST if heading == _GROUP else heading)
+        for heading in (cells.headings[place] for place in places)
+    ]
+    return Sheet(name, caption, (*columns, TRIALS), tuple(lines))
+
+
+def named_column(heading: str, numeric: bool = False) -> Column:
+    """Return a column with what the row's field says of the heading."""
+    return Column(heading, numeric, heading_text(RowDocument, heading))
+
+
+def metric_column(metric: str, facts: Facts = MappingProxyType({})) -> Column:
+    """Return the column of a metric, with what its class says of it."""
+    return Column(display_name(metric, facts), numeric=True, about=_metric_text(metric))
+
+
+def _metric_text(name: str) -> str:
+    metric, rank = find_metric(name), rank_in(name)
+    if metric is None:
+        return "A metric of a plugin; its package says what it measures."
+    text = (getdoc(metric) or "").partition("\n")[0].replace("`k`", str(rank))
+    return f"{text} Mean over queries and seeds, in percent."
 
 
 def details_sheet(site: Contents, table: Table) -> Sheet:
-    """Return how each finished row was made."""
+    """Return how each finished row was made; its figure stands first, for narrow screens."""
     headings, lines = row_details(table)
+    places = sorted(range(len(headings)), key=lambda p: (p > 0, not headings[p].startswith("Its ")))
+    headings = [headings[place] for place in places]
+    lines = [[line[place] for place in places] for line in lines]
     rows = [row for row in table.rows if row.finished]
     cells = [[_measured(text) for text in line] for line in lines]
     for line, row in zip(cells, rows, strict=True):
         line[0] = Cell(line[0].text, link=site.method(row))
     columns = tuple(
-        Column(heading, any(each) and all(c.number is not None for c in each if c.text))
+        named_column(heading, any(each) and all(c.number is not None for c in each if c.text))
         for heading, each in zip(headings, zip(*cells, strict=True), strict=True)
     )
     return Sheet("made", "How each row was made", columns, tuple(map(tuple, cells)))
@@ -123,26 +163,54 @@ def failures_sheet(site: Contents, table: Table) -> Sheet:
         for row in table.rows
         for record in row.failed
     )
-    columns = (Column("Row"), Column("Seed", numeric=True), Column("Reason"))
+    columns = (
+        named_column("Row"),
+        Column("Seed", numeric=True, about="Number that the trial's randomness starts from."),
+        Column("Reason", about="What the trial said when it failed."),
+    )
     return Sheet("failed", "Failed trials", columns, lines)
 
 
 def reported_sheet(cells: Cells) -> Sheet:
     """Return what papers report beside what was reproduced."""
-    columns = [Column(name, place in cells.numeric) for place, name in enumerate(cells.headings)]
+    columns = [
+        Column(name, place in cells.numeric, _reported_text(name))
+        for place, name in enumerate(cells.headings)
+    ]
     lines = [tuple(map(_measured, line)) for line in cells.lines]
     return Sheet("reported", "Reported and reproduced", tuple(columns), tuple(lines))
 
 
+def _reported_text(heading: str) -> str:
+    if heading.endswith("reported"):
+        return "As the source has it, in percent."
+    if heading.endswith("reproduced"):
+        return "Mean over seeds here, in percent."
+    if heading == "Source":
+        return "Number of the source in the list below the table."
+    return heading_text(RowDocument, heading)
+
+
 def grid_sheet(grid: Grid, metric: str) -> Sheet:
     """Return losses by the part that they were combined with."""
-    columns = (Column("Loss"), *(Column(plain(part), numeric=True) for part in grid.parts))
+    columns = (
+        named_column("Loss"),
+        *(
+            Column(
+                plain(part), numeric=True, about=f"{display_name(metric)} with this {grid.kind}."
+            )
+            for part in grid.parts
+        ),
+    )
     lines = tuple(
         (Cell(loss), *(figure_cell(grid.cells[loss, part], metric) for part in grid.parts))
         for loss in grid.losses
     )
     name = f"{display_name(metric)} by loss and {grid.kind}, in percent"
     return Sheet(f"by-{grid.kind}", name, columns, lines)
+
+
+TRIALS = Column("Trials", about="A page for each trial, by its seed.")
 
 
 def trials(site: Contents, records: Sequence[Record]) -> Cell:
@@ -155,11 +223,11 @@ def trials(site: Contents, records: Sequence[Record]) -> Cell:
 
 
 def group_cell(ranking: Ranking | None, row: Row) -> Cell:
-    """Return what a row is called in its ranking."""
+    """Return how a row compares with the best of its ranking, in words."""
     if ranking is None or not ranking.decided:
         return Cell()
-    mark = ranking.mark(row)
-    return Cell(mark, mark=BEST if mark == BEST else "")
+    mark = BEST if ranking.group(row) == BEST else ""
+    return Cell(ranking.words(row), mark=mark)
 
 
 def _measured(text: str) -> Cell:

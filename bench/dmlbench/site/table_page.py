@@ -17,7 +17,7 @@ from dmlbench.leaderboard.tables import Table
 from dmlbench.schemas.record import Record
 from dmlbench.site.chart_data import DRAWN, chart_data, has_curves, has_test_distances
 from dmlbench.site.embedding_map import neighbour_map
-from dmlbench.site.gallery import gallery
+from dmlbench.site.gallery import Retrieved
 from dmlbench.site.kept_embeddings import Embedded
 from dmlbench.site.sitemap import Contents
 from dmlbench.site.sortable_tables import (
@@ -42,6 +42,7 @@ def table_page(
     table: Table,
     samplers: Sequence[Table],
     shown: tuple[Row, Record, Embedded] | None,
+    retrieved: Sequence[Retrieved],
     missing: str,
 ) -> str:
     """Return the page of `table`.
@@ -51,6 +52,7 @@ def table_page(
         table: the rows.
         samplers: the table and those that differ from it only in the sampler.
         shown: the row whose retrieval is shown, one of its records and its embeddings.
+        retrieved: what it retrieves, if the items are images.
         missing: why nothing is shown.
     """
     lanes = [_lane(site, table, f"trained-{place}", name) for place, name in enumerate(table.lanes)]
@@ -87,7 +89,7 @@ def table_page(
         shown=shown,
         shown_path=site.trial(shown[1]) if shown else "",
         missing=missing,
-        gallery=gallery(shown[2]) if shown else [],
+        gallery=retrieved,
         map=neighbour_map(shown[2]) if shown else None,
     )
 

@@ -63,8 +63,14 @@ def _components(row: Row, record: Record) -> Sheet:
         )
         for kind, part in ((k, record.trial.parts[k]) for k in ROW_KINDS if k in record.trial.parts)
     )
-    columns = ("Part", "Name", "From", "Hyper-parameters", "Hash of the source")
-    return Sheet("parts", "Components", tuple(map(Column, columns)), lines)
+    columns = (
+        Column("Part", about="Kind of the component."),
+        Column("Name", about="What tables call it."),
+        Column("From", about="The package that offers it, and its version."),
+        Column("Hyper-parameters", about="All of them, with their values in this trial."),
+        Column("Hash of the source", about="It changes with the code that is run."),
+    )
+    return Sheet("parts", "Components", columns, lines)
 
 
 def _metrics(record: Record) -> Sheet:
@@ -78,18 +84,30 @@ def _metrics(record: Record) -> Sheet:
         for name in names
     )
     selected = f"Epoch {record.selected_epoch}" if record.selected_epoch is not None else "Selected"
-    columns = (Column("Metric"), Column(f"{selected} (counts)", True), Column("Last epoch", True))
+    columns = (
+        Column("Metric", about="Measured on the test items."),
+        Column(f"{selected} (counts)", True, "The epoch that tables show."),
+        Column("Last epoch", True, "What the whole training led to."),
+    )
     return Sheet("metrics", "Test metrics in percent", columns, lines)
 
 
 def _epochs(table: Table, epochs: Sequence[Epoch], name: str, caption: str) -> Sheet:
     """Return what was measured after each epoch; columns without a figure are left out."""
     metrics = [m for m in table.metrics if any(m in epoch.validation for epoch in epochs)]
-    columns = [Column("Epoch", True), Column("Loss", True)]
-    columns += [Column(f"Validation {display_name(metric)}", True) for metric in metrics]
+    columns = [
+        Column("Epoch", True, "Passes over the training items; 0 is the untrained network."),
+        Column("Loss", True, "Mean over the steps of the epoch."),
+        *(
+            Column(f"Validation {display_name(metric)}", True, "On held-out classes, in percent.")
+            for metric in metrics
+        ),
+    ]
     splits = [s for s in ("train", "test") if any(s in epoch.distances for epoch in epochs)]
     columns += [
-        Column(f"{sign}, {split}", True) for split in splits for sign in ("Positive", "Negative")
+        Column(f"{sign}, {split}", True, f"Mean cosine distance of {sign.lower()} pairs, {split}.")
+        for split in splits
+        for sign in ("Positive", "Negative")
     ]
     lines = []
     for epoch in epochs:

@@ -61,7 +61,7 @@ def test_baselines_alone_are_drawn(record):
 
 def test_hundreds_of_rows_make_no_endless_picture(record):
     (table,) = make_tables([record(f"loss-{i}", None, map_at_r=i / 500) for i in range(200)])
-    assert "the 40 best" in ranking_svg(table)
+    assert "the 50 best" in ranking_svg(table)
 
 
 def test_curves_are_means_over_seeds(record):

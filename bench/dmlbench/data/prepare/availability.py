@@ -6,6 +6,7 @@ from typing import Any
 
 from dmlbench.components.entry_points import Entry
 from dmlbench.components.hyperparameters import family_argument, hyperparameters
+from dmlbench.counted import counted
 from dmlbench.errors import PluginError, guarded
 
 
@@ -56,7 +57,7 @@ def overview(entry: Entry, component: Any, data_dir: Path | None) -> Overview:
 def _overview(entry: Entry, component: Any, data_dir: Path | None) -> Overview:
     facts = [
         ", ".join(
-            f"{split} {items:,} items of {classes:,} classes"
+            f"{split} {counted(items, 'item')} of {counted(classes, 'class', 'classes')}"
             for split, (items, classes) in component.expected.items()
         ),
         component.licence and f"licence: {component.licence}",

@@ -10,6 +10,7 @@ from dmlbench.leaderboard.formats.escaping import csv_cell
 from dmlbench.leaderboard.formats.figures import written
 from dmlbench.leaderboard.row_document import RowDocument
 from dmlbench.leaderboard.tables import Table
+from dmlbench.leaderboard.win_rates import WinRates
 
 
 def to_csv(table: Table) -> str:
@@ -23,6 +24,19 @@ def to_csv(table: Table) -> str:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(map(csv_cell, columns))
     writer.writerows([_cell(line.get(name)) for name in columns] for line in lines)
+    return file.getvalue()
+
+
+def win_rates_csv(rates: WinRates) -> str:
+    """Return the share of seeds at which the row of a line is above that of a column."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    labels = [csv_cell(row.label) for row in rates.rows]
+    writer.writerow(["row", *labels])
+    writer.writerows(
+        [label, *("" if at == place else written(share) for at, share in enumerate(shares))]
+        for place, (label, shares) in enumerate(zip(labels, rates.shares.tolist(), strict=True))
+    )
     return file.getvalue()
 
 

@@ -1,21 +1,21 @@
-"""The page of a table, and the index of all, in GitHub's markdown."""
+"""The page of a table in GitHub's markdown, no wider than GitHub shows it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tabulate import tabulate
-
+from dmlbench.counted import counted
 from dmlbench.leaderboard.commands import table_command
 from dmlbench.leaderboard.formats.escaping import REASON_LENGTH, code_block, markdown, plain
+from dmlbench.leaderboard.formats.markdown_details import details_sections
+from dmlbench.leaderboard.formats.markdown_tables import pipe_table
 from dmlbench.leaderboard.loss_grid import Grid, by_miner
-from dmlbench.leaderboard.metric_names import display_name, percent
+from dmlbench.leaderboard.metric_names import display_name, main_metrics, percent
 from dmlbench.leaderboard.protocol_facts import protocol_facts, provenance
-from dmlbench.leaderboard.ranking import Ranking
-from dmlbench.leaderboard.ranking_cells import NOTHING, ranking_cells
+from dmlbench.leaderboard.ranking_cells import main_columns, same_seeds
 from dmlbench.leaderboard.reported import reported_cells
-from dmlbench.leaderboard.row_details import row_details
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
+from dmlbench.leaderboard.win_rates import win_rates
 from dmlbench.schemas.record import Record
 
 MADE = "<!-- Made by `dmlbench publish` from records; what is changed by hand is lost. -->"
@@ -25,20 +25,20 @@ _PARTIAL = (
     "hand. With fewer classes and items to search among, every figure is another one; rows of this "
     "table compare with each other alone."
 )
-_READING = (
+READING = (
     "Mean ± half of the Student-t 95 % interval over the finished seeds, in percent; one seed has "
     "no interval. Rows stand in the order of their means; the order alone is no claim that one "
     "row is better than another."
 )
 _BELOW = (
-    "*Below* names what a trained network must beat and did not, and on which metric the mean is "
-    "lower. Collapsed seeds, whose test embeddings are all alike at the epoch that counts or at "
-    "the last, count in the mean; failed ones have no figures and are listed."
+    "*Below* names what a trained network must beat and did not, by the metric that rows are "
+    "ordered by, or by those in brackets. Collapsed seeds, whose test embeddings are all alike at "
+    "the epoch that counts or at the last, count in the mean; failed ones have no figures and are "
+    "listed."
 )
-_OVER = (
-    "*Over* a row that must be beaten: the mean difference seed by seed, with the 95 % interval of "
-    "the paired t-test for this row by itself, in percent points."
-)
+
+MOST_ROWS = 10
+"""Of the rows that a page compares by how often each is above the others."""
 
 
 @dataclass(frozen=True)
@@ -56,25 +56,21 @@ def markdown_page(table: Table, name: str, pictures: PageImages) -> str:
     parts = [
         MADE,
         f"# {markdown(table.title)}",
-        f"[All leaderboards](../README.md) · As fractions of 1, to six digits: [CSV]({name}.csv), "
+        f"[All leaderboards](../README.md) · All figures, as fractions of 1: [CSV]({name}.csv), "
         f"[JSON]({name}.json) · For a paper: [LaTeX]({name}.tex)",
         markdown(plain(table.protocol.description, REASON_LENGTH)),
         _PARTIAL if table.partial else "",
-        _bullets(protocol_facts(table)),
         *(f"> **Note.** {markdown(note)}" for note in table.notes),
+        *_rankings(table, pictures),
+        *_reported(table),
     ]
-    if pictures.ranking and table.headline:
-        metric = display_name(table.headline)
-        parts.append(f"![{metric} of every row with its 95 % interval]({pictures.ranking})")
-    parts += [*_rankings(table), *_reported(table)]
     grid = by_miner(table)
     if grid and table.headline:
         parts += ["## Loss by miner", *grid_section(grid, table.headline)]
+    parts += [*_win_rates(table, name), "## What all rows share", _bullets(protocol_facts(table))]
     if pictures.distances:
         parts += _distances(pictures)
-    parts += ["## How the rows were made", _details(table)]
-    if table.floors and table.trained:
-        parts.append(_OVER)
+    parts += details_sections(table, name)
     if any(row.failed for row in table.rows):
         parts += ["## Failed trials", _failures(table)]
     parts += [
@@ -109,12 +105,14 @@ def samplers_page(grid: Grid, pages: Sequence[tuple[str, Table]]) -> str:
 
 
 def grid_section(grid: Grid, metric: str) -> list[str]:
-    """Return a grid as a table, and which factors explain its differences."""
-    lines = [
-        [markdown(loss), *(percent(grid.cells[loss, part]) for part in grid.parts)]
-        for loss in grid.losses
-    ]
-    headings = [display_name(metric), *(markdown(plain(part)) for part in grid.parts)]
+    """Return a grid as a table, the longer side downwards, and what explains its differences."""
+    cells = {place: percent(value) for place, value in grid.cells.items()}
+    down, across = grid.losses, grid.parts
+    if len(down) < len(across):
+        down, across = across, down
+        cells = {(part, loss): text for (loss, part), text in cells.items()}
+    lines = [[markdown(plain(one)), *(cells[one, other] for other in across)] for one in down]
+    headings = [display_name(metric), *(markdown(plain(other)) for other in across)]
     parts = [
         f"{display_name(metric)} in percent, mean ± half of the 95 % interval, of every loss with "
         f"every {grid.kind} that all of them met; both ordered by their means.",
@@ -129,82 +127,68 @@ def grid_section(grid: Grid, metric: str) -> list[str]:
     return parts
 
 
-def index(pages: Sequence[tuple[str, Table]], grids: Iterable[str] = (), ranked: str = "") -> str:
-    """Return the index of all tables, a line for each backbone.
-
-    Args:
-        pages: path of each page, from the index's folder, and its table.
-        grids: paths of the pages that hold the rows of several samplers side by side.
-        ranked: path of the page of ranks across datasets, if there is one.
-    """
-    headings = ["Dataset", "Data", "Protocol", "Backbone", "Highest mean", "", "Rows"]
-    lines = []
-    for path, table in pages:
-        failed = sum(len(row.failed) for row in table.rows)
-        trials = f"{len(table.records)}" + (f", {failed} failed" if failed else "")
-        for backbone, rows in (table.lanes or {"": []}).items():
-            cells = [
-                table.fingerprint[:8],
-                plain(table.protocol.name),
-                backbone,
-                *_highest(table, backbone, rows),
-                str(len(rows)),
-                str(len(table.baselines)),
-                trials,
-            ]
-            partial = " · PARTIAL DATA" if table.partial else ""
-            link = f"[{markdown(plain(str(table.dataset)))}{partial}]({path})"
-            lines.append([link, *(markdown(plain(cell)) or NOTHING for cell in cells)])
-    parts = [
-        MADE,
-        "# Leaderboards",
-        f"Each table is made from the records of its trials alone. {_READING}",
-        pipe_table([*headings, "Baselines", "Trials"], lines),
-    ]
-    links = ", ".join(f"[{markdown(path.partition('/')[0])}]({path})" for path in grids)
-    if links:
-        parts.append(f"Rows of different samplers side by side: {links}.")
-    if ranked:
-        parts.append(f"Rows that several datasets have in common, ranked: [across]({ranked}).")
-    return "\n\n".join(parts) + "\n"
-
-
-def _highest(table: Table, backbone: str, rows: Sequence[Row]) -> tuple[str, str]:
-    """Return the row with the highest mean and that mean, or a note that the lane is unfit."""
-    if not rows or not table.headline:
-        return "", ""
-    if table.rankings[backbone].unfit:
-        return "cannot rank losses: the best baseline is not beaten", ""
-    mean = percent(rows[0].metrics.get(table.headline))
-    return rows[0].label, f"{display_name(table.headline)} {mean}"
-
-
-def _rankings(table: Table) -> list[str]:
+def _rankings(table: Table, pictures: PageImages) -> list[str]:
+    """Return the trained networks by backbone, the picture of all rows, and the baselines."""
     parts = []
     lanes = table.lanes
     for backbone, rows in lanes.items():
         title = "## Trained networks"
         parts.append(f"{title}: {markdown(backbone)}" if len(lanes) > 1 else title)
-        ranking = table.rankings.get(backbone)
-        sentences = [markdown(sentence) for sentence in ranking.sentences()] if ranking else []
-        if ranking and backbone in table.new_classes:
-            others = table.new_classes[backbone].sentences(ranking)
-            sentences += [markdown(sentence) for sentence in others]
+        ranking, others = table.rankings.get(backbone), table.new_classes.get(backbone)
+        verdicts = map(markdown, ranking.verdicts() if ranking else [])
         if ranking and ranking.unfit:
-            parts += [*(f"> **Note.** {sentence}" for sentence in sentences), _ranking(table, rows)]
+            parts += [f"> **Note.** {verdict}" for verdict in verdicts]
         else:
-            parts += [_ranking(table, rows, ranking), *sentences]
+            parts += verdicts
+        parts.append(_ranking(table, rows))
+        parts += map(markdown, ranking.method() if ranking else [])
+        parts += map(markdown, others.sentences(ranking) if ranking and others else [])
+    if pictures.ranking and table.headline:
+        metric = display_name(table.headline)
+        parts.append(f"![{metric} of every row with its 95 % interval]({pictures.ranking})")
     if table.baselines:
         parts += ["## Baselines", _ranking(table, table.baselines)]
     if not parts:
         return ["No trial has finished."]
-    return [*parts, _READING, _BELOW]
+    return [*parts, _seeds(table) + READING, _BELOW]
 
 
-def _ranking(table: Table, rows: Sequence[Row], ranking: Ranking | None = None) -> str:
-    cells = ranking_cells(table, rows, ranking)
-    lines = [[markdown(cell) for cell in line] for line in cells.lines]
-    return pipe_table(cells.headings, lines, cells.numeric)
+def _ranking(table: Table, rows: Sequence[Row]) -> str:
+    columns = main_columns(table, rows)
+    lines = [[markdown(cell) for cell in line] for line in zip(*columns.values(), strict=True)]
+    figures = range(1, 1 + len(main_metrics(table.metrics)))
+    return pipe_table([markdown(heading) for heading in columns], lines, figures)
+
+
+def _seeds(table: Table) -> str:
+    same = same_seeds(table)
+    return f"Each row: {counted(same, 'seed')}. " if same else ""
+
+
+def _win_rates(table: Table, name: str) -> list[str]:
+    """Return how often the first rows are above each other, and where all rows are."""
+    rates = win_rates(table)
+    if rates is None or not table.headline:
+        return []
+    metric, rows, seeds = display_name(table.headline), rates.rows[:MOST_ROWS], len(rates.seeds)
+    others = range(len(rows))
+    lines = [
+        [
+            str(place + 1),
+            markdown(row.label),
+            *("" if at == place else f"{100 * rates.shares[place, at]:.0f}" for at in others),
+        ]
+        for place, row in enumerate(rows)
+    ]
+    headings = ["", "Row", *(str(at + 1) for at in others)]
+    which = f"the first {len(rows)} rows" if len(rows) < len(rates.rows) else "all rows"
+    return [
+        "## Who wins how often",
+        f"In how many percent of {counted(seeds, 'seed')} a row's {metric} is above that of the "
+        f"row with the number on top, for {which}; [all]({name}.win-rates.csv) as fractions of 1. "
+        "No test, only a count.",
+        pipe_table(headings, lines, range(2, len(headings))),
+    ]
 
 
 def _reported(table: Table) -> list[str]:
@@ -222,14 +206,6 @@ def _reported(table: Table) -> list[str]:
         pipe_table(cells.headings, lines, cells.numeric),
         "\n".join(f"{number}. {markdown(text)}" for number, text in enumerate(footnotes, 1)),
     ]
-
-
-def _details(table: Table) -> str:
-    headings, lines = row_details(table)
-    if not lines:
-        return "No trial has finished."
-    cells = [[markdown(cell) or NOTHING for cell in line] for line in lines]
-    return pipe_table([markdown(heading) for heading in headings], cells)
 
 
 def _failures(table: Table) -> str:
@@ -262,18 +238,3 @@ def _distances(pictures: PageImages) -> list[str]:
 
 def _bullets(texts: Mapping[str, str]) -> str:
     return "\n".join(f"- **{name}:** {markdown(text)}" for name, text in texts.items())
-
-
-def pipe_table(
-    headings: Sequence[str], lines: Sequence[Sequence[str]], numeric: Iterable[int] = ()
-) -> str:
-    """Return a table of cells that are already markdown; `numeric` columns are right-aligned."""
-    right = set(numeric)
-    table: str = tabulate(
-        lines,
-        headings,
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=["right" if place in right else "left" for place in range(len(headings))],
-    )
-    return table

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping
 
+from dmlbench.counted import counted
 from dmlbench.leaderboard.across_datasets import Across
 from dmlbench.leaderboard.formats.escaping import markdown, plain
-from dmlbench.leaderboard.formats.markdown import MADE, pipe_table
+from dmlbench.leaderboard.formats.markdown import MADE
+from dmlbench.leaderboard.formats.markdown_tables import pipe_table
 from dmlbench.statistics import LEAST_DATASETS
 
 
@@ -33,11 +35,11 @@ def across_page(found: Across, pages: Mapping[str, str]) -> str:
         MADE,
         "# Across datasets",
         "[All leaderboards](README.md)",
-        f"Ranks of the {len(found.labels)} rows that {len(tables)} datasets have in common, with "
-        "the same loss, miner and settings of both; what else there is, the protocol of each "
-        "dataset chooses. Within each dataset these rows are ranked by their means over seeds (1: "
-        "highest). Of a dataset's tables, the one with most rows takes part; lanes that cannot "
-        "rank losses do not.",
+        f"Ranks of the {counted(len(found.labels), 'row')} that {len(tables)} datasets have in "
+        "common, with the same loss, miner and settings of both; what else there is, the protocol "
+        "of each dataset chooses. Within each dataset these rows are ranked by their means over "
+        "seeds (1: highest). Of a dataset's tables, the one with most rows takes part; lanes that "
+        "cannot rank losses do not.",
         pipe_table(headings, lines, range(1, len(headings))),
         "## What this tells",
         _worth(found),

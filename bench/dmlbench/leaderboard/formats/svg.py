@@ -27,7 +27,7 @@ from dmlbench.leaderboard.metric_names import display_name
 from dmlbench.leaderboard.rows import Row
 from dmlbench.leaderboard.tables import Table
 
-MOST_ROWS = 40
+MOST_ROWS = 50
 """At most this many rows are drawn, the best ones."""
 
 _WIDTH = 8.0

@@ -31,7 +31,7 @@
     recall: { x: "k", points: (series) => series.recall, log: true },
     validation: { x: "Epoch", points: (series) => series.validation },
     loss: { x: "Epoch", points: (series) => series.loss },
-    "relative-loss": { x: "Epoch", points: (series) => overFirst(series.loss) },
+    "relative-loss": { x: "Epoch", points: (series) => overFirst(series.loss), above: true },
     ratio: { x: "Epoch", points: distance("test", "ratio"), zero: true },
     positive: { x: "Epoch", points: distance("test", "positive"), zero: true },
     negative: { x: "Epoch", points: distance("test", "negative"), zero: true },
@@ -41,8 +41,33 @@
     const { points } = CURVES[kind];
     const lines = data.series
       .filter((series) => series.slot !== null)
-      .map((series) => ({ label: series.label, stroke: colour(series.slot), points: points(series) }));
-    return lineChart(lines, CURVES[kind], width);
+      .map((series) => ({ label: series.label, stroke: colour(series.slot), points: points(series), starts: series.loss[0]?.[1] }));
+    return CURVES[kind].above ? aboveZero(lines, CURVES[kind], width) : lineChart(lines, CURVES[kind], width);
+  }
+
+  // A line that falls below 0 would flatten the others: the axis is theirs, and a note says how far it falls.
+  function aboveZero(lines, kind, width) {
+    const drawn = lines.filter((line) => line.points.length);
+    const least = (line) => Math.min(...line.points.map(([, y]) => y));
+    const falling = drawn.filter((line) => least(line) < 0);
+    const others = drawn.filter((line) => least(line) >= 0);
+    const cuts = others.length ? falling : [];
+    const reach = others.flatMap((line) => line.points.flatMap(([, y, half]) => [y - (half ?? 0), y + (half ?? 0)]));
+    const domain = cuts.length ? [Math.max(0, Math.min(...reach)), Math.max(...reach)] : undefined;
+    const chart = lineChart(lines, { ...kind, domain }, width);
+    const notes = [
+      ...cuts.map((line) => `${line.label} leaves the axis: it falls to ${number(least(line))}.`),
+      ...lines
+        .filter((line) => !line.points.length && line.starts <= 0)
+        .map((line) => `${line.label} is not drawn: its first epoch's loss is ${number(line.starts)}.`),
+    ];
+    if (!notes.length) return chart;
+    const box = document.createElement("div");
+    if (chart) box.append(chart);
+    box.append(
+      ...notes.map((text) => Object.assign(document.createElement("p"), { className: "cut", textContent: text })),
+    );
+    return box;
   }
 
   // One row with train and test apart.
@@ -62,7 +87,7 @@
     };
   }
 
-  function lineChart(lines, { x, log, zero }, width) {
+  function lineChart(lines, { x, log, zero, domain }, width) {
     const drawn = lines.filter((line) => line.points.length);
     if (!drawn.length) return null;
     const all = drawn.flatMap((line) => line.points.map((point) => ({ point, line })));
@@ -83,7 +108,8 @@
         tickFormat: "d",
         inset: 4,
       },
-      y: { label: null, grid: true, nice: true, zero, ticks: 5 },
+      y: { label: null, grid: true, nice: true, zero, ticks: 5, domain },
+      clip: domain !== undefined,
       marks: [
         ...drawn.map(({ points, stroke }) =>
           Plot.areaY(points.filter((point) => point[2] != null), {
@@ -168,43 +194,77 @@
 
   // ---- Accuracy against time.
 
+  const beats = (a, b) => a.seconds <= b.seconds && a.score[0] >= b.score[0] && (a.seconds < b.seconds || a.score[0] > b.score[0]);
+
+  // Moves labels, highest first, down until none covers another; where the bottom is reached, up again.
+  function apart(labels, line, bottom) {
+    const beside = (a, b) => a.left < b.right && b.left < a.right;
+    labels.forEach((one, place) => {
+      for (const other of labels.slice(0, place)) if (beside(one, other)) one.y = Math.max(one.y, other.y + line);
+    });
+    [...labels].reverse().forEach((one, place, all) => {
+      one.y = Math.min(one.y, bottom);
+      for (const other of all.slice(0, place)) if (beside(one, other)) one.y = Math.min(one.y, other.y - line);
+    });
+    return labels;
+  }
+
   function time(data, width) {
     const rows = data.series.filter((series) => series.score.length && series.seconds > 0);
     if (!rows.length) return null;
-    const scores = rows.map((row) => row.score[0]);
-    const line = (15 / 300) * (Math.max(...scores) - Math.min(...scores)); // of text, as a difference of scores
     const leading = rows
-      .filter((row) => !rows.some((other) => other.seconds <= row.seconds && other.score[0] > row.score[0]))
-      .sort((a, b) => b.score[0] - a.score[0])
-      .reduce((kept, row) => (kept.length && kept.at(-1).score[0] - row.score[0] < line ? kept : [...kept, row]), []);
+      .filter((row) => !rows.some((other) => other !== row && beats(other, row)))
+      .sort((a, b) => b.score[0] - a.score[0]);
     const times = rows.map((row) => row.seconds);
     const [least, most] = [Math.min(...times), Math.max(...times)];
     const middle = Math.sqrt(least * most);
     const ticks = [];
     for (let power = Math.floor(Math.log10(least)); power <= Math.log10(most); power++) {
-      for (const step of width < 500 && most > 100 * least ? [1] : [1, 2, 5]) ticks.push(step * 10 ** power);
+      for (const step of width < 500 && most > 100 * least ? [1] : [1, 2, 5]) ticks.push(Number(`${step}e${power}`));
     }
+    const within = ticks.filter((tick) => tick >= least && tick <= most);
     const hue = (row) => (row.kind === "baseline" ? colour(1) : colour(0));
+    const [height, top, bottom, edge] = [360, 20, 38, 14];
+    const y = d3.scaleLinear(d3.extent(rows, (row) => row.score[0]), [height - bottom, top]).nice();
+    const x = d3.scaleLog([least, most], [42 + edge, width - 20 - edge]);
+    const labels = apart(
+      leading.map((row) => {
+        const text = cut(row.label, width < 500 ? 20 : 40);
+        const start = row.seconds <= middle;
+        const at = x(row.seconds) + (start ? 8 : -8);
+        const [left, right] = start ? [at, at + 6.8 * text.length] : [at - 6.8 * text.length, at];
+        return { row, text, start, left, right, y: y(row.score[0]) - 7 };
+      }),
+      13,
+      height - bottom - 4,
+    );
     const label = (anchor, some) =>
       Plot.text(some, {
-        x: "seconds", y: (row) => row.score[0], text: (row) => cut(row.label, width < 500 ? 20 : 40),
-        textAnchor: anchor, dx: anchor === "start" ? 7 : -7, dy: -7, stroke: "var(--page)", strokeWidth: 3, fill: hue,
+        x: (one) => one.row.seconds, y: (one) => y.invert(one.y), text: "text",
+        textAnchor: anchor, dx: anchor === "start" ? 8 : -8, stroke: "var(--page)", strokeWidth: 3, fill: (one) => hue(one.row),
       });
     return Plot.plot({
       width,
-      height: 360,
+      height,
       marginLeft: 42,
-      marginBottom: 38,
-      x: { type: "log", label: "Seconds a trial", labelArrow: "none", grid: true, inset: 14, ticks: ticks.filter((tick) => tick >= least && tick <= most), tickFormat: number },
-      y: { label: null, grid: true, nice: true },
+      marginTop: top,
+      marginBottom: bottom,
+      x: { type: "log", domain: [least, most], axis: null, inset: edge },
+      y: { label: null, grid: true, domain: y.domain() },
       marks: [
+        Plot.gridX(within),
+        Plot.axisX(within, { label: "Seconds a trial", labelArrow: "none", text: number }), // a log axis leaves numbers out
+        Plot.link(labels, {
+          x1: (one) => one.row.seconds, x2: (one) => one.row.seconds,
+          y1: (one) => one.row.score[0], y2: (one) => y.invert(one.y), stroke: "var(--others)",
+        }),
+        label("start", labels.filter((one) => one.start)),
+        label("end", labels.filter((one) => !one.start)),
         Plot.dot(rows, {
           x: "seconds", y: (row) => row.score[0], r: 4, stroke: hue, strokeWidth: 1.5,
           fill: (row) => (row.group === "worse" ? "var(--page)" : hue(row)),
           symbol: (row) => (row.kind === "baseline" ? "diamond" : "circle"),
         }),
-        label("start", leading.filter((row) => row.seconds <= middle)),
-        label("end", leading.filter((row) => row.seconds > middle)),
         Plot.tip(rows, Plot.pointer({
           x: "seconds", y: (row) => row.score[0],
           title: (row) => `${row.label}\n${spread(...row.score)}, ${number(row.seconds)} s`,

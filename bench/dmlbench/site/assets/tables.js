@@ -25,6 +25,7 @@
       const button = document.createElement("button");
       button.type = "button";
       button.append(...heading.childNodes);
+      if (heading.title) button.setAttribute("aria-description", heading.title);
       heading.append(button);
       button.addEventListener("click", () => {
         const before = heading.ariaSort;
