@@ -82,7 +82,7 @@ def records(plan_of) -> list[Record]:
 def test_tables_tell_which_seeds_were_run_in_chunks(records):
     (table,) = make_tables(records)
     assert mixed_settings(table.rows) == [
-        "Not all seeds were run alike: chunk 3 (seeds 1), none (seeds 0) (contrastive + all-pairs)."
+        "Not all seeds were run alike: chunk 3 (seed 1), none (seed 0) (contrastive + all-pairs)."
     ]
     assert "chunk: 3, none;" in provenance(table)["Settings"]
     (table,) = make_tables(records[:1])
