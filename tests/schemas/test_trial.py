@@ -6,6 +6,7 @@ import sys
 from hashlib import sha256
 
 import pytest
+from pydantic import ValidationError
 
 from dmlbench.schemas.protocol_file import load_protocol
 from dmlbench.schemas.trial import SEMANTICS, Part, Trial, canonical_json
@@ -135,3 +136,11 @@ def test_canonical_json_is_one_text_for_one_value():
     assert canonical_json({"b": [1, 2.0], "a": None}) == '{"a":null,"b":[1,2.0]}'
     with pytest.raises(ValueError, match="JSON"):
         canonical_json({"a": float("nan")})
+
+
+@pytest.mark.parametrize("field", ["settings", "changed", "files", "paths"])
+@pytest.mark.parametrize("wrong", [7, "text", [["a"], 1]])
+def test_a_part_whose_table_is_none_is_refused_by_its_name(field, wrong):
+    values = part("triplet").model_dump() | {field: wrong}
+    with pytest.raises(ValidationError, match=field):
+        Part.model_validate(values)

@@ -1,10 +1,12 @@
 """Embeddings made elsewhere, read from the file formats people keep them in."""
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
@@ -21,6 +23,20 @@ Arrays = Mapping[str, np.ndarray]
 Side = Literal["query", "gallery"]
 
 _MOST_WORDS = 300
+_PARQUET_SIZES = """
+import json, sys
+import pyarrow.parquet as pq
+path, widest = sys.argv[1], int(sys.argv[2])
+with pq.ParquetFile(path) as file:
+    sizes = dict.fromkeys(file.schema_arrow.names, 0)
+    for row in range(file.num_row_groups):
+        for column in range(file.metadata.num_columns):
+            facts = file.metadata.row_group(row).column(column)
+            name = facts.path_in_schema.partition(".")[0]
+            if name in sizes:
+                sizes[name] += max(widest * facts.num_values, facts.total_uncompressed_size)
+json.dump(sizes, sys.stdout)
+"""
 _WIDEST = 8
 """Bytes of the widest number that is read."""
 
@@ -225,21 +241,33 @@ def _safetensors(path: Path) -> Arrays:
 
 
 def _parquet(path: Path) -> Arrays:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        sizes = dict.fromkeys(file.schema_arrow.names, 0)
-        columns = product(range(file.num_row_groups), range(file.metadata.num_columns))
-        for facts in (file.metadata.row_group(row).column(column) for row, column in columns):
-            name = facts.path_in_schema.partition(".")[0]
-            if name in sizes:
-                sizes[name] += max(_WIDEST * facts.num_values, facts.total_uncompressed_size)
-
     def read(name: str) -> np.ndarray:
+        import pyarrow.parquet as pq
+
         with pq.ParquetFile(path) as file:
             return _column(file.read(columns=[name]), name)
 
-    return _Arrays(path, sizes, read)
+    return _Arrays(path, _parquet_sizes(path), read)
+
+
+def _parquet_sizes(path: Path) -> dict[str, int]:
+    """Return about how many bytes each column takes, as a child process finds them.
+
+    On damaged facts of a column pyarrow ends its process, where reading the column would raise.
+    """
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _PARQUET_SIZES, str(path), str(_WIDEST)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["pyarrow can't read it"]
+        raise ValueError(said[-1].strip().removeprefix("what():").strip())
+    sizes: dict[str, int] = json.loads(done.stdout)
+    return sizes
 
 
 def _column(table: Any, name: str) -> np.ndarray:

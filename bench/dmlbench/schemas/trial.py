@@ -60,10 +60,13 @@ class Part(Schema):
         """Leave the folders of private paths out of what is published, and keep them in memory."""
         if not isinstance(values, dict) or not isinstance(values.get("reference"), str):
             return values
+        tables = {k: values.get(k) or {} for k in ("settings", "changed", "files", "paths")}
+        if not all(isinstance(table, dict) for table in tables.values()):
+            return values  # which is refused
         private = {"reference": reference_without_folders(values["reference"])}
-        settings, changed = ({**(values.get(key) or {})} for key in ("settings", "changed"))
+        settings, changed = {**tables["settings"]}, {**tables["changed"]}
         paths = {}
-        for name in values.get("files") or ():
+        for name in tables["files"]:
             if isinstance(settings.get(name), str):
                 private[name] = without_folders(settings[name])
         for name, shown in private.items():
@@ -81,7 +84,7 @@ class Part(Schema):
             "reference": private["reference"],
             "settings": settings,
             "changed": changed,
-            "paths": paths | (values.get("paths") or {}),
+            "paths": paths | tables["paths"],
         }
 
     def __eq__(self, other: object) -> bool:
