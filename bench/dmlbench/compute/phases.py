@@ -15,10 +15,14 @@ Listener = Callable[[str, int, int, str], None]
 """Called with a phase, how much of it is done, of how much (0: not counted), and the unit."""
 
 _NAMES = {"load": "loading", "train": "training", "validate": "validation", "test": "test"}
-_MUTE: Listener = lambda phase, done, total, unit: None  # noqa: E731
+
+
+def _nobody(phase: str, done: int, total: int, unit: str) -> None:
+    """Listen to nothing."""
+
 
 _clock: ContextVar["PhaseClock | None"] = ContextVar("_clock", default=None)
-_listener: ContextVar[Listener] = ContextVar("_listener", default=_MUTE)
+_listener: ContextVar[Listener] = ContextVar("_listener", default=_nobody)
 _part: ContextVar[tuple[str, int, int]] = ContextVar("_part", default=("", 0, 0))
 
 
